@@ -1,0 +1,78 @@
+"""NSE cash-market sessions, 2000-2026.
+
+The base is the XBOM calendar of exchange_calendars (NSE and BSE share their holidays); it lacks most of the special
+sessions, which are listed here, and carries one session that NSE did not hold.
+
+Sources: 2000-2023 are the days with an official NSE price file or index value; 2024-2026 are NSE circulars
+(Saturday disaster-recovery sessions 2024-03-02 and 2024-05-18, Budget days, Muhurat evenings).
+"""
+
+from bisect import bisect_left, bisect_right
+from datetime import date
+from functools import lru_cache
+
+from quant_core.errors import DataError
+
+FIRST_DAY = date(2000, 1, 1)
+LAST_DAY = date(2026, 12, 31)
+SESSIONS_PER_YEAR = 252
+
+#: XBOM lists Friday 2013-11-15 as a session and Thursday 2013-11-14 as a holiday; NSE traded on the 14th (Muharram moved).
+NOT_SESSIONS = frozenset({date(2013, 11, 15)})
+
+SPECIAL_SESSIONS = tuple(
+    date.fromisoformat(day)
+    for day in (
+        "2001-01-01 2003-03-22 2003-10-25 2003-11-15 2004-01-01 2004-04-17 2004-10-09 2005-06-04 2005-11-26 2006-04-29 "
+        "2006-06-25 2006-10-21 2009-10-17 2010-02-06 2012-01-07 2012-03-03 2012-04-28 2012-09-08 2013-05-11 2013-11-03 "
+        "2013-11-14 2014-03-22 2014-10-23 2015-02-28 2015-11-11 2016-10-30 2017-10-19 2018-11-07 2019-10-27 2020-02-01 "
+        "2020-11-14 2021-11-04 2022-10-24 2023-11-12 2024-01-20 2024-03-02 2024-05-18 2024-11-01 2025-02-01 2025-10-21 "
+        "2026-02-01 2026-11-08"
+    ).split()
+)
+
+
+@lru_cache(maxsize=1)
+def _all_sessions() -> tuple[date, ...]:
+    import exchange_calendars
+
+    xbom = exchange_calendars.get_calendar("XBOM", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
+    return tuple(sorted(({day.date() for day in xbom.sessions} | set(SPECIAL_SESSIONS)) - NOT_SESSIONS))
+
+
+def sessions(start: date, end: date) -> list[date]:
+    """NSE sessions from `start` to `end`, both included.
+
+    Raises:
+        DataError: a bound outside 2000-01-01..2026-12-31, where the calendar is not known.
+    """
+    for bound in (start, end):
+        if not FIRST_DAY <= bound <= LAST_DAY:
+            raise DataError(
+                f"calendar: {bound} is outside {FIRST_DAY}..{LAST_DAY}; ask for a range inside it or extend quant_core/calendar.py."
+            )
+    days = _all_sessions()
+    return list(days[bisect_left(days, start) : bisect_right(days, end)])
+
+
+def is_session(day: date) -> bool:
+    """True where NSE's cash market traded (or will trade) on `day`."""
+    return bool(sessions(day, day))
+
+
+def session_number(day: date) -> int:
+    """Count of NSE sessions since 2000-01-01 up to and including `day`; 0 is the first session.
+
+    Kernels anchor their blocks on it, so a value never depends on where the loaded history begins.
+    """
+    sessions(day, day)
+    return bisect_right(_all_sessions(), day) - 1
+
+
+def next_session(day: date) -> date:
+    """The first session strictly after `day`."""
+    days = _all_sessions()
+    position = bisect_right(days, day)
+    if position == len(days):
+        raise DataError(f"calendar: no session is known after {day}; extend quant_core/calendar.py beyond {LAST_DAY}.")
+    return days[position]
