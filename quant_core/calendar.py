@@ -1,21 +1,26 @@
-"""NSE cash-market sessions, 2000-2026.
+"""NSE cash-market sessions from 2000.
 
 The base is the XBOM calendar of exchange_calendars (NSE and BSE share their holidays); it lacks most of the special
 sessions, which are listed here, and carries one session that NSE did not hold.
 
 Sources: 2000-2023 are the days with an official NSE price file or index value; 2024-2026 are NSE circulars
-(Saturday disaster-recovery sessions 2024-03-02 and 2024-05-18, Budget days, Muhurat evenings).
+(Saturday disaster-recovery sessions 2024-03-02 and 2024-05-18, Budget days, Muhurat evenings). From 2027 on NSE has not
+published its holidays: those years are provisional, weekdays less the holidays that have a fixed date.
 """
 
 from bisect import bisect_left, bisect_right
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 
 from quant_core.errors import DataError
 
 FIRST_DAY = date(2000, 1, 1)
-LAST_DAY = date(2026, 12, 31)
+LAST_PUBLISHED_DAY = date(2026, 12, 31)
+LAST_DAY = date(2035, 12, 31)
 SESSIONS_PER_YEAR = 252
+
+#: (month, day) of NSE holidays with a fixed date: Republic Day, Maharashtra Day, Independence Day, Gandhi Jayanti, Christmas.
+FIXED_HOLIDAYS = frozenset({(1, 26), (5, 1), (8, 15), (10, 2), (12, 25)})
 
 #: XBOM lists Friday 2013-11-15 as a session and Thursday 2013-11-14 as a holiday; NSE traded on the 14th (Muharram moved).
 NOT_SESSIONS = frozenset({date(2013, 11, 15)})
@@ -36,15 +41,21 @@ SPECIAL_SESSIONS = tuple(
 def _all_sessions() -> tuple[date, ...]:
     import exchange_calendars
 
-    xbom = exchange_calendars.get_calendar("XBOM", start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
-    return tuple(sorted(({day.date() for day in xbom.sessions} | set(SPECIAL_SESSIONS)) - NOT_SESSIONS))
+    xbom = exchange_calendars.get_calendar("XBOM", start=FIRST_DAY.isoformat(), end=LAST_PUBLISHED_DAY.isoformat())
+    published = ({day.date() for day in xbom.sessions} | set(SPECIAL_SESSIONS)) - NOT_SESSIONS
+    return tuple(sorted(published)) + tuple(_provisional_sessions())
+
+
+def _provisional_sessions() -> list[date]:
+    days = (LAST_PUBLISHED_DAY + timedelta(n) for n in range(1, (LAST_DAY - LAST_PUBLISHED_DAY).days + 1))
+    return [day for day in days if day.weekday() < 5 and (day.month, day.day) not in FIXED_HOLIDAYS]
 
 
 def sessions(start: date, end: date) -> list[date]:
     """NSE sessions from `start` to `end`, both included.
 
     Raises:
-        DataError: a bound outside 2000-01-01..2026-12-31, where the calendar is not known.
+        DataError: a bound outside 2000-01-01..2035-12-31, where the calendar is not known.
     """
     for bound in (start, end):
         if not FIRST_DAY <= bound <= LAST_DAY:

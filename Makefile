@@ -1,0 +1,52 @@
+# The two commands: `make demo` runs the lab, `make test` tests it. Both install first and are quick when nothing changed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PORT   ?= 3000
+MLFLOW_PORT ?= 5000
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast check format dev mlflow lock clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(STAMP)  ## Create .venv and install the pinned packages
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: install  ## Run the whole lab on a simulated market and print the report's path
+	$(BIN)/quant demo
+
+test: install  ## Run every test (those that need private data or Chromium say why they are skipped)
+	$(BIN)/python -m pytest
+
+test-fast: install  ## The tests that take under a minute
+	$(BIN)/python -m pytest -m "not slow and not ui"
+
+check: install  ## Lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## Rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dev: install  ## The web UI on loopback, with the daemon (schedules, backfills, sensors)
+	$(BIN)/quant dev --port $(PORT)
+
+mlflow: install  ## MLflow's own UI on loopback, over the runs that the lab tracked
+	$(BIN)/quant mlflow --port $(MLFLOW_PORT)
+
+lock: install  ## Pin what is installed now into constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's|+cpu||' | sort -f > constraints.txt
+
+clean:  ## Remove the environment and caches; keeps data and dagster_home
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

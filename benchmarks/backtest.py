@@ -1,0 +1,145 @@
+"""How fast the ledger is beside a numpy day loop and, if asked for, vectorbt: same panel, same machine, same run.
+
+    python benchmarks/backtest.py [--vectorbt-python PATH]
+
+The case is top-5 of random scores decided every session, filled at the next open, 20 bps a side. `PATH` is the interpreter
+of an environment made from benchmarks/peers/requirements-vectorbt.txt. Compilation and vectorbt's import are not counted.
+A row is printed only after its equity was compared with ours.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from quant_core.trading.costs import FlatCosts
+from quant_core.trading.ledger import run_ledger
+from quant_core.trading.weights import top_n_weights
+
+SEED = 7
+SESSIONS = 4_000
+SIZES = (50, 500)
+VARIANTS = 1_000
+COSTS = FlatCosts()
+CAPITAL = 1e7
+PEER = Path(__file__).parent / "peers" / "vectorbt_golden.py"
+Panel = dict[str, np.ndarray]
+
+
+def make_panel(names: int) -> Panel:
+    """Random walk opens and closes (T, N), the returns between them, and top-5 targets that leave 2 % in cash.
+
+    The cash lets fees be paid without cutting purchases, the one rule in which vectorbt differs.
+    """
+    rng = np.random.default_rng(SEED)
+    path = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.008, (2 * SESSIONS, names)), axis=0))
+    open_, close = path[0::2].copy(), path[1::2].copy()
+    overnight = np.full((SESSIONS, names), np.nan)
+    overnight[1:] = open_[1:] / close[:-1] - 1.0
+    targets = 0.98 * top_n_weights(rng.normal(size=(SESSIONS, names)), 5)
+    return {"open_": open_, "close": close, "overnight": overnight, "intraday": close / open_ - 1.0, "targets": targets}
+
+
+def run_ours(panel: Panel, targets: np.ndarray | None = None) -> np.ndarray:
+    wanted = panel["targets"] if targets is None else targets
+    tradable = np.ones(wanted.shape, dtype=bool)
+    book = run_ledger(panel["overnight"], panel["intraday"], wanted, tradable, costs=COSTS, initial_capital=CAPITAL)
+    return book.equity
+
+
+def run_numpy(panel: Panel) -> np.ndarray:
+    """The usual vectorised day loop: every operation on all names, one Python iteration a session."""
+    overnight, intraday, targets = (np.nan_to_num(panel[k]) for k in ("overnight", "intraday", "targets"))
+    value, cash, equity = np.zeros(targets.shape[1]), CAPITAL, np.full(SESSIONS, CAPITAL)
+    for t in range(1, SESSIONS):
+        value *= 1.0 + overnight[t]
+        order = targets[t - 1] * (cash + value.sum()) - value
+        buys, sells = np.maximum(order, 0.0), np.minimum(order, 0.0)
+        cash -= sells.sum() * (1.0 - COSTS.rate)
+        bill = buys.sum() * (1.0 + COSTS.rate)
+        share = min(1.0, cash / bill) if bill > 0.0 else 1.0
+        cash -= bill * share
+        value += sells + buys * share
+        value *= 1.0 + intraday[t]
+        equity[t] = cash + value.sum()
+    return equity
+
+
+def best_ms(run: Callable[[], object], repeats: int) -> float:
+    run()
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) * 1e3
+
+
+def run_vectorbt(interpreter: str, panel: Panel) -> tuple[float, np.ndarray]:
+    """Best time in milliseconds and the equity, measured inside the peer's own process."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "panel.npz"
+        np.savez(stored, **{k: panel[k] for k in ("open_", "close", "targets")}, fee_rate=COSTS.rate)
+        command = [interpreter, str(PEER), "time", str(stored)]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result = json.loads(answer.splitlines()[-1])
+    return result["best_ms"], np.array(result["equity"])
+
+
+def rows_for(names: int, interpreter: str | None) -> list[tuple[str, str, float, float]]:
+    """(case, implementation, best milliseconds, largest relative difference of equity from ours)."""
+    panel = make_panel(names)
+    equity = run_ours(panel)
+    case = f"{SESSIONS:,} x {names}"
+    rows = [(case, "run_ledger", best_ms(lambda: run_ours(panel), 20), 0.0)]
+    loop = run_numpy(panel)
+    rows.append(
+        (case, "numpy day loop", best_ms(lambda: run_numpy(panel), 3), float(np.max(np.abs(loop / equity - 1))))
+    )
+    if interpreter:
+        milliseconds, peer = run_vectorbt(interpreter, panel)
+        rows.append((case, "vectorbt", milliseconds, float(np.max(np.abs(peer / equity - 1)))))
+    return rows
+
+
+def variants_ms(names: int) -> float:
+    """One pass over many strategies on one panel, made from ten different target tables."""
+    panel = make_panel(names)
+    tables = [np.roll(panel["targets"], shift, axis=1) for shift in range(10)]
+    started = time.perf_counter()
+    for k in range(VARIANTS):
+        run_ours(panel, tables[k % len(tables)])
+    return (time.perf_counter() - started) * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectorbt-python", metavar="PATH", help="interpreter of vectorbt's environment")
+    interpreter = parser.parse_args().vectorbt_python
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    print(f"load average {load} on {os.cpu_count()} cores; Python {platform.python_version()}, ", end="")
+    print(f"numpy {np.__version__}, numba {numba.__version__}")
+    print(f"{'case':<14} {'implementation':<16} {'best ms':>10} {'x ours':>8} {'max equity difference':>22}")
+    for names in SIZES:
+        rows = rows_for(names, interpreter)
+        for case, implementation, milliseconds, difference in rows:
+            ratio = milliseconds / rows[0][2]
+            print(f"{case:<14} {implementation:<16} {milliseconds:>10.2f} {ratio:>8.1f} {difference:>22.1e}")
+            if difference > 1e-9:
+                raise SystemExit(
+                    f"{implementation} disagrees with run_ledger by {difference:.1e}; the timing means nothing."
+                )
+    print(f"{VARIANTS:,} variants at {SESSIONS:,} x {SIZES[0]}: {variants_ms(SIZES[0]) / 1e3:.2f} s, one after another")
+    print(f"load average at the end {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

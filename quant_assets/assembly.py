@@ -1,0 +1,32 @@
+"""Puts the assets, checks, jobs, automation and resources of one profile together; nothing is defined here."""
+
+import warnings
+
+import dagster as dg
+
+from quant_assets import automation, checks
+from quant_assets.assets import evaluation, features, market_data, models, signals, training
+from quant_assets.io_manager import LabStorage
+from quant_assets.lab import Lab
+from quant_assets.profile import Profile
+from quant_assets.resources import mlflow_tracking
+
+# Partitioned checks and backfill policies are marked beta and preview; the lab pins the version it was measured on.
+for category in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=category)
+
+STAGES = (market_data, features, training, models, signals, evaluation)
+
+
+def build_definitions(profile: Profile) -> dg.Definitions:
+    """Assets, checks, jobs, schedule, sensors and resources of a profile."""
+    lab = Lab(profile)
+    jobs = automation.build_jobs(lab)
+    return dg.Definitions(
+        assets=[asset for stage in STAGES for asset in stage.build(lab)],
+        asset_checks=checks.build(lab),
+        jobs=list(jobs.values()),
+        schedules=[automation.build_schedule(lab, jobs["refresh"])],
+        sensors=automation.build_sensors(lab, jobs),
+        resources={"io_manager": LabStorage(lab.root, lab.external_version), "mlflow": mlflow_tracking},
+    )

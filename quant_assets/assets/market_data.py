@@ -1,0 +1,112 @@
+"""Raw prices as the vendor gave them, and the clean table that everything else reads."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from quant_assets.config import core_settings
+from quant_assets.lab import Lab
+from quant_assets.metadata import markdown_table, sparkline, table_metadata
+from quant_assets.partitions import month_span
+from quant_core.cleaning.clean import CleaningConfig, clean
+from quant_core.errors import SourceError
+from quant_core.schema import EQUITY
+
+SINGLE_RUN = dg.BackfillPolicy.single_run()
+#: A vendor that does not answer is asked again: after 15, 30 and 60 seconds.
+SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
+
+
+def build(lab: Lab) -> list[dg.AssetsDefinition]:
+    """raw_ohlcv and clean_prices of one profile."""
+    return [_raw_ohlcv(lab), _clean_prices(lab)]
+
+
+def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
+    config_type: Any = lab.config("raw_ohlcv")
+
+    @dg.asset(
+        key_prefix=lab.prefix,
+        group_name="market_data",
+        partitions_def=lab.partitions.months,
+        backfill_policy=SINGLE_RUN,
+        kinds={"polars", "parquet"},
+        code_version=lab.code("raw_ohlcv", "quant_core/market"),
+    )
+    def raw_ohlcv(context: dg.AssetExecutionContext, config: config_type) -> pl.DataFrame:
+        """Open, high, low, close and volume as fetched, with dividends, price factors, basis and time of fetching."""
+        start, end = month_span(context)
+        source = core_settings(lab.source_class, config)
+        try:
+            fetched = source.fetch(lab.wanted_tickers(), start, end, datetime.now(UTC))
+        except SourceError as error:
+            wait = SOURCE_WAIT_SECONDS * 2**context.retry_number
+            raise dg.RetryRequested(max_retries=SOURCE_TRIES, seconds_to_wait=wait) from error
+        problems = pl.DataFrame(
+            [(p.ticker, p.kind, p.detail) for p in fetched.problems], schema=["ticker", "kind", "detail"], orient="row"
+        )
+        for row in problems.head(20).iter_rows(named=True):
+            context.log.warning("%(ticker)s: %(kind)s: %(detail)s", row)
+        actions = fetched.rows.filter((pl.col("price_factor") != 1) | (pl.col("dividend_inr") != 0))
+        context.add_output_metadata(
+            dict(
+                table_metadata(
+                    fetched.rows,
+                    source=str(lab.profile.source["name"]),
+                    problems=markdown_table(problems, 50),
+                    corporate_actions=markdown_table(actions.select("date", "ticker", "price_factor", "dividend_inr"), 50),
+                )
+            )
+        )
+        return fetched.rows
+
+    return raw_ohlcv
+
+
+def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
+    config_type: Any = lab.config("clean_prices")
+
+    @dg.asset(
+        key_prefix=lab.prefix,
+        group_name="market_data",
+        partitions_def=lab.partitions.months,
+        backfill_policy=SINGLE_RUN,
+        kinds={"polars", "parquet"},
+        code_version=lab.code("clean_prices", "quant_core/cleaning", "quant_core/market/universe.py"),
+        ins={"raw_ohlcv": dg.AssetIn(lab.key("raw_ohlcv"), partition_mapping=lab.partitions.cleaning_lookback)},
+    )
+    def clean_prices(context: dg.AssetExecutionContext, config: config_type, raw_ohlcv: pl.LazyFrame) -> pl.DataFrame:
+        """One sound row per session and ticker, with the split- and dividend-aware one-day total return."""
+        start, end = month_span(context)
+        where = f"{lab.profile.name}/clean_prices {start:%Y-%m}..{end:%Y-%m}"
+        cleaned = clean(raw_ohlcv.collect(), lab.membership(), core_settings(CleaningConfig, config), start, end, where)
+        prices = cleaned.prices
+        members = prices.filter("is_member", ~pl.col("is_filled")).group_by("date").len().sort("date")
+        expected = members_expected(lab, start, end)
+        context.add_output_metadata(
+            dict(
+                table_metadata(
+                    prices.filter(pl.col("instrument") == EQUITY),
+                    quality=markdown_table(cleaned.quality, 50),
+                    filled_rows=int(prices["is_filled"].sum()),
+                    untradable_rows=int((~prices["is_tradable"]).sum()),
+                    members_priced_a_session=dg.MetadataValue.md(
+                        f"`{sparkline(members['len'].to_list()[-60:])}` mean {members['len'].mean() or 0:.1f} of {expected}"
+                    ),
+                )
+            )
+        )
+        return prices
+
+    return clean_prices
+
+
+def members_expected(lab: Lab, start: Any, end: Any) -> str:
+    """How many members the universe names at the span's end; "all" where everything is a member."""
+    intervals = lab.membership()
+    if intervals is None:
+        return "all"
+    inside = (pl.col("from_date") <= end) & (pl.col("to_date").is_null() | (pl.col("to_date") > end))
+    return str(intervals.filter(inside)["ticker"].n_unique())

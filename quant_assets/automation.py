@@ -1,0 +1,115 @@
+"""What runs by itself: the daily refresh at 18:30 IST, the evaluation after it, and the alert when a run fails.
+
+Fold assets carry AutomationCondition.on_missing themselves: a new fold trains once; a revised month never retrains one.
+"""
+
+import json
+import os
+import urllib.request
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from quant_assets.lab import Lab
+from quant_assets.partitions import IST
+from quant_core.calendar import is_session, sessions
+from quant_core.forecasting import MODELS
+
+#: What dg.define_asset_job returns; Dagster does not export its name.
+Job = Any
+
+REFRESH_AT = "30 18 * * *"
+#: In the first sessions of a month the previous one is read again: vendors restate its last days.
+REREAD_SESSIONS = 3
+WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
+
+
+def month_assets(lab: Lab) -> list[dg.AssetKey]:
+    """Assets partitioned by month, upstream first."""
+    return [lab.key(name) for name in ("raw_ohlcv", "clean_prices", "features", *(f"forecasts_{m}" for m in MODELS), "target_weights")]
+
+
+def fold_assets(lab: Lab) -> list[dg.AssetKey]:
+    """Assets partitioned by fold, upstream first."""
+    return [*training_assets(lab), lab.key("backtest"), lab.key("backtest_report")]
+
+
+def training_assets(lab: Lab) -> list[dg.AssetKey]:
+    """What must exist for a fold before its months can be forecast."""
+    return [lab.key("training_window"), *(lab.key(f"forecaster_{m}") for m in MODELS)]
+
+
+def build_jobs(lab: Lab) -> dict[str, Job]:
+    """refresh (months, in one process), train and evaluate (folds)."""
+    def job(name: str, keys: list[dg.AssetKey], **more: object) -> Job:
+        return dg.define_asset_job(name, dg.AssetSelection.assets(*keys), **more)  # type: ignore[arg-type]
+
+    return {
+        "refresh": job("refresh", month_assets(lab), partitions_def=lab.partitions.months, executor_def=dg.in_process_executor,
+                       description="Fetch, clean, featurise, forecast and weigh one month; the daily schedule runs it."),
+        "train": job("train", training_assets(lab), partitions_def=lab.partitions.folds, description="Fit every model of one fold."),
+        "evaluate": job("evaluate", [lab.key("backtest"), lab.key("backtest_report")], partitions_def=lab.partitions.folds,
+                        executor_def=dg.in_process_executor, description="Backtest through one fold, and its report."),
+    }  # fmt: skip
+
+
+def refresh_months(day: date) -> list[str]:
+    """Months that the refresh of session `day` materializes: its own, and early in a month the one before it first."""
+    first = day.replace(day=1)
+    early = len(sessions(first, day)) <= REREAD_SESSIONS
+    months = [f"{first - timedelta(days=1):%Y-%m}"] if early else []
+    return [*months, f"{day:%Y-%m}"]
+
+
+def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
+    """The daily refresh: skips days without a session, asks for the month once a day."""
+
+    @dg.schedule(job=refresh, cron_schedule=REFRESH_AT, execution_timezone=IST, name="daily_refresh",
+                 description="18:30 IST on NSE sessions: the current month, and in a month's first sessions the one before.")  # fmt: skip
+    def daily_refresh(context: dg.ScheduleEvaluationContext) -> object:
+        day = context.scheduled_execution_time.astimezone(ZoneInfo(IST)).date()
+        if not is_session(day):
+            return dg.SkipReason(f"{day} is no NSE session.")
+        known = set(lab.partitions.months.get_partition_keys())
+        wanted = [month for month in refresh_months(day) if month in known]
+        if not wanted:
+            return dg.SkipReason(f"profile {lab.profile.name} has no month {day:%Y-%m}: its data ends {lab.profile.end}.")
+        return [dg.RunRequest(run_key=f"refresh-{day}-{month}", partition_key=month) for month in wanted]
+
+    return daily_refresh
+
+
+def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
+    """Evaluation after a refresh, and the alert for failed runs."""
+
+    @dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=[jobs["refresh"]], request_job=jobs["evaluate"],
+                          name="evaluate_after_refresh", description="A refreshed month makes its fold's backtest and report again.")  # fmt: skip
+    def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> object:
+        month = context.dagster_run.tags.get("dagster/partition", "")
+        fold = month[:4]
+        if fold not in set(lab.partitions.folds.get_partition_keys()):
+            return dg.SkipReason(f"month {month} lies before the first fold.")
+        return dg.RunRequest(run_key=f"evaluate-{context.dagster_run.run_id}", partition_key=fold)
+
+    @dg.run_failure_sensor(name="alert_on_failure", minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING,
+                           description=f"Logs every failed run and posts it to the webhook in {WEBHOOK_VARIABLE}, where set.")  # fmt: skip
+    def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
+        run = context.dagster_run
+        message = f"{lab.profile.name}: run {run.run_id} of {run.job_name} failed: {context.failure_event.message}"
+        context.log.error(message)
+        if url := os.environ.get(WEBHOOK_VARIABLE):
+            post_alert(url, {"text": message, "run_id": run.run_id, "job": run.job_name, "partition": run.tags.get("dagster/partition")})
+
+    return [evaluate_after_refresh, alert_on_failure]
+
+
+def post_alert(url: str, payload: dict[str, object], timeout_seconds: float = 10.0) -> None:
+    """POST a JSON message; only http and https addresses are accepted."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{WEBHOOK_VARIABLE} must be an http(s) address; correct the environment variable.")
+    body = json.dumps(payload | {"sent_at": datetime.now(ZoneInfo(IST)).isoformat(timespec="seconds")}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=timeout_seconds):
+        pass

@@ -1,0 +1,143 @@
+"""Checks that stop what is downstream of a bad table, and warnings that do not."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from quant_assets.config import core_settings
+from quant_assets.currency import node_config
+from quant_assets.lab import Lab
+from quant_assets.metadata import markdown_table
+from quant_core.allocation.baselines import AllocationConfig
+from quant_core.calendar import sessions
+from quant_core.causality import assert_causal
+from quant_core.errors import QuantError
+from quant_core.features import FeatureConfig, compute_features
+from quant_core.schema import CleanPrices, validate
+
+#: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
+CERTIFICATE_TICKERS = 8
+TOLERANCE = 1e-9
+
+
+def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
+    """Checks of one profile."""
+    return [_clean_contract(lab), _sessions_complete(lab), _features_causal(lab), _weights_feasible(lab)]
+
+
+def _clean_contract(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("clean_prices"), name="contract", blocking=True, partitions_def=lab.partitions.months,
+        description="Columns, dtypes, keys; positive prices inside high and low; carried rows without return; a return where there was a price.",
+    )  # fmt: skip
+    def contract(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
+        table = clean_prices.collect()
+        try:
+            validate(table, CleanPrices, "clean_prices", "materialize the month again.")
+        except QuantError as error:
+            return dg.AssetCheckResult(passed=False, metadata={"error": str(error)})
+        bad = bad_clean_rows(table)
+        return dg.AssetCheckResult(passed=bad.is_empty(), metadata={"rows": table.height, "bad_rows": markdown_table(bad, 10)})
+
+    return contract
+
+
+def bad_clean_rows(table: pl.DataFrame) -> pl.DataFrame:
+    """Rows of clean prices that contradict themselves."""
+    prices = [pl.col(name) for name in ("open_inr", "close_inr")]
+    return table.filter(
+        (pl.col("close_inr") <= 0)
+        | (pl.col("high_inr") < pl.max_horizontal(prices) - TOLERANCE)
+        | (pl.col("low_inr") > pl.min_horizontal(prices) + TOLERANCE)
+        | (pl.col("is_filled") & (pl.col("is_tradable") | pl.col("total_return_1d").is_not_null()))
+        | (pl.col("total_return_1d") <= -1)
+        | pl.col("total_return_1d").is_infinite()
+    )
+
+
+def _sessions_complete(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("clean_prices"), name="sessions_complete", partitions_def=lab.partitions.months,
+        description="Every NSE session up to the newest row has prices.",
+    )  # fmt: skip
+    def sessions_complete(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
+        present = clean_prices.filter(~pl.col("is_filled")).select(pl.col("date").unique()).collect()["date"].to_list()
+        missing = missing_sessions(present)
+        return dg.AssetCheckResult(
+            passed=not missing,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"sessions": len(present), "missing": ", ".join(map(str, missing[:20])) or "none"},
+        )
+
+    return sessions_complete
+
+
+def missing_sessions(present: list[date]) -> list[date]:
+    """NSE sessions without a row, from the first month of `present` to its newest row."""
+    if not present:
+        return []
+    return sorted(set(sessions(min(present).replace(day=1), max(present))) - set(present))
+
+
+def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
+    feature_settings: Any = lab.config("features")
+
+    @dg.asset_check(
+        asset=lab.key("features"), name="causality_sample", blocking=True, partitions_def=lab.partitions.months,
+        additional_ins={"clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)},
+        description="Leak certificate on a sampled date: recomputing with the future cut, emptied or shuffled changes no row up to it.",
+    )  # fmt: skip
+    def causality_sample(
+        context: dg.AssetCheckExecutionContext, features: pl.LazyFrame, clean_prices: pl.LazyFrame
+    ) -> dg.AssetCheckResult:
+        days = features.select(pl.col("date").unique().sort()).collect()["date"].to_list()
+        if len(days) < 3:
+            return dg.AssetCheckResult(passed=True, metadata={"note": "fewer than three sessions: nothing lies after a sampled date yet"})
+        # The newest month is enough: its own rows are the future of the sampled date.
+        month = [day for day in days if (day.year, day.month) == (days[-1].year, days[-1].month)]
+        month = month if len(month) >= 3 else days[-3:]
+        cut = month[len(month) // 2]
+        sample = sample_prices(clean_prices, month[-1])
+        overrides = node_config(context.run.run_config, f"{lab.profile.name}__features").get("config") or {}
+        settings = core_settings(FeatureConfig, feature_settings(**overrides))
+        try:
+            assert_causal(lambda table: compute_features(table, settings, month[0], month[-1]), sample, cut)
+        except QuantError as error:
+            return dg.AssetCheckResult(passed=False, metadata={"cut": str(cut), "error": str(error)})
+        return dg.AssetCheckResult(passed=True, metadata={"cut": str(cut), "tickers": sample["ticker"].n_unique()})
+
+    return causality_sample
+
+
+def sample_prices(prices: pl.LazyFrame, until: date) -> pl.DataFrame:
+    """History of a few tickers, the longest-lived first, up to `until`."""
+    names = prices.filter(pl.col("instrument") == "equity", pl.col("date") <= until).group_by("ticker").len().sort(["len", "ticker"], descending=[True, False])
+    chosen = names.head(CERTIFICATE_TICKERS).select("ticker")
+    return prices.filter(pl.col("date") <= until).join(chosen, on="ticker", how="semi").sort("date", "ticker").collect()
+
+
+def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
+    limits: Any = lab.config("target_weights")
+
+    @dg.asset_check(
+        asset=lab.key("target_weights"), name="feasible", blocking=True, partitions_def=lab.partitions.months,
+        description="Weights are positive, sum to at most 1 and, outside the index strategy, none exceeds the largest position allowed.",
+    )  # fmt: skip
+    def feasible(context: dg.AssetCheckExecutionContext, target_weights: pl.LazyFrame) -> dg.AssetCheckResult:
+        overrides = node_config(context.run.run_config, f"{lab.profile.name}__target_weights").get("config") or {}
+        bad = infeasible(target_weights.collect(), core_settings(AllocationConfig, limits(**overrides)))
+        return dg.AssetCheckResult(passed=bad.is_empty(), metadata={"bad_decisions": markdown_table(bad, 10)})
+
+    return feasible
+
+
+def infeasible(table: pl.DataFrame, limits: AllocationConfig) -> pl.DataFrame:
+    """Decisions that no account could hold, or that break the limits of the run that made them."""
+    books = table.group_by("date", "strategy").agg(
+        total=pl.col("weight").sum(),
+        smallest=pl.col("weight").min(),
+        largest=pl.col("weight").filter(pl.col("ticker") != limits.index_ticker).max(),
+    )
+    return books.filter((pl.col("total") > 1 + TOLERANCE) | (pl.col("smallest") < 0) | (pl.col("largest") > limits.max_position + TOLERANCE)).sort("date", "strategy")

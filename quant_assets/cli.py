@@ -1,0 +1,274 @@
+"""The `quant` command: everything that the web UI does, from a terminal."""
+
+import os
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from quant_core.errors import DataError, QuantError
+
+app = typer.Typer(
+    help="AI Quant Research Lab: Indian equities from raw prices to an out-of-sample report.\n\n"
+    "Start with [bold]quant demo[/bold]; then [bold]quant doctor[/bold] and "
+    "[bold]quant run --profile nifty50 --source files --path DIR[/bold].\n\n"
+    "Tables and artifacts live in QUANT_DATA (default: data/), Dagster's own records in DAGSTER_HOME (default: dagster_home/).",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=False, highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Preset to use: see `quant list profiles`.")]
+SourceOption = Annotated[str | None, typer.Option(help="Price source instead of the profile's own: see `quant list sources`.")]
+PathOption = Annotated[Path | None, typer.Option(help="Folder or file of prices for --source files.")]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM", help="First month; default: the profile's start.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="Last month; default: the current one.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="ASSET.SETTING=VALUE", help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
+                 "profile.start=2008-01 changes the profile itself."),
+]  # fmt: skip
+StagesOption = Annotated[str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Dagster's own log.")]
+
+
+def main() -> None:
+    """Entry point: the lab's own errors are shown in one line and exit with 1."""
+    try:
+        app()
+    except QuantError as error:
+        errors.print(f"[red]error[/red] {_plain(str(error))}")
+        sys.exit(1)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@app.command()
+def demo(to: ToOption = None, set_: SetOption = None, verbose: VerboseOption = False) -> None:
+    """Run the whole lab on a simulated market and print where the report is; needs no network."""
+    _run("demo", None, None, None, to, set_, None, verbose)
+
+
+@app.command()
+def run(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, from_: FromOption = None,
+    to: ToOption = None, set_: SetOption = None, stages: StagesOption = None, verbose: VerboseOption = False,
+) -> None:  # fmt: skip
+    """Bring months and folds up to date, upstream first, skipping what is current; prints the report's path last.
+
+    Examples:
+
+      quant run --profile nifty50 --from 2010-01 --to 2023-12
+
+      quant run --profile nifty50 --source files --path prices/ --set target_weights.top_n=10
+
+      quant run --stages features --to 2020-06
+    """
+    _run(profile, source, path, from_, to, set_, stages, verbose)
+
+
+@app.command()
+def refresh(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, verbose: VerboseOption = False) -> None:
+    """Fetch the newest sessions and bring the current month, its fold's backtest and the report up to date.
+
+    What the daily schedule does at 18:30 IST; the month is fetched again even where it looks current.
+    """
+    _run(profile, source, path, None, None, None, None, verbose, force_newest=True)
+
+
+@app.command()
+def report(
+    profile: ProfileOption = "demo", source: SourceOption = None,
+    fold: Annotated[str | None, typer.Option(help="Fold (year); default: the newest that has a report.")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:  # fmt: skip
+    """Print the path of a stored report, or open it."""
+    from quant_assets.lab import Lab
+    from quant_assets.profile import load_profile, source_override
+
+    lab = Lab(load_profile(profile, source_override(source, None)))
+    found = _report_path(lab, fold)
+    if found is None:
+        raise DataError(f"{lab.profile.name}: no report{f' of fold {fold}' if fold else ''} is stored under {lab.root}; make it with `quant run`.")
+    if open_:
+        webbrowser.open(Path(found).as_uri())
+    print(found)
+
+
+@app.command("list")
+def list_(kind: Annotated[str, typer.Argument(help="features, models, sources, agents, strategies, profiles or settings")]) -> None:
+    """Print what is registered: name and one sentence."""
+    from quant_assets.listing import LISTINGS
+
+    if kind not in LISTINGS:
+        raise DataError(f"quant list: {kind!r} is unknown; choose one of {', '.join(LISTINGS)}.")
+    columns, rows = LISTINGS[kind]()
+    if not rows:
+        console.print(f"No {kind} are registered yet.")
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(_plain(cell) for cell in row))
+    console.print(table)
+
+
+@app.command()
+def doctor(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None) -> None:
+    """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where something must be."""
+    from quant_assets.doctor import examine
+    from quant_assets.profile import load_profile, source_override
+
+    findings = list(examine(load_profile(profile, source_override(source, str(path) if path else None))))
+    for finding in findings:
+        mark = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "fix": "[red]fix [/red]"}[finding.level]
+        console.print(f"{mark} {finding.what}: {_plain(finding.found)}", soft_wrap=True)
+    if any(finding.level == "fix" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def dev(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
+        port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:  # fmt: skip
+    """Start the web UI on loopback together with the daemon that runs schedules, sensors and backfills."""
+    from quant_assets.paths import dagster_home, project_root
+    from quant_assets.profile import load_profile, source_override
+    from quant_assets.session import prepare_home
+
+    chosen = load_profile(profile, source_override(source, str(path) if path else None))
+    prepare_home(dagster_home())
+    os.environ["QUANT_PROFILE"] = profile
+    if source or path:
+        os.environ["QUANT_SOURCE"] = str(chosen.source["name"])
+        os.environ["QUANT_SOURCE_PATH"] = str(chosen.source.get("path", ""))
+    workspace = project_root() / "workspace.yaml"
+    where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "quant_assets.definitions"]
+    console.print(f"[bold]{chosen.name}[/bold]: http://127.0.0.1:{port} (stop with Ctrl-C)")
+    _replace_process("dagster", ["dev", *where, "-h", "127.0.0.1", "-p", str(port)])
+
+
+@app.command()
+def mlflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
+    """Start MLflow's own UI on loopback, over the runs that the lab tracked."""
+    from quant_assets.resources import tracking_uri
+
+    _replace_process("mlflow", ["ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port)])
+
+
+def _replace_process(command: str, arguments: list[str]) -> None:
+    """Become another command of this environment, so that signals reach it directly."""
+    executable = Path(sys.executable).with_name(command)
+    sys.stdout.flush()
+    os.execv(executable, [str(executable), *arguments])
+
+
+def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """`--set` values as (settings of assets, entries of the profile); values are read as YAML.
+
+    Raises:
+        DataError: a pair that is not ASSET.SETTING=VALUE.
+    """
+    import yaml
+
+    assets: dict[str, dict[str, Any]] = {}
+    profile: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        asset, dot, setting = name.partition(".")
+        if not (equals and dot and asset and setting):
+            raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        if asset == "profile":
+            profile[setting] = text
+        else:
+            assets.setdefault(asset, {})[setting] = value
+    return assets, profile
+
+
+def _run(
+    profile: str, source: str | None, path: Path | None, first: str | None, last: str | None, pairs: list[str] | None,
+    stages: str | None, verbose: bool, force_newest: bool = False,
+) -> None:  # fmt: skip
+    started = time.monotonic()
+    overrides, entries = parse_settings(pairs)
+    from quant_assets.paths import dagster_home
+    from quant_assets.profile import load_profile, source_override
+
+    chosen = load_profile(profile, source_override(source, str(path) if path else None) | entries)
+    home = dagster_home()
+    console.print(f"[bold]{chosen.name}[/bold]  {_plain(chosen.description)}", soft_wrap=True)
+    from quant_assets.session import open_runner
+
+    with open_runner(chosen, overrides, home, verbose) as runner:
+        months = runner.month_range(first, last)
+        wanted = runner.wanted(*months, until=[name.strip() for name in stages.split(",")] if stages else [])
+        _bring_up_to_date(runner, wanted, force_newest)
+    console.print(f"done in {time.monotonic() - started:.0f} s")
+    _print_results(runner.lab, months[1], "backtest_report" in wanted)
+
+
+def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: bool) -> None:
+    columns = (SpinnerColumn(finished_text="[green]✓[/green]"), TextColumn("{task.description:<22}"), BarColumn(24),
+               TextColumn("{task.fields[what]:<34}"), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        for asset, partitions in wanted.items():
+            stale = runner.stale(asset, partitions)
+            if force_newest and asset == "raw_ohlcv":
+                stale = sorted({*stale, *runner.newest_months()} & set(partitions))
+            current = len(partitions) - len(stale)
+            what = f"{len(stale)} to do, {current} current" if stale else f"{current} current"
+            task = progress.add_task(asset, total=len(stale) or 1, completed=0 if stale else 1, what=what)
+            for step in runner.steps(asset, stale):
+                runner.execute(step)
+                progress.advance(task, len(step.partitions))
+
+
+def _print_results(lab: Any, last: str, made: bool) -> None:
+    found = _report_path(lab, None if not made else _newest_fold(lab, last)) if made else None
+    if found is None:
+        return
+    from quant_assets.listing import headline
+
+    console.print(headline(lab, Path(found)))
+    print(found)
+
+
+def _newest_fold(lab: Any, last: str) -> str | None:
+    folds = [fold for fold in _stored_folds(lab) if fold <= last[:4]]
+    return folds[-1] if folds else None
+
+
+def _stored_folds(lab: Any) -> list[str]:
+    from quant_assets.storage import pointer_path
+
+    key = lab.key("backtest_report")
+    return [fold for fold in lab.partitions.folds.get_partition_keys() if pointer_path(lab.root, key, fold).exists()]
+
+
+def _report_path(lab: Any, fold: str | None) -> str | None:
+    from quant_assets.storage import artifact_folder, pointer_path
+
+    folds = _stored_folds(lab)
+    chosen = fold if fold in folds else (folds[-1] if folds and fold is None else None)
+    if chosen is None:
+        return None
+    found = artifact_folder(pointer_path(lab.root, lab.key("backtest_report"), chosen)) / "report.html"
+    return str(Path(found).resolve()) if found.protocol in ("", "file") else str(found)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

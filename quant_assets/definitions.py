@@ -1,0 +1,6 @@
+"""The code location that workspace.yaml loads: the profile named by QUANT_PROFILE."""
+
+from quant_assets.assembly import build_definitions
+from quant_assets.profile import profile_from_environment
+
+defs = build_definitions(profile_from_environment())

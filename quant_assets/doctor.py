@@ -1,0 +1,108 @@
+"""`quant doctor`: is this machine ready, and if not, what to do."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from quant_assets.currency import stored_stamp
+from quant_assets.lab import Lab
+from quant_assets.partitions import IST
+from quant_assets.paths import dagster_home, data_root
+from quant_assets.profile import Profile
+from quant_core import calendar
+from quant_core.errors import QuantError
+
+PACKAGES = ("dagster", "dagster-mlflow", "mlflow", "torch", "polars", "pyarrow", "yfinance", "scikit-learn", "numba")
+ENOUGH_DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: "ok", "note" (works, worth knowing) or "fix"."""
+
+    level: str
+    what: str
+    found: str
+
+
+def examine(profile: Profile) -> Iterator[Finding]:
+    """Every check, in the order in which a person would fix things."""
+    yield from _environment()
+    yield from _storage()
+    yield from _calendar()
+    yield from _source(Lab(profile))
+    yield from _accelerator()
+
+
+def _environment() -> Iterator[Finding]:
+    supported = sys.version_info >= (3, 11)
+    yield Finding("ok" if supported else "fix", "python", platform.python_version() + ("" if supported else "; install 3.11 or later"))
+    for name in PACKAGES:
+        try:
+            yield Finding("ok", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("fix", name, "not installed; run `make install`")
+
+
+def _storage() -> Iterator[Finding]:
+    root = data_root()
+    if root.protocol not in ("", "file"):
+        yield Finding("ok", "data (QUANT_DATA)", str(root))
+    else:
+        yield _writable("data (QUANT_DATA)", Path(root))
+    home = dagster_home()
+    yield _writable("instance (DAGSTER_HOME)", home)
+    settings = home / "dagster.yaml"
+    yield Finding("ok" if settings.is_file() else "note", "instance settings", str(settings) if settings.is_file() else f"{settings} is made by the first run")
+
+
+def _writable(what: str, folder: Path) -> Finding:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("fix", what, f"{folder} cannot be written; choose another folder in the environment variable")
+    free = shutil.disk_usage(existing).free / 1e9
+    level = "ok" if free >= ENOUGH_DISK_GB else "note"
+    return Finding(level, what, f"{folder} ({free:.0f} GB free)")
+
+
+def _calendar() -> Iterator[Finding]:
+    today = datetime.now(UTC).astimezone(ZoneInfo(IST)).date()
+    if today > calendar.LAST_PUBLISHED_DAY:
+        yield Finding("note", "calendar", f"provisional after {calendar.LAST_PUBLISHED_DAY}: update quant_core/calendar.py with NSE's holidays")
+        return
+    word = "a session" if calendar.is_session(today) else "no session"
+    yield Finding("ok", "calendar", f"{today} is {word}; the next one is {calendar.next_session(today)}")
+
+
+def _source(lab: Lab) -> Iterator[Finding]:
+    name = str(lab.profile.source["name"])
+    try:
+        source = lab.defaults("raw_ohlcv")
+        months = lab.partitions.months.get_partition_keys()
+        version = source.version(*_span(lab, months[-1]), datetime.now(UTC))
+        yield Finding("ok", f"source {name}", f"ready{f' ({version[:60]})' if version else ''}")
+    except QuantError as error:
+        yield Finding("fix", f"source {name}", str(error))
+        return
+    stored = [month for month in months if stored_stamp(lab.root, lab.key("raw_ohlcv"), month)]
+    held = f"{stored[0]}..{stored[-1]}, {len(stored)} of {len(months)} months" if stored else "nothing yet; `quant run` fetches it"
+    yield Finding("ok" if stored else "note", f"stored {lab.profile.name}", held)
+
+
+def _span(lab: Lab, month: str) -> tuple:
+    window = lab.partitions.months.time_window_for_partition_key(month)
+    return window.start.date(), window.end.date()
+
+
+def _accelerator() -> Iterator[Finding]:
+    from quant_core.runtime import device_info
+
+    info = device_info()
+    yield Finding("ok" if info.get("device") != "cpu" else "note", "accelerator", ", ".join(f"{k} {v}" for k, v in info.items()))

@@ -1,0 +1,121 @@
+"""The IO manager: Parquet by month for tables, folders of files for artifacts, and a scratch room for values between ops."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from upath import UPath
+
+from quant_assets.currency import ExternalVersion, fingerprint, node_config
+from quant_assets.storage import Files, pointer_path, read_artifact, read_tables, table_path, write_artifact, write_table
+from quant_core.errors import DataError
+
+
+class LabStorage(dg.IOManager):
+    """Stores a frame as one file per partition and a mapping of bytes as an artifact.
+
+    A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless the
+    input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
+    """
+
+    def __init__(self, root: UPath, external: ExternalVersion) -> None:
+        self.root = root
+        self.external = external
+
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | Files) -> None:
+        if not context.has_asset_key:
+            _write_scratch(self._scratch(context), obj)
+            return
+        partitions = list(context.asset_partition_keys)
+        if isinstance(obj, dict):
+            hashes = [self._store_artifact(context, partitions, obj)]
+        else:
+            hashes = self._store_table(context, partitions, obj.collect() if isinstance(obj, pl.LazyFrame) else obj)
+        context.add_output_metadata({
+            "content_hash": hashes[0] if len(hashes) == 1 else dg.MetadataValue.json(dict(zip(sorted(partitions), hashes, strict=True)))
+        })  # fmt: skip
+
+    def _fingerprint(self, context: dg.OutputContext, partition: str) -> str:
+        step = context.step_context
+        graph = step.job_def.asset_layer.asset_graph
+        config = node_config(step.run_config, step.node_handle.path[0])
+        return fingerprint(graph, self.root, context.asset_key, partition, config, self.external)
+
+    def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
+        if len(partitions) != 1:
+            raise DataError(f"{context.asset_key.to_user_string()}: an artifact belongs to one partition, got {partitions}; run them one by one.")
+        pointer = pointer_path(self.root, context.asset_key, partitions[0])
+        stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(pointer.parent))})
+        return stamp.content_hash
+
+    def _store_table(self, context: dg.OutputContext, partitions: Sequence[str], table: pl.DataFrame) -> list[str]:
+        definition = context.asset_partitions_def
+        if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+            raise DataError(f"{context.asset_key.to_user_string()}: tables are partitioned by time; this asset is not.")
+        by_partition = table.with_columns(pl.col("date").dt.strftime(definition.fmt).alias("__partition")).partition_by(
+            "__partition", as_dict=True, include_key=False, maintain_order=True
+        )
+        strangers = sorted(str(name) for (name,) in by_partition if name not in set(partitions))
+        if strangers:
+            raise DataError(
+                f"{context.asset_key.to_user_string()}: rows of {strangers[0]} (and {len(strangers) - 1} more partitions) in a run of "
+                f"{min(partitions)}..{max(partitions)}; an asset returns rows of its own partitions only."
+            )
+        hashes = []
+        for name in sorted(partitions):
+            path = table_path(self.root, context.asset_key, name)
+            stamp = write_table(path, by_partition.get((name,), table.clear()), self._fingerprint(context, name))
+            hashes.append(stamp.content_hash)
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))})
+        return hashes
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        if not context.has_asset_key:
+            upstream = context.upstream_output
+            assert upstream is not None  # Dagster always gives it for a value between ops
+            return _read_scratch(self._scratch(upstream))
+        key = context.asset_key
+        optional_before = str((context.definition_metadata or {}).get("optional_before", ""))
+        partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
+        tables = {name: table_path(self.root, key, name) for name in partitions}
+        pointers = {name: pointer_path(self.root, key, name) for name in partitions}
+        present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
+        missing = [name for name in partitions if name not in present and name >= optional_before]
+        if missing:
+            raise missing_partitions(key, missing)
+        if any(pointers[name].exists() for name in present):
+            return {name: read_artifact(pointers[name]) for name in present}
+        return read_tables([tables[name] for name in present]) if present else None
+
+    def _scratch(self, output: dg.OutputContext) -> UPath:
+        place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]
+        return self.root.joinpath(".scratch", *place)
+
+
+def missing_partitions(key: dg.AssetKey, missing: Sequence[str]) -> DataError:
+    """The error for upstream partitions that are not there."""
+    name = key.to_user_string()
+    more = f" and {len(missing) - 1} more up to {missing[-1]}" if len(missing) > 1 else ""
+    return DataError(
+        f"{name}: partition {missing[0]}{more} is not materialized; materialize it first, in the UI (asset {name}, Materialize, "
+        f"{missing[0]}..{missing[-1]}) or with `quant run`, which makes whatever is missing."
+    )
+
+
+def _write_scratch(folder: UPath, value: pl.DataFrame | Files) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, pl.DataFrame):
+        value.write_parquet(str(folder / "table.parquet"))
+        return
+    for name, data in dict(value).items():
+        (folder / name).write_bytes(data)
+
+
+def _read_scratch(folder: UPath) -> Any:
+    table = folder / "table.parquet"
+    if table.exists():
+        return pl.read_parquet(str(table))
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir(), key=str)}

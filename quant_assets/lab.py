@@ -1,0 +1,125 @@
+"""What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from quant_assets.config import build, config_class
+from quant_assets.currency import code_version
+from quant_assets.partitions import Partitions, build_partitions
+from quant_assets.paths import data_root
+from quant_assets.profile import Profile
+from quant_core.allocation.baselines import AllocationConfig
+from quant_core.backtest.simulate import BacktestConfig
+from quant_core.cleaning.clean import CleaningConfig
+from quant_core.errors import UnknownName
+from quant_core.features import FeatureConfig, warm_up_sessions
+from quant_core.forecasting import MODELS
+from quant_core.forecasting.labels import LabelConfig
+from quant_core.market.sources import SOURCES
+from quant_core.market.universe import membership, tickers
+
+#: Shared by every stage; a change there makes everything after raw data stale.
+FOUNDATION = tuple(
+    f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry")
+)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A profile made ready for asset factories."""
+
+    profile: Profile
+
+    @cached_property
+    def partitions(self) -> Partitions:
+        return build_partitions(self.profile, warm_up_sessions(self.defaults("features")))
+
+    @cached_property
+    def root(self) -> Any:
+        return data_root()
+
+    @property
+    def prefix(self) -> list[str]:
+        return [self.profile.name]
+
+    def key(self, asset: str) -> dg.AssetKey:
+        return dg.AssetKey([self.profile.name, asset])
+
+    # ---- settings ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def settings_classes(self) -> dict[str, type]:
+        """The dataclass behind the run configuration of each asset that has one."""
+        forecasters = {f"forecaster_{name}": MODELS[name].config_class for name in MODELS}
+        return {
+            "raw_ohlcv": self.source_class,
+            "clean_prices": CleaningConfig,
+            "features": FeatureConfig,
+            "training_window": LabelConfig,
+            **forecasters,
+            "target_weights": AllocationConfig,
+            "backtest": BacktestConfig,
+        }
+
+    def settings(self, asset: str) -> dict[str, Any]:
+        """The profile's settings of an asset: what replaces the defaults of its dataclass."""
+        price, total = self.profile.price_index, self.profile.total_return_index or self.profile.price_index
+        derived: dict[str, dict[str, Any]] = {
+            "raw_ohlcv": {key: value for key, value in self.profile.source.items() if key != "name"},
+            "target_weights": {"index_ticker": price},
+            "backtest": {"index_ticker": price, "total_return_index_ticker": total},
+        }
+        return derived.get(asset, {}) | dict(self.profile.presets.get(asset) or {})
+
+    def defaults(self, asset: str) -> Any:
+        """The asset's settings dataclass as the profile sets it."""
+        return build(self.settings_classes[asset], self.settings(asset), asset)
+
+    def config(self, asset: str) -> type[dg.Config]:
+        """Launchpad config of an asset: its dataclass with the profile's settings as defaults."""
+        return config_class(asset, self.settings_classes[asset], self.settings(asset))
+
+    def with_overrides(self, asset: str, values: Mapping[str, Any]) -> Any:
+        """The asset's settings dataclass with a run's values on top.
+
+        Raises:
+            UnknownName: the asset has no settings. DataError: no such setting, or a value that it refuses.
+        """
+        if asset not in self.settings_classes:
+            raise UnknownName("asset with settings", asset, list(self.settings_classes))
+        return build(self.settings_classes[asset], self.settings(asset) | dict(values), asset)
+
+    def code(self, asset: str, *roots: str) -> str:
+        """Code version of an asset: its stage's source, the foundation's and the profile's settings for it."""
+        return code_version(*FOUNDATION, *roots, settings=self.settings(asset))
+
+    # ---- the source -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def source_class(self) -> type:
+        return SOURCES[str(self.profile.source["name"])]
+
+    def wanted_tickers(self) -> list[str] | None:
+        """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""
+        names = tickers(self.profile.universe)
+        indices = [name for name in (self.profile.price_index, self.profile.total_return_index) if name]
+        return None if names is None else sorted({*names, *indices})
+
+    def membership(self) -> pl.DataFrame | None:
+        """Dated membership of the profile's universe, None where everything the source has is a member."""
+        return None if tickers(self.profile.universe) is None else membership(self.profile.universe)
+
+    def external_version(self, key: dg.AssetKey, partition: str) -> str:
+        """What the source would add to the fingerprint of a raw month; "" for every other asset."""
+        if key != self.key("raw_ohlcv"):
+            return ""
+        window = self.partitions.months.time_window_for_partition_key(partition)
+        last = date.fromordinal(window.end.date().toordinal() - 1)
+        source = self.defaults("raw_ohlcv")
+        return str(source.version(window.start.date(), last, datetime.now(UTC)))

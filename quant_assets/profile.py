@@ -1,0 +1,113 @@
+"""A profile = universe + source + dates + fold cadence + presets, from presets/*.yaml.
+
+The profile's name prefixes every asset key and every path, so two universes never share status or files. A profile run
+on another source than its own becomes `<name>_<source>` for the same reason.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quant_assets.paths import safe_name
+from quant_core.errors import DataError, UnknownName
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One research set-up.
+
+    Attributes:
+        name: prefix of asset keys and paths.
+        description: one sentence for `quant list profiles`.
+        universe: a name known to quant_core.market.universe.
+        source: `name` of a registered source and its settings.
+        start: first month of data, "YYYY-MM".
+        end: last month of data, or None for a profile that grows with the calendar.
+        first_fold: first out-of-sample year.
+        train_years: full years of data before a fold that its models are fitted on.
+        price_index, total_return_index: benchmark tickers as the source calls them.
+        presets: per asset, the settings that replace the defaults.
+    """
+
+    name: str
+    description: str
+    universe: str
+    source: Mapping[str, Any]
+    start: str
+    first_fold: int
+    end: str | None = None
+    train_years: int = 5
+    price_index: str = "^NSEI"
+    total_return_index: str | None = "NIFTY 50 TRI"
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        safe_name(self.name, "profile name")
+        first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")
+        if self.first_fold < first_possible:
+            raise DataError(
+                f"profile {self.name}: fold {self.first_fold} needs {self.train_years} full years before it, but data starts "
+                f"{self.start}; use first_fold {first_possible} or later, an earlier start or fewer train_years."
+            )
+
+
+def profile_names() -> list[str]:
+    """Names of the shipped profiles."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
+    """Read presets/<name>.yaml and replace top-level entries.
+
+    Args:
+        overrides: profile fields to replace, e.g. {"source": {"name": "files", "path": "nse"}, "start": "2008-01"}.
+    Raises:
+        UnknownName: no such profile.
+        DataError: an entry that a profile does not have.
+    """
+    if name not in profile_names():
+        raise UnknownName("profile", name, profile_names())
+    entries = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    known = {f.name for f in fields(Profile)}
+    unknown = sorted((set(entries) | set(overrides or {})) - known)
+    if unknown:
+        raise DataError(f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known - {'name'}))}.")
+    profile = Profile(name=name, **entries)
+    for key, value in (overrides or {}).items():
+        own = getattr(profile, key)
+        if isinstance(own, int) and not isinstance(value, int):
+            value = _whole_number(f"profile {name}: {key}", value)
+        profile = replace(profile, **{key: str(value) if isinstance(own, str) else value})
+    source = profile.source.get("name")
+    if source != entries["source"]["name"]:
+        profile = replace(profile, name=f"{name}_{source}")
+    return profile
+
+
+def _whole_number(where: str, value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise DataError(f"{where}: {value!r} is not a whole number; give one.") from None
+
+
+def profile_from_environment() -> Profile:
+    """QUANT_PROFILE (default demo), with QUANT_SOURCE and QUANT_SOURCE_PATH replacing its source where set."""
+    name = os.environ.get("QUANT_PROFILE") or "demo"
+    return load_profile(name, source_override(os.environ.get("QUANT_SOURCE"), os.environ.get("QUANT_SOURCE_PATH")))
+
+
+def source_override(source: str | None, path: str | None) -> dict[str, Any]:
+    """The `source` entry that a name and a path stand for; an empty mapping where neither is given."""
+    if not source and not path:
+        return {}
+    settings: dict[str, Any] = {"name": source or "files"}
+    if path:
+        settings["path"] = str(Path(path).expanduser().resolve())
+    return {"source": settings}

@@ -1,0 +1,76 @@
+"""Experiment tracking: dagster-mlflow's resource, made to load late, keep its files under QUANT_DATA and nest its runs.
+
+The parent run is the Dagster run; each materialization that fits or evaluates something opens a child named
+`asset[partition]`, which ends FAILED when its work fails. MLFLOW_TRACKING_URI points the lab at a server instead.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from quant_assets.paths import data_root, project_root
+
+EXPERIMENT = "quant-lab"
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else a SQLite file beside the data (or in the project where the data is remote)."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    return f"sqlite:///{_local_folder() / 'mlflow.db'}"
+
+
+def _local_folder() -> Path:
+    root = data_root()
+    folder = (Path(root) if root.protocol in ("", "file") else project_root() / "data") / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+@dg.resource(config_schema={"experiment_name": dg.Field(dg.StringSource, default_value=EXPERIMENT)})
+def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
+    """dagster-mlflow's resource on the lab's tracking URI; importing mlflow costs two seconds, so only here."""
+    os.environ.setdefault("MLFLOW_DISABLE_AGENT_GUIDE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import dagster_mlflow
+        import mlflow
+
+    uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
+    mlflow.set_tracking_uri(uri)
+    if mlflow.get_experiment_by_name(experiment) is None:
+        location = None if os.environ.get("MLFLOW_TRACKING_URI") else (_local_folder() / "artifacts").as_uri()
+        mlflow.create_experiment(experiment, artifact_location=location)
+    context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
+    try:
+        yield from dagster_mlflow.mlflow_tracking.resource_fn(context)
+    finally:
+        mlflow.end_run()
+
+
+@contextmanager
+def tracked(context: dg.OpExecutionContext | dg.AssetExecutionContext, asset: str, params: Mapping[str, Any]) -> Iterator[Any]:
+    """An MLflow child run named `asset[partition]`, its link in the asset's metadata once the work is done.
+
+    Yields:
+        the mlflow module-like resource; log metrics and artifacts on it.
+    """
+    mlflow = context.resources.mlflow
+    with mlflow.start_run(run_name=f"{asset}[{context.partition_key}]", nested=True) as run:
+        mlflow.log_params(dict(params))
+        mlflow.set_tags({"dagster_run_id": context.run_id, "partition": context.partition_key, "asset": asset})
+        yield mlflow
+    context.add_output_metadata({"mlflow_run": _link(run.info.experiment_id, run.info.run_id)})
+
+
+def _link(experiment_id: str, run_id: str) -> dg.MetadataValue:
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        return dg.MetadataValue.url(f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}")
+    # `make mlflow` serves the SQLite store on loopback.
+    return dg.MetadataValue.url(f"http://127.0.0.1:5000/#/experiments/{experiment_id}/runs/{run_id}")

@@ -1,0 +1,196 @@
+"""`quant run`: which partitions are not current, and the runs that make them so, upstream first, in this process.
+
+Months of one asset go in one run; a fold is a run of its own. Everything is an ordinary Dagster run on the instance in
+DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from quant_assets.automation import fold_assets, month_assets, refresh_months
+from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
+from quant_assets.lab import Lab
+from quant_assets.partitions import IST
+from quant_core.errors import DataError, QuantError, UnknownName
+from quant_core.forecasting import MODELS
+
+#: Settings of a run: asset -> setting -> value.
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+class RunFailed(QuantError):
+    """A Dagster run did not succeed; the message is the first failed step's."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One Dagster run to be done: partitions of one asset, contiguous."""
+
+    asset: str
+    partitions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs assets of one profile on one instance."""
+
+    lab: Lab
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    overrides: Overrides
+    log_level: str = "ERROR"
+
+    @property
+    def graph(self) -> AssetGraph:
+        return self.definitions.resolve_asset_graph()
+
+    def stages(self) -> list[str]:
+        """Assets in the order in which they run."""
+        months, folds = [[key.path[-1] for key in keys] for keys in (month_assets(self.lab), fold_assets(self.lab))]
+        split = months.index("features") + 1
+        training = folds[: 1 + len(MODELS)]
+        return [*months[:split], *training, *months[split:], *folds[1 + len(MODELS) :]]
+
+    def wanted(self, first: str, last: str, until: Sequence[str]) -> dict[str, list[str]]:
+        """Partitions to bring up to date: the months and folds asked for, and every upstream partition of theirs.
+
+        Args:
+            first, last: months, both included.
+            until: assets asked for; empty for everything.
+        """
+        stages = self.stages()
+        for name in until:
+            if name not in stages:
+                raise UnknownName("stage", name, stages)
+        asked = set(until or stages)
+        needed: dict[str, set[str]] = {name: set() for name in stages}
+        for name in reversed(stages):
+            key = self.lab.key(name)
+            if name in asked:
+                needed[name].update(self._asked(name, first, last))
+            for parent in self.graph.get(key).parent_keys:
+                for partition in needed[name]:
+                    ours = upstream_partitions(self.graph, key, parent, partition)
+                    needed[parent.path[-1]].update(p for p in ours if p[:7] <= last[: len(p)])
+        return {name: sorted(partitions) for name, partitions in needed.items() if partitions}
+
+    def month_range(self, first: str | None, last: str | None) -> tuple[str, str]:
+        """First and last month of a request, checked against the profile's months.
+
+        Raises:
+            DataError: a month that the profile does not have.
+        """
+        months = self.lab.partitions.months.get_partition_keys()
+        chosen = (first or months[0], last or months[-1])
+        for option, month in zip(("--from", "--to"), chosen, strict=True):
+            if month not in set(months):
+                raise DataError(
+                    f"{option} {month}: profile {self.lab.profile.name} has months {months[0]}..{months[-1]}; give one of them as YYYY-MM, "
+                    "or change the profile with --set profile.start=YYYY-MM."
+                )
+        if chosen[0] > chosen[1]:
+            raise DataError(f"--from {chosen[0]} is after --to {chosen[1]}; swap them.")
+        return chosen
+
+    def newest_months(self) -> list[str]:
+        """What a refresh fetches again now."""
+        today = datetime.now(ZoneInfo(IST)).date()
+        return refresh_months(today)
+
+    def _asked(self, name: str, first: str, last: str) -> list[str]:
+        if self.lab.key(name) not in set(fold_assets(self.lab)):
+            return [m for m in self.lab.partitions.months.get_partition_keys() if first <= m <= last]
+        folds = self.complete_folds(first, last)
+        return folds if name not in ("backtest", "backtest_report") else folds[-1:]
+
+    def complete_folds(self, first: str, last: str) -> list[str]:
+        """Folds whose months all lie in first..last, or go up to the newest month that there is."""
+        newest = self.lab.partitions.months.get_last_partition_key()
+        return [
+            fold
+            for fold in self.lab.partitions.folds.get_partition_keys()
+            if f"{fold}-01" >= first and (f"{fold}-12" <= last or (last == newest and fold == last[:4]))
+        ]
+
+    def stale(self, asset: str, partitions: Sequence[str]) -> list[str]:
+        """Partitions that are missing, or were made from something else than a run would use now."""
+        key, config = self.lab.key(asset), self.node_config(asset)
+        found = []
+        for partition in partitions:
+            stamp = stored_stamp(self.lab.root, key, partition)
+            now = fingerprint(self.graph, self.lab.root, key, partition, config, self.lab.external_version)
+            if stamp is None or stamp.fingerprint != now:
+                found.append(partition)
+        return found
+
+    def steps(self, asset: str, partitions: Sequence[str]) -> Iterator[Step]:
+        """Runs for these partitions: contiguous months together, folds one by one."""
+        if self.lab.key(asset) in set(fold_assets(self.lab)):
+            yield from (Step(asset, (fold,)) for fold in partitions)
+            return
+        order = {key: n for n, key in enumerate(self.lab.partitions.months.get_partition_keys())}
+        block: list[str] = []
+        for month in partitions:
+            if block and order[month] != order[block[-1]] + 1:
+                yield Step(asset, tuple(block))
+                block = []
+            block.append(month)
+        if block:
+            yield Step(asset, tuple(block))
+
+    def node_config(self, asset: str) -> dict[str, Any]:
+        """Run config of one asset's node, as Dagster will see it."""
+        settings = self.overrides.get(asset)
+        if not settings:
+            return {}
+        if asset.startswith("forecaster_"):
+            train = f"{asset.removeprefix('forecaster_')}__train"
+            return {"ops": {train: {"config": dict(settings)}}}
+        return {"config": dict(settings)}
+
+    def execute(self, step: Step) -> None:
+        """One Dagster run; raises RunFailed with the reason."""
+        tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
+        single = len(step.partitions) == 1
+        ops = {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)} if self.overrides.get(step.asset) else {}
+        result = dg.materialize(
+            [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
+            selection=dg.AssetSelection.assets(self.lab.key(step.asset)),
+            partition_key=step.partitions[0] if single else None,
+            tags=None if single else tags,
+            instance=self.instance,
+            resources=self.definitions.resources,
+            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {step.partitions[0]}..{step.partitions[-1]}: {failure_reason(result)}")
+
+
+def failure_reason(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost error of the first failed step, in one paragraph."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                return " ".join(error.message.split())
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.blocking:
+            details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
+            return f"blocking check {evaluation.check_name} failed: {details}"
+    return "the run failed without a step error; look at it in the UI"
+
+
+def check_overrides(lab: Lab, overrides: Overrides) -> None:
+    """Fail before anything runs on a setting that no asset has, or a value that it refuses."""
+    for asset, values in overrides.items():
+        lab.with_overrides(asset, values)

@@ -1,0 +1,43 @@
+"""Opening the instance for a command: DAGSTER_HOME made ready, quiet logs, a runner on the chosen profile."""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from quant_assets.paths import project_root
+from quant_assets.profile import Profile
+from quant_assets.runner import Overrides, Runner, check_overrides
+
+MINIMAL_INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+
+
+def prepare_home(home: Path) -> None:
+    """Make DAGSTER_HOME and give it the project's instance settings where it has none."""
+    home.mkdir(parents=True, exist_ok=True)
+    settings, shipped = home / "dagster.yaml", project_root() / "dagster_home" / "dagster.yaml"
+    if not settings.exists():
+        shutil.copy(shipped, settings) if shipped.is_file() else settings.write_text(MINIMAL_INSTANCE)
+
+
+@contextmanager
+def open_runner(profile: Profile, overrides: Overrides, home: Path, verbose: bool) -> Iterator[Runner]:
+    """A runner for `profile` on the instance in `home`."""
+    from quant_assets.assembly import build_definitions
+    from quant_assets.lab import Lab
+
+    lab = Lab(profile)
+    check_overrides(lab, overrides)
+    prepare_home(home)
+    if not verbose:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("ALEMBIC_QUIET", "1")
+        for name in ("alembic", "mlflow", "sqlalchemy"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    with dg.DagsterInstance.get() as instance:
+        yield Runner(lab, build_definitions(profile), instance, overrides, "INFO" if verbose else "CRITICAL")

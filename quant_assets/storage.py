@@ -1,0 +1,156 @@
+"""Where assets live: one Parquet file a month, one content-addressed folder a fitted artifact; every write is atomic.
+
+A table's partition is `<root>/<profile>/<asset>/<partition>.parquet`; its footer carries a content hash and a fingerprint.
+An artifact's partition is a folder of files named in `<root>/<profile>/<asset>/<partition>.json`, which is replaced last.
+A fingerprint sums up what a partition was made from (quant_assets/currency.py), so that a rerun can skip what is current.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from upath import UPath
+
+from quant_assets.paths import safe_name
+from quant_core.errors import DataError
+
+STALE_TEMPORARY = timedelta(hours=1)
+
+#: What an artifact asset returns: file name -> bytes.
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What identifies a stored partition: hash of its content, and of everything it was made from."""
+
+    content_hash: str
+    fingerprint: str
+
+
+def table_path(root: UPath, key: dg.AssetKey, partition: str) -> UPath:
+    """File of one month of a table."""
+    return _folder(root, key) / f"{safe_name(partition, 'partition')}.parquet"
+
+
+def pointer_path(root: UPath, key: dg.AssetKey, partition: str) -> UPath:
+    """File that names the current version of an artifact."""
+    return _folder(root, key) / f"{safe_name(partition, 'partition')}.json"
+
+
+def _folder(root: UPath, key: dg.AssetKey) -> UPath:
+    return root.joinpath(*(safe_name(part, "asset key") for part in key.path))
+
+
+def atomic_write(path: UPath, data: bytes) -> None:
+    """Write all of `data` or nothing: a temporary name beside the target, then a rename; object stores put whole objects."""
+    if path.protocol not in ("", "file"):
+        path.write_bytes(data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(Path(path.parent))
+    temporary = Path(path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left behind; recent files may belong to a writer that is still at work."""
+    for path in folder.glob(".*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE_TEMPORARY.total_seconds():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except FileNotFoundError:
+            continue  # another writer swept it first
+
+
+def _parquet(table: pl.DataFrame, metadata: dict[str, str] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    table.rechunk().write_parquet(buffer, compression="zstd", statistics=True, metadata=metadata)
+    return buffer.getvalue()
+
+
+def write_table(path: UPath, table: pl.DataFrame, fingerprint: str) -> Stamp:
+    """Write one month of a table; equal tables have equal content hashes."""
+    stamp = Stamp(hashlib.sha256(_parquet(table)).hexdigest(), fingerprint)
+    atomic_write(path, _parquet(table, {"content_hash": stamp.content_hash, "fingerprint": stamp.fingerprint}))
+    return stamp
+
+
+def read_tables(paths: Sequence[UPath]) -> pl.LazyFrame:
+    """One lazy table over files in the given order; local files are scanned, remote ones read whole."""
+    if all(path.protocol in ("", "file") for path in paths):
+        return pl.scan_parquet([Path(path) for path in paths], glob=False)
+    return pl.concat([pl.read_parquet(path.read_bytes()) for path in paths]).lazy()
+
+
+def write_artifact(pointer: UPath, files: Files, fingerprint: str) -> Stamp:
+    """Write an artifact's files into a folder named by their hash, then point to it."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{safe_name(name, 'artifact file')}:{len(files[name])}:".encode())
+        digest.update(files[name])
+    stamp = Stamp(digest.hexdigest(), fingerprint)
+    folder = f"{pointer.stem}-{stamp.content_hash[:12]}"
+    for name, data in files.items():
+        atomic_write(pointer.parent / folder / name, data)
+    entry = {"folder": folder, "files": sorted(files), "content_hash": stamp.content_hash, "fingerprint": stamp.fingerprint}
+    atomic_write(pointer, json.dumps(entry, indent=1).encode())
+    _drop_old_versions(pointer, folder)
+    return stamp
+
+
+def _drop_old_versions(pointer: UPath, current: str) -> None:
+    if pointer.protocol not in ("", "file"):
+        return
+    for folder in Path(pointer.parent).glob(f"{pointer.stem}-*"):
+        if folder.name != current:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def artifact_folder(pointer: UPath) -> UPath:
+    """Folder of an artifact's current version."""
+    return pointer.parent / safe_name(str(_pointer_entry(pointer)["folder"]), f"{pointer}: folder")
+
+
+def read_artifact(pointer: UPath) -> dict[str, bytes]:
+    """All files of an artifact's current version."""
+    folder = artifact_folder(pointer)
+    names = _pointer_entry(pointer)["files"]
+    return {name: (folder / safe_name(name, f"{pointer}: files")).read_bytes() for name in names}
+
+
+def _pointer_entry(pointer: UPath) -> dict:
+    try:
+        entry = json.loads(pointer.read_bytes())
+        return {"folder": entry["folder"], "files": list(entry["files"]), **entry}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{pointer}: not an artifact pointer ({error}); materialize the partition again.") from error
+
+
+def read_stamp(path: UPath) -> Stamp | None:
+    """The stamp of a stored table or artifact, or None where there is none or it cannot be read."""
+    try:
+        if path.suffix == ".json":
+            entry = json.loads(path.read_bytes())
+            if not all((path.parent / entry["folder"] / name).is_file() for name in entry["files"]):
+                return None
+        else:
+            source = Path(path) if path.protocol in ("", "file") else io.BytesIO(path.read_bytes())
+            entry = pl.read_parquet_metadata(source)
+        return Stamp(entry["content_hash"], entry["fingerprint"])
+    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
+        return None

@@ -1,0 +1,107 @@
+"""Features of one ticker's own total returns: log return, volatility, momentum, drawdown.
+
+All are computed from `total_return_1d`, which is split and dividend aware and never changes once its day is over;
+adjusted price levels are never read. The return on the first session after a gap spans the gap. When a window may be
+used is defined once, in `panel.py`. Cross-asset and regime signals belong in files of their own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.errors import DataError
+from quant_core.features import feature
+from quant_core.features.panel import FloatPanel, Panel
+
+
+@feature("log_returns", columns=("log_return_{w}d",))
+def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
+    """Sum of daily log total returns over each window.
+
+    Args:
+        panel: reads `total_return_1d`.
+        windows: sessions, today included; each at least 1.
+    Returns:
+        one column `log_return_{w}d` a window; null in each ticker's first w rows.
+    Raises:
+        DataError: a window below 1.
+    """
+    from quant_core.features import kernels
+
+    _require("log_returns", windows, at_least=1)
+    return {f"log_return_{w}d": kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w)) for w in windows}
+
+
+@feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2)
+def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
+    """Trailing standard deviation (ddof 1) of daily log returns, annualised.
+
+    Args:
+        panel: reads `total_return_1d`.
+        windows: sessions, today included; each at least 2.
+    Returns:
+        one column `realized_vol_{w}d_ann` a window: a fraction (0.2 = 20 % a year); null in each ticker's first w rows.
+    Raises:
+        DataError: a window below 2.
+    Source: Hull, Options, Futures and Other Derivatives, historical volatility; 252 sessions a year.
+    """
+    from quant_core.features import kernels
+
+    _require("realized_volatility", windows, at_least=2)
+    columns = {}
+    for w in windows:
+        daily = kernels.window_std(panel.log_return_1d, w, panel.first_session, panel.full(w))
+        columns[f"realized_vol_{w}d_ann"] = np.multiply(daily, np.sqrt(SESSIONS_PER_YEAR), out=daily)
+    return columns
+
+
+@feature("momentum", columns=("momentum_{w}d",), shortest_window=2)
+def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
+    """Simple total return over each window, with no month skipped.
+
+    Args:
+        panel: reads `total_return_1d`.
+        windows: sessions, today included; each at least 1 (a window of 1 would repeat the one-day return).
+    Returns:
+        one column `momentum_{w}d` a window: a fraction (0.1 = +10 %); null in each ticker's first w rows.
+    Raises:
+        DataError: a window below 1.
+    """
+    from quant_core.features import kernels
+
+    _require("momentum", windows, at_least=1)
+    columns = {}
+    for w in windows:
+        panel_of_sums = kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w))
+        kernels.expm1_in_place(panel_of_sums)
+        columns[f"momentum_{w}d"] = panel_of_sums
+    return columns
+
+
+@feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21)
+def max_drawdown(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
+    """Worst peak-to-trough fall of the total-return index inside each window.
+
+    The index is rebuilt from the window's own returns and has w + 1 levels: the one before the first return counts as
+    a possible peak. Not `price / rolling maximum` and its rolling minimum, which reaches 2 w sessions back.
+
+    Args:
+        panel: reads `total_return_1d`.
+        windows: sessions, today included; each at least 1.
+    Returns:
+        one column `max_drawdown_{w}d` a window: a fraction in (-1, 0], 0 if the index never fell; null in each
+        ticker's first w rows.
+    Raises:
+        DataError: a window below 1.
+    """
+    from quant_core.features import kernels
+
+    _require("max_drawdown", windows, at_least=1)
+    return {f"max_drawdown_{w}d": kernels.window_max_drawdown(panel.log_return_1d, w, panel.first_session, panel.full(w)) for w in windows}
+
+
+def _require(name: str, windows: Sequence[int], at_least: int) -> None:
+    short = [w for w in windows if w < at_least]
+    if short:
+        raise DataError(f"{name}: windows {short} are below {at_least} session(s); remove them from features.windows.")

@@ -1,0 +1,135 @@
+"""What lies in a folder of price files: which are prices, which are side files, which are neither and why."""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from quant_core.errors import DataError
+from quant_core.market.sources import Problem
+from quant_core.market.sources._formats import Layout
+from quant_core.market.sources._reading import (
+    PARQUET_SUFFIXES,
+    TEXT_SUFFIXES,
+    FileStamp,
+    layout_of,
+    stamp,
+    ticker_of_name,
+)
+
+ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
+AUTO, NONE = "auto", "none"
+_DAY_IN_NAME = re.compile(r"(?<!\d)(?:(\d{4})-?(\d\d)-?(\d\d)|(\d\d)-?(\d\d)-?(\d{4}))(?!\d)")
+
+
+@dataclass(frozen=True)
+class PriceFile:
+    """A file with prices. ticker: from the file name where no column says it, else "". day: of a one-day file, else None."""
+
+    stamp: FileStamp
+    layout: Layout
+    ticker: str = ""
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one source."""
+
+    stocks: tuple[PriceFile, ...]
+    indices: tuple[PriceFile, ...]
+    actions: FileStamp | None
+    changes: FileStamp | None
+    problems: tuple[Problem, ...]
+
+
+def list_files(path: Path, pattern: str) -> tuple[FileStamp, ...]:
+    """The file itself, or the matching files of the folder, by name.
+
+    Raises:
+        DataError: no such path, or no file matches.
+    """
+    if not path.exists():
+        raise DataError(f"files: path {path} does not exist; set the source's path to a file or a folder.")
+    if path.is_file():
+        return (stamp(path),)
+    names = sorted(entry.name for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    chosen = tuple(stamp(path / name) for name in names if fnmatch.fnmatch(name, pattern))
+    if not chosen:
+        raise DataError(f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern.")
+    return chosen
+
+
+def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> FileStamp | None:
+    """A side file beside the prices (with `look_up` also one folder above), the one that the setting names, or None."""
+    if setting == NONE:
+        return None
+    folder = path if path.is_dir() else path.parent
+    if setting != AUTO:
+        chosen = Path(setting).expanduser()
+        chosen = chosen if chosen.is_absolute() else folder / chosen
+        if not chosen.is_file():
+            raise DataError(f"files: {name} is set to {setting!r}, and {chosen} does not exist; fix it or set {AUTO!r}.")
+        return stamp(chosen)
+    places = (folder, folder.resolve().parent) if look_up else (folder,)
+    return next((stamp(place / name) for place in places if (place / name).is_file()), None)
+
+
+def sort_files(
+    files: tuple[FileStamp, ...],
+    side: tuple[FileStamp | None, FileStamp | None],
+    wanted_format: str,
+    renamed: Mapping[str, str],
+    basis: str,
+    ticker_pattern: str,
+) -> Folder:
+    """Which file is what; a single file that is no price table is an error, one among many a Problem.
+
+    Raises:
+        DataError: no file has prices.
+    """
+    stocks: list[PriceFile] = []
+    indices: list[PriceFile] = []
+    problems: list[Problem] = []
+    beside = {ACTIONS_NAME, CHANGES_NAME, *(Path(file.path).name for file in side if file is not None)}
+    for file in files:
+        if len(files) > 1 and file.name in beside:
+            continue
+        try:
+            found = _price_file(file, wanted_format, renamed, basis, ticker_pattern)
+        except DataError as reason:
+            if len(files) == 1:
+                raise
+            problems.append(Problem("", "ignored_file", str(reason)))
+            continue
+        is_index = found.layout.column("index") is not None and not found.ticker
+        (indices if is_index else stocks).append(found)
+    if not stocks and not indices:
+        reasons = "; ".join(problem.detail for problem in problems[:3])
+        raise DataError(f"files: none of {len(files)} files has prices; first reasons: {reasons}")
+    return Folder(tuple(stocks), tuple(indices), *side, tuple(problems))
+
+
+def _price_file(file: FileStamp, wanted_format: str, renamed: Mapping[str, str], basis: str, ticker_pattern: str) -> PriceFile:
+    if not file.name.lower().endswith((*TEXT_SUFFIXES, *PARQUET_SUFFIXES)):
+        raise DataError(f"{file.name}: no price file; wanted one of {', '.join((*TEXT_SUFFIXES, *PARQUET_SUFFIXES))}.")
+    layout = layout_of(file, wanted_format, renamed, basis)
+    if layout.format == "nse_bhavcopy":
+        return PriceFile(file, layout, day=_day_in(file.name))
+    if any(layout.column(name) for name in ("ticker", "symbol", "index")):
+        return PriceFile(file, layout)
+    return PriceFile(file, layout, ticker=ticker_of_name(file.name, ticker_pattern))
+
+
+def _day_in(name: str) -> date | None:
+    found = _DAY_IN_NAME.search(name)
+    if found is None:
+        return None
+    year, month, day, day2, month2, year2 = found.groups()
+    text = f"{year}-{month}-{day}" if year else f"{year2}-{month2}-{day2}"
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        return None

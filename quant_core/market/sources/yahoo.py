@@ -1,0 +1,202 @@
+"""Prices from Yahoo through yfinance. The only module of the core that touches pandas.
+
+Yahoo's Open, High, Low, Close and Volume are always adjusted for every split up to the download (`auto_adjust=False`
+only leaves out the dividends), and so are its dividends: rows have basis "split_adjusted", factor 1, and dividends
+that match their prices. Two downloads around a split are on different bases.
+"""
+
+import logging
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from quant_core.calendar import sessions
+from quant_core.errors import DataError, SourceError
+from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, missing_tickers, raw_rows
+from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED
+
+INDIA = ZoneInfo("Asia/Kolkata")
+PUBLISHED_HOUR = 18  # Indian time from which a session's row is taken as final; the market closes at 15:30
+COLUMNS = {
+    "Open": "open_inr",
+    "High": "high_inr",
+    "Low": "low_inr",
+    "Close": "close_inr",
+    "Volume": "volume_shares",
+    "Dividends": "dividend_inr",
+}
+#: Parts of Yahoo's answers for a known name without rows in the span, e.g. before its listing.
+EMPTY_SPAN = ("data doesn't exist", "no price data found")
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sleep = Callable[[float], None]
+
+
+@SOURCES.register("yahoo")
+@dataclass(frozen=True)
+class YahooSource:
+    """Configuration of the download.
+
+    Args:
+        suffix: appended to stock tickers (".NS" is NSE); names that start with ^ are indices and stay as they are.
+        batch_size: tickers in flight between two pauses.
+        workers: parallel requests.
+        attempts: tries a ticker when Yahoo refuses (HTTP 429), is down or cannot be reached.
+        backoff_s: pause before the second try; doubled before each further one.
+        pause_s: pause between batches.
+        timeout_s: of one request.
+    """
+
+    suffix: str = ".NS"
+    batch_size: int = 25
+    workers: int = 6
+    attempts: int = 4
+    backoff_s: float = 2.0
+    pause_s: float = 0.0
+    timeout_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.workers, self.attempts) < 1:
+            raise DataError("yahoo: batch_size, workers and attempts must be at least 1.")
+
+    def fetch(self, tickers: Sequence[str] | None, start: date, end: date, now: datetime, sleep: Sleep = time.sleep) -> Fetch:
+        """Rows of the span up to the last closed session.
+
+        Raises:
+            DataError: no tickers named (Yahoo has no list to offer).
+            SourceError: not one ticker could be read.
+        """
+        check_span("yahoo", start, end)
+        if tickers is None:
+            raise DataError("yahoo: no tickers; Yahoo cannot list a market, so choose a universe with a list of names.")
+        last = min(end, last_closed_session(now))
+        problems = [Problem(name, "unknown_ticker", f"{name!r} is no Yahoo symbol (it has blanks)") for name in sorted(set(tickers)) if " " in name]
+        wanted = sorted({name for name in tickers if " " not in name})
+        if not wanted or last < start:
+            return Fetch(empty_rows(), tuple(problems + missing_tickers(wanted, empty_rows(), "yahoo")))
+        found, failed = _download(self, wanted, start, last, sleep)
+        if failed and not found:
+            reason = next(iter(failed.values())).detail
+            raise SourceError(
+                f"yahoo: none of {len(failed)} tickers could be read for {start}..{last}; first reason: {reason}. "
+                'Check the network, wait if Yahoo limits the rate, lower batch_size, or use source "files".'
+            )
+        rows = pl.concat([empty_rows(), *(_as_rows(self, name, table, now) for name, table in found.items())])
+        rows = rows.filter(pl.col("date").is_between(start, last))
+        problems += [*failed.values(), *missing_tickers(list(found), rows, "yahoo")]
+        return Fetch(raw_rows(rows, "yahoo", "Yahoo's answer changed; update yfinance."), tuple(problems))
+
+    def version(self, start: date, end: date, now: datetime) -> str:
+        """Empty for a span that ended before the last closed session, else that session."""
+        last = last_closed_session(now)
+        return "" if end < last else last.isoformat()
+
+
+def last_closed_session(now: datetime) -> date:
+    """The last NSE session whose row is final at `now` (18:00 Indian time)."""
+    if now.tzinfo is None:
+        raise DataError(f"yahoo: now is {now} without a time zone; pass an aware datetime.")
+    local = now.astimezone(INDIA)
+    day = local.date() if local.hour >= PUBLISHED_HOUR else local.date() - timedelta(days=1)
+    known = sessions(day - timedelta(days=30), day)
+    if not known:
+        raise DataError(f"yahoo: no session in the 30 days before {day}; extend quant_core/calendar.py.")
+    return known[bisect_left(known, day)] if day in known else known[-1]
+
+
+def _download(source: YahooSource, tickers: list[str], start: date, last: date, sleep: Sleep) -> tuple[dict[str, "pd.DataFrame | None"], dict[str, Problem]]:
+    """pandas tables by ticker, and the problem of each ticker that failed for good."""
+    found: dict[str, pd.DataFrame | None] = {}
+    failed: dict[str, Problem] = {}
+    pending = tickers
+    for attempt in range(source.attempts):
+        if attempt:
+            sleep(source.backoff_s * 2 ** (attempt - 1))
+        again: list[str] = []
+        for number, batch in enumerate(_batches(pending, source.batch_size)):
+            if number and source.pause_s:
+                sleep(source.pause_s)
+            with ThreadPoolExecutor(min(source.workers, len(batch))) as pool:
+                answers = list(pool.map(lambda name: _ask(source, name, start, last), batch))
+            for name, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Problem):
+                    failed[name] = answer
+                    if answer.kind == "unreachable":
+                        again.append(name)
+                else:
+                    found[name] = answer
+                    failed.pop(name, None)
+        pending = again
+        if not pending:
+            break
+    return found, failed
+
+
+def _batches(names: list[str], size: int) -> Iterator[list[str]]:
+    for first in range(0, len(names), size):
+        yield names[first : first + size]
+
+
+def _ask(source: YahooSource, ticker: str, start: date, last: date) -> "pd.DataFrame | Problem | None":
+    """One ticker's pandas table, or the Problem. Only a Problem of kind "unreachable" is worth another try."""
+    import yfinance
+    from yfinance.exceptions import YFTickerMissingError
+
+    logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # problems are reported by the Fetch
+    symbol = ticker if ticker.startswith("^") or ticker.endswith(source.suffix) else ticker + source.suffix
+    handle = yfinance.Ticker(symbol)
+    handle._tz = str(INDIA)  # saves the extra request by which yfinance learns the time zone
+    try:
+        return handle.history(
+            start=start.isoformat(),
+            end=(last + timedelta(days=1)).isoformat(),  # exclusive there
+            interval="1d",
+            auto_adjust=False,
+            actions=True,
+            timeout=source.timeout_s,
+            raise_errors=True,
+        )
+    except YFTickerMissingError as failure:
+        reason = str(failure)
+        if any(text in reason.lower() for text in EMPTY_SPAN):
+            return None
+        return Problem(ticker, "not_found", f"Yahoo has nothing under {symbol}: {reason}")
+    except Exception as failure:  # the network layers below raise types of their own
+        return Problem(ticker, "unreachable", f"{symbol}: {type(failure).__name__}: {failure}")
+
+
+def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now: datetime) -> pl.DataFrame:
+    """A pandas table as rows of `RawOhlcv`."""
+    if table is None or table.empty:
+        return empty_rows()
+    columns = {name: pl.Series(table[column].to_numpy(dtype=float), nan_to_null=True) for column, name in COLUMNS.items()}
+    days = [stamp.date() for stamp in table.index]
+    rows = pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns})
+    is_index = ticker.startswith("^")
+    return rows.select(
+        "date",
+        pl.lit(ticker.removesuffix(source.suffix)).alias("ticker"),
+        pl.lit(ticker.removesuffix(source.suffix)).alias("symbol"),
+        pl.lit(INDEX if is_index else EQUITY).alias("instrument"),
+        "open_inr",
+        "high_inr",
+        "low_inr",
+        "close_inr",
+        pl.lit(None, pl.Float64).alias("prev_close_inr"),
+        pl.col("volume_shares").round().cast(pl.Int64),
+        pl.lit(None, pl.Float64).alias("turnover_inr"),
+        pl.col("dividend_inr").fill_null(0.0),
+        pl.lit(1.0).alias("price_factor"),
+        pl.lit(SPLIT_ADJUSTED).alias("basis"),
+        pl.lit("yahoo").alias("source"),
+        pl.lit(now.astimezone(UTC)).cast(pl.Datetime("us", "UTC")).alias("fetched_at"),
+    )

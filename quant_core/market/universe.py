@@ -1,0 +1,189 @@
+"""Which tickers belong to a universe on which day, and the sector of each.
+
+Membership is dated: intervals [from_date, to_date), a null to_date for members of today. Facts shipped beside this
+file:
+
+- nifty50_membership.csv: NIFTY 50, complete (50 companies) from 2014-03-27, each change since then from an NSE press
+  release. Before, only survivors are known (44 in 2005, 46 in October 2008, 49 in 2011) and dates are unverified. The
+  qualities are kept in from_quality and to_quality; an unknown start (CAIRN, RANBAXY) is set to 2005-01-01. `kind`
+  tells companies from additional securities (TATAMTRDVR) and spin-off placeholders (JIOFIN).
+- nifty500.csv: the NIFTY 500 list of 2026-03-05. Today's list applied to the past holds survivors only.
+- sectors.csv: NSE's macro sectors from the NIFTY 500 list of 2026, the NIFTY Total Market list of 2023 and, for five
+  companies that were gone by then, by hand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from quant_core.errors import DataError, UnknownName
+from quant_core.schema import INDEX
+
+HERE = Path(__file__).parent
+#: Stands for every stock that the source has; universes without a list consist of it alone.
+EVERY_TICKER = "*"
+LONG_AGO = date(1990, 1, 1)
+INTERVAL_SCHEMA = {"ticker": pl.String, "from_date": pl.Date, "to_date": pl.Date}
+
+
+@dataclass(frozen=True)
+class Universe:
+    """What a report must say about a universe beside its members.
+
+    complete_from: first day on which every member is known; null where the list is not dated. survivors_only: today's
+    list applied to the past.
+    """
+
+    name: str
+    description: str
+    survivors_only: bool = False
+    complete_from: date | None = None
+
+
+UNIVERSES = {
+    universe.name: universe
+    for universe in (
+        Universe("nifty50", "NIFTY 50, dated membership", complete_from=date(2014, 3, 27)),
+        Universe("nifty500", "NIFTY 500 as of 2026-03-05, applied to the past", survivors_only=True),
+        Universe("all", "every stock that the source has"),
+        Universe("indian_market", "every stock that the source has"),
+        Universe("simulated", "every stock of the simulated market"),
+    )
+}
+_OPEN = ("all", "indian_market", "simulated")
+
+
+def universe(name: str | Sequence[str]) -> Universe:
+    """The universe of that name; a list of tickers or a CSV file makes one of its own.
+
+    Raises:
+        UnknownName: neither a known name nor a CSV file.
+    """
+    if not isinstance(name, str):
+        return Universe("custom", f"{len(name)} tickers chosen by hand", survivors_only=True)
+    if name.lower().endswith(".csv"):
+        dated = membership(name)["from_date"].max() != LONG_AGO
+        return Universe("custom", f"tickers of {Path(name).name}", survivors_only=not dated)
+    if name not in UNIVERSES:
+        raise UnknownName("universe", name, [*UNIVERSES, "a CSV file with a column ticker"])
+    return UNIVERSES[name]
+
+
+def membership(universe: str | Sequence[str]) -> pl.DataFrame:
+    """Columns ticker, from_date, to_date (null: still a member), sorted; intervals are [from_date, to_date).
+
+    Args:
+        universe: a name of UNIVERSES, a list of tickers, or the path of a CSV file with a column ticker and optionally
+            from_date and to_date. Universes without a list have the single row `EVERY_TICKER`.
+    Raises:
+        UnknownName, DataError (a file that cannot be read, an empty list, a broken interval).
+    """
+    if not isinstance(universe, str):
+        return check_intervals(_undated(list(universe)), "universe list")
+    if universe.lower().endswith(".csv"):
+        return _from_file(Path(universe).expanduser())
+    if universe not in UNIVERSES:
+        raise UnknownName("universe", universe, [*UNIVERSES, "a CSV file with a column ticker"])
+    if universe in _OPEN:
+        return _undated([EVERY_TICKER])
+    return _shipped(universe)
+
+
+def members_on(universe: str | Sequence[str], day: date) -> list[str]:
+    """Members on `day`, sorted; [EVERY_TICKER] for a universe without a list."""
+    upto = pl.col("to_date").is_null() | (pl.col("to_date") > day)
+    return sorted(membership(universe).filter((pl.col("from_date") <= day) & upto)["ticker"].to_list())
+
+
+def tickers(universe: str | Sequence[str]) -> list[str] | None:
+    """Everyone who ever was a member, sorted; None where that is whatever the source has."""
+    names: list[str] = membership(universe)["ticker"].unique().sort().to_list()
+    return None if EVERY_TICKER in names else names
+
+
+def with_membership(frame: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with the Boolean column is_member.
+
+    Args:
+        frame: columns date and ticker; where it has `instrument`, indices are never members.
+        intervals: see `membership`.
+    """
+    stock = pl.col("instrument") != INDEX if "instrument" in frame.columns else pl.lit(True)
+    frame = frame.drop("is_member", strict=False)
+    if EVERY_TICKER in intervals["ticker"]:
+        return frame.with_columns(is_member=stock)
+    starts = intervals.select("ticker", "from_date", "to_date").sort("from_date")
+    keyed = frame.select("date", "ticker").with_row_index("_row").sort("date")
+    found = keyed.join_asof(starts, left_on="date", right_on="from_date", by="ticker", strategy="backward", check_sortedness=False)
+    inside = pl.col("from_date").is_not_null() & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date")))
+    flags = found.select("_row", is_member=inside).sort("_row")["is_member"]
+    return frame.with_columns(flags).with_columns(is_member=pl.col("is_member") & stock)
+
+
+def check_intervals(intervals: pl.DataFrame, where: str) -> pl.DataFrame:
+    """`intervals` sorted by ticker and from_date.
+
+    Raises:
+        DataError: no rows, an interval that ends before it begins, or two of one ticker that overlap; names the row.
+    """
+    if not intervals.height:
+        raise DataError(f"{where}: no members; list at least one ticker.")
+    ordered = intervals.sort("ticker", "from_date", maintain_order=True)
+    for row in ordered.filter(pl.col("ticker").is_null() | pl.col("from_date").is_null()).iter_rows():
+        raise DataError(f"{where}: {row} lacks a ticker or a from_date; complete or remove the row.")
+    for ticker, begin, finish in ordered.filter(pl.col("from_date") >= pl.col("to_date")).select(list(INTERVAL_SCHEMA)).iter_rows():
+        raise DataError(f"{where}: {ticker} from {begin} to {finish} is empty; to_date is the first day outside, so must be later.")
+    previous = pl.col("to_date").fill_null(date.max).shift(1).over("ticker")
+    for ticker, begin, before in (
+        ordered.with_columns(before=previous).filter(pl.col("from_date") < pl.col("before")).select("ticker", "from_date", "before").iter_rows()
+    ):
+        raise DataError(f"{where}: {ticker} from {begin} overlaps the interval that ends {before}; close that one first.")
+    return ordered
+
+
+def sector_of() -> pl.DataFrame:
+    """Columns ticker, sector, source, sorted by ticker."""
+    return pl.read_csv(HERE / "sectors.csv")
+
+
+@lru_cache(maxsize=4)
+def _shipped(name: str) -> pl.DataFrame:
+    if name == "nifty500":
+        return check_intervals(_undated(pl.read_csv(HERE / "nifty500.csv")["ticker"].to_list()), name)
+    table = nifty50_facts().select(list(INTERVAL_SCHEMA))
+    return check_intervals(table, name)
+
+
+def nifty50_facts() -> pl.DataFrame:
+    """The NIFTY 50 intervals with kind and the quality of each date."""
+    return pl.read_csv(HERE / "nifty50_membership.csv", try_parse_dates=True)
+
+
+def _undated(names: list[str]) -> pl.DataFrame:
+    rows = [(name, LONG_AGO, None) for name in sorted(set(names))]
+    return pl.DataFrame(rows, schema=INTERVAL_SCHEMA, orient="row")
+
+
+def _from_file(path: Path) -> pl.DataFrame:
+    where = f"universe file {path.name}"
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file with a column ticker.") from failure
+    if "ticker" not in table.columns:
+        raise DataError(f"{where}: no column ticker (found {table.columns}); wanted ticker[,from_date,to_date].")
+    text = table.with_columns(pl.lit(None, pl.String).alias(name) for name in INTERVAL_SCHEMA if name not in table.columns)
+    text = text.select(pl.col(list(INTERVAL_SCHEMA)).str.strip_chars())
+    text = text.with_columns(pl.when(pl.all() != "").then(pl.all()))
+    dates = text.with_columns(pl.col("from_date", "to_date").str.to_date("%Y-%m-%d", strict=False))
+    for name in ("from_date", "to_date"):
+        bad = text.filter(text[name].is_not_null() & dates[name].is_null())
+        if bad.height:
+            raise DataError(f"{where}: {name} {bad[name][0]!r} of {bad['ticker'][0]} is no YYYY-MM-DD; fix it.")
+    if "from_date" not in table.columns:
+        dates = dates.with_columns(from_date=pl.lit(LONG_AGO))
+    return check_intervals(dates, where)

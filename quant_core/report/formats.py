@@ -1,0 +1,141 @@
+"""How a number is written in a report: its label, unit and digits, by column name. No table or figure is made here."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from typing import NamedTuple
+
+THIN = "\u202f"  # narrow no-break space between number and unit
+MINUS = "\u2212"
+MISSING = "\u2013"
+LAKH, CRORE = 1e5, 1e7
+
+
+class Spec(NamedTuple):
+    """How the column of one name is shown."""
+
+    label: str
+    write: Callable[[float], str]
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """0.1234 -> 12.3 %."""
+    return _signed(f"{100 * value:.{digits}f}{THIN}%")
+
+
+def percent_fine(value: float) -> str:
+    """Percent with two decimals, for one-day quantities."""
+    return percent(value, 2)
+
+
+def ratio(value: float) -> str:
+    """Two decimals."""
+    return _signed(f"{value:.2f}")
+
+
+def correlation(value: float) -> str:
+    """Three decimals: a rank IC of 0.02 is already a good one."""
+    return _signed(f"{value:.3f}")
+
+
+def times(value: float) -> str:
+    """A multiple of equity."""
+    return _signed(f"{value:.1f}\u00d7")
+
+
+def count(value: float) -> str:
+    """A whole number with separators."""
+    return _signed(f"{round(value):,}")
+
+
+def basis_points(value: float) -> str:
+    """Hundredths of a percent."""
+    return _signed(f"{value:.1f}{THIN}bps")
+
+
+def rupees(value: float) -> str:
+    """Rupees, in lakh from 1,00,000 and in crore from 1,00,00,000."""
+    size = abs(value)
+    if size >= CRORE * 0.99995:
+        return _signed(f"\u20b9{value / CRORE:,.2f}{THIN}crore")
+    if size >= LAKH * 0.99995:
+        return _signed(f"\u20b9{value / LAKH:,.2f}{THIN}lakh")
+    return _signed(f"\u20b9{value:,.0f}")
+
+
+SPECS: dict[str, Spec] = {
+    "total_return": Spec("Total return", percent),
+    "cagr": Spec("CAGR", percent),
+    "volatility_ann": Spec("Volatility, a year", percent),
+    "sharpe_ann": Spec("Sharpe ratio", ratio),
+    "sortino_ann": Spec("Sortino ratio", ratio),
+    "calmar": Spec("Calmar ratio", ratio),
+    "max_drawdown": Spec("Worst drawdown", percent),
+    "max_drawdown_sessions": Spec("Longest drawdown, sessions", count),
+    "hit_rate": Spec("Days above zero", percent),
+    "var_95_1d": Spec("Value at risk 95 %, 1 day", percent_fine),
+    "cvar_95_1d": Spec("Expected shortfall 95 %, 1 day", percent_fine),
+    "turnover_ann": Spec("Turnover, a year", times),
+    "cost_ann": Spec("Cost, a year", percent_fine),
+    "cost_inr": Spec("Cost paid", rupees),
+    "final_equity_inr": Spec("Final equity", rupees),
+    "n_unfilled": Spec("Trades not filled", count),
+    "beta": Spec("Beta", ratio),
+    "alpha_ann": Spec("Alpha, a year", percent),
+    "tracking_error_ann": Spec("Tracking error, a year", percent),
+    "information_ratio_ann": Spec("Information ratio", ratio),
+    "n_sessions": Spec("Sessions", count),
+    "n_dates": Spec("Days scored", count),
+    "mean_rank_ic": Spec("Mean rank IC", correlation),
+    "mean_ic": Spec("Mean IC", correlation),
+    "icir": Spec("ICIR, daily", ratio),
+    "nw_t": Spec("Newey\u2013West t", ratio),
+    "nw_lags": Spec("Lags", count),
+    "horizon_sessions": Spec("Horizon, sessions", count),
+    "weight": Spec("Weight", percent),
+}
+
+_BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("_inr", rupees),
+    ("_bps", basis_points),
+    ("_sessions", count),
+    ("_days", count),
+    ("_ic", correlation),
+    ("_return", percent),
+    ("_return_ann", percent),
+    ("_share", percent),
+    ("_rate", percent),
+    ("_rate_ann", percent),
+    ("_probability", percent),
+    ("_weight", percent),
+    ("_drawdown", percent),
+)
+
+
+def spec(name: str) -> Spec:
+    """The display of a column; an unknown name is shown by its suffix, as a count after "n_", else as a ratio."""
+    if name in SPECS:
+        return SPECS[name]
+    label = name.removesuffix("_ann").replace("_", " ")
+    label = label[:1].upper() + label[1:] + (", a year" if name.endswith("_ann") else "")
+    suffix = next((write for ending, write in _BY_SUFFIX if name.endswith(ending)), None)
+    return Spec(label, suffix or (count if name.startswith("n_") else ratio))
+
+
+def write(name: str, value: object) -> str:
+    """`value` of column `name` as text; a missing one is an en dash, text stays text."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return MISSING
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return spec(name).write(float(value))
+    return str(value)
+
+
+def _signed(text: str) -> str:
+    """A true minus sign, before the rupee sign, and none before a rounded zero."""
+    bare = text.replace("-", "")
+    if bare == text or not any(digit in bare for digit in "123456789"):
+        return bare
+    return MINUS + bare

@@ -1,0 +1,84 @@
+"""Seed, device and numeric precision of a computation. torch is imported only when a function that needs it runs."""
+
+import os
+import platform
+import random
+from typing import TYPE_CHECKING, Any
+
+from quant_core.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+AMPERE_MAJOR = 8  # first CUDA compute capability with bfloat16 units
+
+
+def set_seed(seed: int, deterministic: bool = True) -> None:
+    """Seed Python, NumPy and torch (every device).
+
+    Args:
+        deterministic: also make cuDNN and cuBLAS choose repeatable kernels; slower on a GPU, no effect on a CPU.
+    """
+    import numpy as np
+    import torch
+
+    if not 0 <= seed < 2**32:
+        raise DataError(f"seed is {seed}, wanted 0..{2**32 - 1} (NumPy's range); choose another.")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS at its first use
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+def get_device(wanted: str = "auto") -> "torch.device":
+    """The device to compute on: CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        DataError: an unknown name, or one that this machine lacks (never a silent fall-back to something slower).
+    """
+    import torch
+
+    if wanted not in DEVICES:
+        raise DataError(f"device is {wanted!r}, wanted one of {', '.join(DEVICES)}; correct the setting.")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, found in present.items() if found))
+    if not present[wanted]:
+        raise DataError(f"device {wanted!r} is not present on this machine; use 'auto' or 'cpu'.")
+    return torch.device(wanted)
+
+
+def get_dtype(device: "torch.device") -> "torch.dtype":
+    """Precision for mixed-precision kernels: bfloat16 on Ampere and later, float16 on older CUDA, else float32."""
+    import torch
+
+    if device.type != "cuda":
+        return torch.float32
+    major, _ = torch.cuda.get_device_capability(device)
+    return torch.bfloat16 if major >= AMPERE_MAJOR else torch.float16
+
+
+def device_info(device: "torch.device") -> dict[str, Any]:
+    """What a run should record about the hardware it ran on; memory in GiB."""
+    import torch
+
+    info: dict[str, Any] = {
+        "device": device.type,
+        "name": platform.processor() or platform.machine(),
+        "dtype": str(get_dtype(device)).removeprefix("torch."),
+        "torch": torch.__version__,
+        "cpu_count": os.cpu_count(),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        info |= {
+            "name": properties.name,
+            "memory_gib": round(properties.total_memory / 2**30, 1),
+            "capability": f"{properties.major}.{properties.minor}",
+            "cuda": torch.version.cuda,
+        }
+    return info

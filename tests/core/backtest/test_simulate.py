@@ -1,0 +1,259 @@
+"""From tables to books: dates, gaps, the splice of the benchmark, and the guards."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from quant_core import calendar
+from quant_core.allocation.baselines import AllocationConfig, target_weights
+from quant_core.backtest.simulate import BacktestConfig, _check_fills_follow, simulate
+from quant_core.errors import DataError, LookaheadError
+from quant_core.schema import (
+    BacktestDaily,
+    BacktestPositions,
+    BenchmarkReturns,
+    CleanPrices,
+    ForecastQuality,
+    TargetWeights,
+    validate,
+)
+from quant_core.trading.performance import risk_free_1d, sharpe
+from quant_core.trading.rebalancing import rebalance_dates
+
+TRI, NIFTY = "NIFTY 50 TRI", "^NSEI"
+START, END = date(2021, 1, 1), date(2021, 3, 31)
+FREE = BacktestConfig(commission_bps=0.0, slippage_bps=0.0, spread_bps=0.0, risk_free_rate_ann=0.0)
+
+
+def make_prices(tickers=("AAA", "BBB", "CCC"), seed=4):
+    rng = np.random.default_rng(seed)
+    days = calendar.sessions(START, END)
+    frames = []
+    for ticker in (*tickers, NIFTY, TRI):
+        overnight, intraday = rng.normal(0, 0.01, len(days)), rng.normal(0, 0.015, len(days))
+        close = 100.0 * np.cumprod((1 + overnight) * (1 + intraday))
+        is_index = ticker in (NIFTY, TRI)
+        frames.append(
+            pl.DataFrame({"date": days, "close_inr": close}).with_columns(
+                ticker=pl.lit(ticker),
+                instrument=pl.lit("index" if is_index else "equity"),
+                open_inr=pl.lit(None, pl.Float64),
+                high_inr=pl.lit(None, pl.Float64),
+                low_inr=pl.lit(None, pl.Float64),
+                volume_shares=pl.lit(None, pl.Int64),
+                turnover_inr=pl.lit(None, pl.Float64),
+                overnight_return_1d=pl.Series(overnight),
+                intraday_return_1d=pl.Series(intraday),
+                total_return_1d=pl.Series((1 + overnight) * (1 + intraday) - 1),
+                is_member=pl.lit(not is_index),
+                is_filled=pl.lit(False),
+                is_tradable=pl.lit(not is_index),
+                flags=pl.lit(""),
+            )
+        )
+    return validate(pl.concat(frames).sort("date", "ticker"), CleanPrices, "test", "fix the test")
+
+
+def make_targets(rows):
+    schema = {"date": pl.Date, "strategy": pl.String, "ticker": pl.String, "weight": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("date", "strategy", "ticker")
+
+
+PRICES = make_prices()
+BASELINES = target_weights(PRICES, pl.DataFrame(), AllocationConfig(max_position=0.4))
+D1, D2, D3 = date(2021, 1, 8), date(2021, 1, 15), date(2021, 1, 22)
+
+
+def returns_of(ticker, column="total_return_1d", prices=PRICES):
+    rows = prices.filter(pl.col("ticker") == ticker).sort("date")
+    return dict(zip(rows["date"], rows[column], strict=True))
+
+
+def book(result, strategy):
+    return result.daily.filter(pl.col("strategy") == strategy).sort("date")
+
+
+def test_tables_keep_their_contracts_and_cover_every_session_from_the_first_decision():
+    result = simulate(PRICES, BASELINES, BacktestConfig())
+    for table, schema in (
+        (result.daily, BacktestDaily),
+        (result.positions, BacktestPositions),
+        (result.benchmark, BenchmarkReturns),
+        (result.quality, ForecastQuality),
+    ):
+        validate(table, schema, "test", "fix simulate")
+    sessions = calendar.sessions(date(2021, 1, 1), END)
+    assert book(result, "equal_weight")["date"].to_list() == result.benchmark["date"].to_list() == sessions
+    invested = result.positions.group_by("date", "strategy").agg(pl.col("weight").sum())
+    joined = result.daily.join(invested, on=["date", "strategy"]).with_columns(
+        total=pl.col("weight") * pl.col("equity_inr") + pl.col("cash_inr")
+    )
+    np.testing.assert_allclose(joined["total"], joined["equity_inr"], rtol=1e-12)
+
+
+def test_a_decision_at_the_close_earns_from_the_open_of_the_next_session():
+    result = simulate(PRICES, make_targets([(D1, "one", "AAA", 1.0)]), FREE)
+    earned = book(result, "one")["simple_return_1d"].to_list()
+    assert earned[0] == 0.0
+    assert earned[1] == pytest.approx(returns_of("AAA", "intraday_return_1d")[date(2021, 1, 11)], rel=1e-12)
+    assert earned[2] == pytest.approx(returns_of("AAA")[date(2021, 1, 12)], rel=1e-12)
+
+
+def test_the_buy_and_hold_index_book_earns_the_index_and_trades_once():
+    result = simulate(PRICES, BASELINES, FREE)
+    index, own = returns_of(NIFTY), book(result, "buy_hold_index")
+    np.testing.assert_allclose(own["simple_return_1d"][2:], [index[d] for d in own["date"][2:]], rtol=1e-9)
+    assert own["n_fills"].sum() == 1 and own["n_unfilled"].sum() == 0
+
+
+def test_a_decision_date_without_a_row_sells_everything_and_other_dates_decide_nothing():
+    targets = make_targets([(D1, "one", "AAA", 0.5), (D3, "one", "BBB", 0.5), (D2, "other", "CCC", 0.5)])
+    own = book(simulate(PRICES, targets, FREE), "one")
+    traded = own.filter(pl.col("n_fills") > 0)
+    assert traded["date"].to_list() == [calendar.next_session(d) for d in (D1, D2, D3)]
+    assert own.filter(pl.col("date").is_between(date(2021, 1, 18), D3))["n_holdings"].to_list() == [0] * 5
+    assert own["n_holdings"][-1] == 1  # nothing is decided after the last date of the table
+
+
+def test_a_decision_date_lost_from_the_prices_decides_nothing():
+    lost = PRICES.filter(pl.col("date") != D2)
+    targets = make_targets([(D1, "one", "AAA", 0.5), (D3, "one", "AAA", 0.5)])
+    own = book(simulate(lost, targets, FREE), "one")
+    assert own.filter(pl.col("date") == D2)["simple_return_1d"].to_list() == [0.0]
+    assert own.filter(pl.col("date") == calendar.next_session(D2))["n_holdings"].to_list() == [1]
+
+
+def test_a_later_strategy_opens_its_account_at_its_own_first_decision():
+    targets = make_targets([(D1, "early", "AAA", 1.0), (D2, "early", "AAA", 1.0), (D2, "late", "AAA", 1.0)])
+    result = simulate(PRICES, targets, BacktestConfig())
+    late = book(result, "late")
+    assert late["date"][0] == D2 and late["equity_inr"][0] == 1e7
+    assert dict(result.metrics.select("strategy", "first_date").iter_rows())["late"] == D2
+
+
+def test_cash_earns_the_risk_free_rate():
+    targets = make_targets([(D1, "half", "AAA", 0.5)])
+    shut = PRICES.with_columns(is_tradable=pl.lit(False))
+    own = book(simulate(shut, targets, BacktestConfig(risk_free_rate_ann=0.06)), "half")
+    np.testing.assert_allclose(own["simple_return_1d"][1:], risk_free_1d(0.06), rtol=1e-9)
+    assert own["n_unfilled"].sum() == 1
+
+
+def test_an_index_without_volume_is_tradable_except_on_filled_rows():
+    gap = PRICES.with_columns(is_filled=(pl.col("ticker") == NIFTY) & (pl.col("date") == calendar.next_session(D1)))
+    own = book(simulate(gap, make_targets([(D1, "index", NIFTY, 1.0), (D2, "index", NIFTY, 1.0)]), FREE), "index")
+    fills = own.filter(pl.col("n_fills") > 0)["date"].to_list()
+    assert fills == [calendar.next_session(D2)] and own["n_unfilled"].sum() == 1
+
+
+def test_the_benchmark_is_spliced_and_a_gap_inside_it_is_not_counted_twice():
+    begin, gap = date(2021, 2, 1), date(2021, 2, 10)
+    is_tri = pl.col("ticker") == TRI
+    prices = PRICES.filter(~is_tri | (pl.col("date") >= begin)).with_columns(
+        total_return_1d=pl.when(is_tri & (pl.col("date") == gap)).then(None).otherwise("total_return_1d")
+    )
+    benchmark = simulate(prices, BASELINES, BacktestConfig()).benchmark
+    tri, nifty = returns_of(TRI), returns_of(NIFTY)
+    for day, earned, series in benchmark.rows()[1:]:
+        assert series == (TRI if day >= begin else NIFTY)
+        assert earned == (0.0 if day == gap else (tri if day >= begin else nifty)[day])
+    assert benchmark["simple_return_1d"][0] == 0.0
+
+
+def test_without_an_index_the_benchmark_says_so():
+    stocks = PRICES.filter(pl.col("instrument") == "equity")
+    benchmark = simulate(stocks, make_targets([(D1, "one", "AAA", 1.0)]), FREE).benchmark
+    assert benchmark["series"].unique().to_list() == ["none"] and benchmark["simple_return_1d"].sum() == 0.0
+
+
+def test_metrics_have_one_row_a_strategy_and_one_for_the_benchmark():
+    result = simulate(PRICES, BASELINES, BacktestConfig())
+    metrics = {row["strategy"]: row for row in result.metrics.to_dicts()}
+    assert list(metrics) == ["buy_hold_index", "equal_weight", "benchmark"]
+    own = book(result, "equal_weight")
+    row = metrics["equal_weight"]
+    assert row["sharpe_ann"] == pytest.approx(sharpe(own["simple_return_1d"][1:].to_numpy(), risk_free_1d(0.06)))
+    assert row["total_return"] == pytest.approx(own["equity_inr"][-1] / 1e7 - 1.0)
+    assert row["cost_inr"] == pytest.approx(own["cost_inr"].sum()) and row["n_sessions"] == len(own) - 1
+    assert metrics["benchmark"]["beta"] is None and metrics["benchmark"]["cagr"] is not None
+
+
+def test_higher_costs_leave_less_and_the_cost_column_explains_it():
+    cheap, dear = (
+        book(simulate(PRICES, BASELINES, BacktestConfig(commission_bps=bps)), "equal_weight") for bps in (0.0, 100.0)
+    )
+    assert dear["equity_inr"][-1] < cheap["equity_inr"][-1] and dear["cost_inr"].sum() > 5 * cheap["cost_inr"].sum()
+
+
+def test_the_past_does_not_change_when_later_prices_do():
+    cut = date(2021, 2, 26)
+    other = make_prices(seed=99)
+    spliced = pl.concat([PRICES.filter(pl.col("date") <= cut), other.filter(pl.col("date") > cut)])
+    before, after = (
+        simulate(p, BASELINES, BacktestConfig()).daily.filter(pl.col("date") <= cut) for p in (PRICES, spliced)
+    )
+    assert_frame_equal(after, before, check_exact=True)
+
+
+def test_rows_before_the_first_decision_and_tickers_not_held_change_nothing():
+    targets = make_targets([(D2, "one", "AAA", 0.4), (D3, "one", "BBB", 0.4)])
+    few = PRICES.filter((pl.col("date") >= D2) & (pl.col("ticker") != "CCC"))
+    assert_frame_equal(simulate(few, targets, FREE).daily, simulate(PRICES, targets, FREE).daily, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(date(2021, 1, 10), "one", "AAA", 1.0)], "no NSE session"),
+        ([(date(2021, 1, 11), "one", "AAA", 1.0)], "no weekly decision date"),
+        ([(date(2021, 4, 9), "one", "AAA", 1.0)], "load prices"),
+        ([(D1, "one", "ZZZ", 1.0)], "ZZZ"),
+        ([(D1, "one", "AAA", 0.6), (D1, "one", "BBB", 0.6)], "sums to"),
+        ([(D1, "one", "AAA", 1.2)], "weight"),
+        ([], "empty"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(rows, message):
+    with pytest.raises(DataError, match=message):
+        simulate(PRICES, make_targets(rows), FREE)
+
+
+def test_weekly_targets_read_as_daily_decisions_are_refused():
+    with pytest.raises(DataError, match="set rebalance='weekly'"):
+        simulate(PRICES, BASELINES, replace(FREE, rebalance="daily"))
+
+
+def test_prices_that_repeat_or_lie_off_the_calendar_are_refused():
+    targets = make_targets([(D1, "one", "AAA", 1.0)])
+    with pytest.raises(DataError, match="repeats"):
+        simulate(pl.concat([PRICES, PRICES.tail(20)]), targets, FREE)
+    sunday = PRICES.filter(pl.col("date") == D2).with_columns(date=pl.lit(date(2021, 1, 17)))
+    with pytest.raises(DataError, match="2021-01-17, which is no NSE session"):
+        simulate(pl.concat([PRICES, sunday]), targets, FREE)
+
+
+def test_a_fill_that_is_not_the_session_after_its_decision_is_refused():
+    days = calendar.sessions(D1, D3)
+    _check_fills_follow(days, range(len(days)))
+    for wrong in (days[:2] + days[1:], days[:2] + days[3:], days[::-1]):
+        with pytest.raises(LookaheadError, match="session after it"):
+            _check_fills_follow(wrong, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"fill": "noon"}, {"initial_capital_inr": 0.0}, {"commission_bps": -1.0}, {"risk_free_rate_ann": 6.0},
+     {"rebalance": "yearly"}],
+)  # fmt: skip
+def test_settings_that_cannot_hold_are_refused(bad):
+    with pytest.raises(DataError):
+        BacktestConfig(**bad)
+
+
+def test_decision_dates_of_the_baselines_are_the_calendars():
+    assert BASELINES["date"].unique().sort().to_list() == rebalance_dates(START, END, "weekly")
+    assert BASELINES.columns == list(TargetWeights.column_names())

@@ -1,0 +1,184 @@
+"""Labels by hand: fill to fill, halts, the data's end, ranks, and the purge of a training window."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quant_core.calendar import sessions
+from quant_core.errors import DataError, LookaheadError
+from quant_core.folds import fold
+from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+
+Panel = Callable[..., pl.DataFrame]
+
+# 2021-03-01 is a Monday; 2021-03-11 (Mahashivratri) was a holiday.
+BARS = [(100.0, 101.0), (102.0, 104.0), (103.0, 105.0), (106.0, 103.0), (104.0, 108.0), (110.0, 111.0), (112.0, 109.0)]
+
+
+def column(frame: pl.DataFrame, horizon: int = 2) -> list[float | None]:
+    return frame[f"forward_return_{horizon}d"].to_list()
+
+
+def test_the_label_runs_from_the_next_open_to_the_open_h_sessions_later(clean_prices: Panel) -> None:
+    made = forward_returns(clean_prices({"TCS": BARS}), horizon=2)
+    opens = [bar[0] for bar in BARS]
+    by_hand = [opens[t + 3] / opens[t + 1] - 1 for t in range(4)]  # 106/102, 104/103, 110/106, 112/104
+    assert column(made)[:4] == pytest.approx(by_hand, abs=1e-14)
+    assert column(made)[4:] == [None, None, None]
+    assert made["label_end_date"].to_list()[:2] == [date(2021, 3, 4), date(2021, 3, 5)]
+
+
+def test_the_close_fill_runs_from_close_to_close(clean_prices: Panel) -> None:
+    made = forward_returns(clean_prices({"TCS": BARS}), horizon=1, fill="close")
+    closes = [bar[1] for bar in BARS]
+    by_hand = [closes[t + 2] / closes[t + 1] - 1 for t in range(5)]
+    assert column(made, 1) == [*(pytest.approx(value, abs=1e-14) for value in by_hand), None, None]
+
+
+def test_the_window_end_skips_weekends_and_holidays_and_is_known_past_the_data(clean_prices: Panel) -> None:
+    ends = forward_returns(clean_prices({"TCS": BARS}), horizon=2)["label_end_date"].to_list()
+    assert ends[5] == date(2021, 3, 12)  # Monday 8th: 9th, 10th, then the 12th
+    assert ends[6] == date(2021, 3, 15)
+
+
+def test_a_halt_inside_the_window_counts_as_zero_and_the_resumption_carries_the_jump(clean_prices: Panel) -> None:
+    halted = [*BARS[:2], None, None, (52.0, 54.0), (55.0, 56.0), (57.0, 58.0)]
+    made = column(forward_returns(clean_prices({"TCS": halted}), horizon=4), 4)
+    assert made[0] == pytest.approx(55.0 / 102.0 - 1, abs=1e-14)  # 102 -> 104, halt, 52, 54 -> 55
+
+
+def test_no_label_is_made_where_the_entry_or_the_exit_cannot_be_filled(clean_prices: Panel) -> None:
+    halted = [*BARS[:3], None, *BARS[4:]]  # session 3 is the exit of row 0 and the entry of row 2
+    made = column(forward_returns(clean_prices({"TCS": halted}), horizon=2))
+    assert made[0] is None
+    assert made[2] is None
+    assert made[1] == pytest.approx(104.0 / 103.0 - 1, abs=1e-14)
+
+
+def test_a_split_and_a_dividend_reach_the_label_only_through_the_total_returns(clean_prices: Panel) -> None:
+    prices = clean_prices({"TCS": BARS})
+    split_on = pl.col("date") >= date(2021, 3, 4)
+    halved = prices.with_columns(pl.when(split_on).then(pl.col("open_inr") / 2).otherwise(pl.col("open_inr")))
+    assert forward_returns(halved).equals(forward_returns(prices))
+
+
+def test_each_ticker_ends_by_itself_and_indices_get_no_label(clean_prices: Panel) -> None:
+    prices = clean_prices({"TCS": BARS, "GONE": BARS[:4], "NIFTY": BARS})
+    index = pl.when(pl.col("ticker") == "NIFTY").then(pl.lit("index")).otherwise(pl.lit("equity"))
+    made = forward_returns(prices.with_columns(instrument=index), horizon=1)
+    assert set(made["ticker"]) == {"TCS", "GONE"}
+    gone = column(made.filter(pl.col("ticker") == "GONE"), 1)
+    assert gone[:2] == [pytest.approx(103 / 102 - 1), pytest.approx(106 / 103 - 1)]
+    assert gone[2:] == [None, None]
+
+
+def test_a_missing_or_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
+    prices = clean_prices({"TCS": BARS})
+    with pytest.raises(DataError, match="TCS 2021-03-04 follows a missing session"):
+        forward_returns(prices.filter(pl.col("date") != date(2021, 3, 3)))
+    saturday = prices.with_columns(date=pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
+    with pytest.raises(DataError, match="TCS 2021-03-06 is not an NSE session"):
+        forward_returns(saturday)
+
+
+@pytest.mark.parametrize("fill", ["open", "close"])
+def test_later_rows_change_no_label_whose_window_is_over(clean_prices: Panel, fill: str) -> None:
+    rng = np.random.default_rng(5)
+    walk = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, 80)))
+    bars = [(float(a), float(b)) for a, b in walk.reshape(-1, 2)]
+    prices = clean_prices({"TCS": bars})
+    cut = prices["date"][25]
+    full = forward_returns(prices, 5, fill).filter(pl.col("label_end_date") <= cut)  # type: ignore[arg-type]
+    known = forward_returns(prices.filter(pl.col("date") <= cut), 5, fill)  # type: ignore[arg-type]
+    assert full.height == 20
+    assert full.equals(known.filter(pl.col("label_end_date") <= cut))
+    assert known.filter(pl.col("label_end_date") > cut)["forward_return_5d"].null_count() == 6
+
+
+def _day(values: list[float | None], eligible: list[bool]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    keys = {"date": [date(2021, 3, 1)] * len(values), "ticker": [f"T{k}" for k in range(len(values))]}
+    returns = pl.Series(values, dtype=pl.Float64)
+    forward = pl.DataFrame(keys | {"label_end_date": [date(2021, 3, 9)] * len(values), "forward_return_5d": returns})
+    return forward, pl.DataFrame(keys | {"is_eligible": eligible})
+
+
+def test_the_rank_label_is_centred_over_the_eligible_names_and_averages_ties() -> None:
+    forward, eligible = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
+    made = labels(forward, eligible, LabelConfig())
+    assert dict(made.select("ticker", "label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
+
+
+def test_the_zscore_label_has_mean_zero_and_unit_population_deviation() -> None:
+    forward, eligible = _day([0.01, 0.02, 0.06], [True] * 3)
+    made = labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list()
+    assert made == pytest.approx([-0.926, -0.463, 1.389], abs=1e-3)
+    forward, eligible = _day([0.01, 0.01], [True] * 2)
+    assert labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list() == [0.0, 0.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=40))
+def test_rank_labels_sum_to_zero_stay_inside_the_half_and_keep_the_order(values: list[int]) -> None:
+    returns = [value / 1000 for value in values]
+    forward, eligible = _day(list(returns), [True] * len(returns))
+    made = labels(forward, eligible, LabelConfig()).join(forward, on="ticker")
+    rank, value = made["label"].to_numpy(), made["forward_return_5d"].to_numpy()
+    assert abs(rank.sum()) < 1e-9
+    assert (np.abs(rank) < 0.5).all()
+    assert (np.sign(np.subtract.outer(rank, rank)) == np.sign(np.subtract.outer(value, value))).all()
+
+
+def _history(clean_prices: Panel) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rng = np.random.default_rng(11)
+    n = len(sessions(date(2019, 10, 1), date(2020, 3, 31)))
+    walks = {name: 100 * np.exp(np.cumsum(rng.normal(0, 0.02, 2 * n))) for name in ("AAA", "BBB", "CCC")}
+    bars = {name: [(float(a), float(b)) for a, b in walk.reshape(-1, 2)] for name, walk in walks.items()}
+    prices = clean_prices(bars, start=date(2019, 10, 1))
+    signal = pl.Series("signal", rng.standard_normal(prices.height))
+    eligible = (pl.col("ticker") != "CCC") | (pl.col("date") >= date(2019, 11, 1))
+    return prices, prices.select("date", "ticker", eligible.alias("is_eligible"), signal)
+
+
+def test_the_training_window_ends_its_last_label_before_the_embargo(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    window = training_window(features, prices, fold(2020), LabelConfig())
+    # last sessions of 2019: 23, 24, 26, 27, 30, 31 December; five of them are the embargo
+    assert window["label_end_date"].max() == date(2019, 12, 23)
+    assert window["date"].max() == date(2019, 12, 13)
+    assert window.columns == ["date", "ticker", "label_end_date", "forward_return_5d", "label", "signal"]
+    assert window.filter(pl.col("ticker") == "CCC")["date"].min() == date(2019, 11, 1)
+    assert window.equals(window.sort("date", "ticker"))
+
+
+def test_prices_of_the_fold_year_change_nothing_in_its_training_window(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    window = training_window(features, prices, fold(2020), LabelConfig())
+    before = pl.col("date") < date(2020, 1, 1)
+    assert window.equals(training_window(features.filter(before), prices.filter(before), fold(2020), LabelConfig()))
+
+
+def test_a_window_whose_purge_was_skipped_is_caught(clean_prices: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices, features = _history(clean_prices)
+    monkeypatch.setattr("quant_core.forecasting.labels.purge", lambda rows, fold, embargo_sessions: rows)
+    with pytest.raises(LookaheadError, match="fold 2020"):
+        training_window(features, prices, fold(2020), LabelConfig())
+
+
+def test_an_empty_training_window_says_what_to_materialize(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    with pytest.raises(DataError, match="no price before 2019-01-01"):
+        training_window(features, prices, fold(2019), LabelConfig())
+    none = features.with_columns(is_eligible=pl.lit(False))
+    with pytest.raises(DataError, match="no eligible row with a label"):
+        training_window(none, prices, fold(2020), LabelConfig())
+
+
+@pytest.mark.parametrize("setting", [{"kind": "sign"}, {"fill": "vwap"}, {"horizon_sessions": 0}])
+def test_a_wrong_label_setting_is_refused(setting: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="label"):
+        LabelConfig(**setting)  # type: ignore[arg-type]

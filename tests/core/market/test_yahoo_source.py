@@ -1,0 +1,260 @@
+"""The real yfinance runs here; only its HTTP session is replaced, by answers in the shape of Yahoo's chart service."""
+
+import json
+from collections import Counter
+from datetime import UTC, date, datetime
+from urllib.parse import unquote
+
+import polars as pl
+import pytest
+from quant_core.errors import DataError, SourceError
+from quant_core.market.sources import SOURCES
+from quant_core.market.sources.yahoo import YahooSource, last_closed_session
+
+NOW = datetime(2023, 3, 31, 14, 0, tzinfo=UTC)
+OPENING_UTC = {day: int(datetime(2023, 3, day, 3, 45, tzinfo=UTC).timestamp()) for day in range(1, 32)}
+
+
+class Answer:
+    def __init__(self, status_code: int, payload: object, url: str) -> None:
+        self.status_code, self.url = status_code, url
+        self.text = payload if isinstance(payload, str) else json.dumps(payload)
+
+    def json(self) -> object:
+        return json.loads(self.text)
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise RuntimeError(f"HTTP {self.status_code}")
+
+
+def chart(symbol: str, bars: dict[int, tuple], dividends: dict | None = None, splits: dict | None = None) -> dict:
+    """A chart answer; bars by day of March 2023: (open, high, low, close, adjusted close, volume)."""
+    columns = list(zip(*bars.values(), strict=True))
+    events: dict = {}
+    for day, amount in (dividends or {}).items():
+        events.setdefault("dividends", {})[str(OPENING_UTC[day])] = {"amount": amount, "date": OPENING_UTC[day]}
+    for day, ratio in (splits or {}).items():
+        row = {"date": OPENING_UTC[day], "numerator": ratio, "denominator": 1, "splitRatio": f"{ratio}:1"}
+        events.setdefault("splits", {})[str(OPENING_UTC[day])] = row
+    meta = {
+        "currency": "INR",
+        "symbol": symbol,
+        "exchangeName": "NSI",
+        "instrumentType": "INDEX" if symbol.startswith("^") else "EQUITY",
+        "gmtoffset": 19800,
+        "timezone": "IST",
+        "exchangeTimezoneName": "Asia/Kolkata",
+        "regularMarketTime": OPENING_UTC[31],
+        "regularMarketPrice": columns[3][-1],
+        "priceHint": 2,
+        "dataGranularity": "1d",
+        "range": "",
+        "validRanges": ["1d", "5d", "1mo", "1y", "max"],
+        "currentTradingPeriod": {
+            name: {"timezone": "IST", "start": OPENING_UTC[31], "end": OPENING_UTC[31] + 22500, "gmtoffset": 19800}
+            for name in ("pre", "regular", "post")
+        },
+    }
+    quote = dict(zip(("open", "high", "low", "close"), map(list, columns[:4]), strict=True)) | {"volume": list(columns[5])}
+    result = {
+        "meta": meta,
+        "timestamp": [OPENING_UTC[day] for day in bars],
+        "events": events,
+        "indicators": {"quote": [quote], "adjclose": [{"adjclose": list(columns[4])}]},
+    }
+    return {"chart": {"result": [result], "error": None}}
+
+
+def no_data(description: str) -> dict:
+    return {"chart": {"result": None, "error": {"code": "Not Found", "description": description}}}
+
+
+class Yahoo:
+    """The service: an answer by symbol, and how often it refuses first."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, object]] = {}
+        self.refusals: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.spans: list[tuple[int, int]] = []
+        self.down: Exception | None = None
+
+    def request(self, session: object, method: str, url: str, *args: object, **kwargs: object) -> Answer:
+        if self.down is not None:
+            raise self.down
+        if "/v8/finance/chart/" not in url:
+            return Answer(200, "crumb", url)
+        symbol = unquote(url.rsplit("/", 1)[1])
+        params = dict(kwargs.get("params") or {})
+        self.asked[symbol] += 1
+        self.spans.append((params.get("period1", 0), params.get("period2", 0)))
+        if self.refusals[symbol] > 0:
+            self.refusals[symbol] -= 1
+            return Answer(429, "Too Many Requests", url)
+        status, payload = self.answers.get(symbol, (404, no_data("No data found, symbol may be delisted")))
+        return Answer(status, payload, url)
+
+
+@pytest.fixture
+def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Yahoo:
+    yfinance = pytest.importorskip("yfinance")
+    from curl_cffi.requests import Session
+    from yfinance.data import YfData
+
+    yfinance.set_tz_cache_location(str(tmp_path_factory.mktemp("yfinance")))
+    service = Yahoo()
+    monkeypatch.setattr(Session, "request", lambda *args, **kwargs: service.request(*args, **kwargs))
+    YfData.cache_get.cache_clear()
+    yield service
+    YfData.cache_get.cache_clear()
+
+
+TCS = {1: (100.0, 103.0, 99.0, 102.0, 101.0, 5000), 2: (102.0, 104.0, 101.0, 103.0, 102.0, 6000)}
+MM = {1: (50.0, 51.0, 49.5, 50.5, 50.5, 700), 2: (50.5, 52.0, 50.0, 51.5, 51.5, 800), 3: (51.5, 53.0, 51.0, 52.5, 52.5, 900)}
+
+
+def test_a_batch_gives_sorted_rows_with_yahoo_names_mapped(yahoo: Yahoo) -> None:
+    yahoo.answers = {
+        "TCS.NS": (200, chart("TCS.NS", TCS)),
+        "M&M.NS": (200, chart("M&M.NS", MM)),
+        "^NSEI": (200, chart("^NSEI", {1: (17360.1, 17467.8, 17345.3, 17450.9, 17450.9, 0)})),
+    }
+    fetch = YahooSource().fetch(["TCS", "M&M", "^NSEI"], date(2023, 3, 1), date(2023, 3, 3), NOW)
+    assert fetch.problems == ()
+    assert fetch.rows.select("date", "ticker", "instrument", "close_inr", "volume_shares").rows() == [
+        (date(2023, 3, 1), "M&M", "equity", 50.5, 700),
+        (date(2023, 3, 1), "TCS", "equity", 102.0, 5000),
+        (date(2023, 3, 1), "^NSEI", "index", 17450.9, 0),
+        (date(2023, 3, 2), "M&M", "equity", 51.5, 800),
+        (date(2023, 3, 2), "TCS", "equity", 103.0, 6000),
+        (date(2023, 3, 3), "M&M", "equity", 52.5, 900),
+    ]
+    assert fetch.rows["basis"].unique().to_list() == ["split_adjusted"]
+    assert fetch.rows["fetched_at"].unique().to_list() == [NOW]
+    assert yahoo.asked == {"TCS.NS": 1, "M&M.NS": 1, "^NSEI": 1}
+
+
+def test_the_end_is_included_in_the_request_in_indian_time(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
+    YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW)
+    midnight = [int(datetime(2023, 2, 28, 18, 30, tzinfo=UTC).timestamp()), int(datetime(2023, 3, 2, 18, 30, tzinfo=UTC).timestamp())]
+    assert yahoo.spans == [tuple(midnight)]
+
+
+def test_a_ticker_that_yahoo_does_not_know_is_a_problem_not_a_failure(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
+    fetch = YahooSource().fetch(["TCS", "GONE"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=_no_sleep)
+    assert fetch.rows["ticker"].unique().to_list() == ["TCS"]
+    [problem] = fetch.problems
+    assert (problem.ticker, problem.kind) == ("GONE", "not_found")
+    assert "symbol may be delisted" in problem.detail
+
+
+def test_a_span_before_the_listing_gives_no_rows_and_no_failure(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (400, no_data("Data doesn't exist for startDate = 1, endDate = 2"))}
+    fetch = YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=_no_sleep)
+    assert fetch.rows.height == 0
+    assert [problem.kind for problem in fetch.problems] == ["no_rows"]
+
+
+def test_a_rate_limit_is_waited_out_with_doubling_pauses(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS)), "M&M.NS": (200, chart("M&M.NS", MM))}
+    yahoo.refusals["TCS.NS"] = 4  # yfinance itself asks twice a try
+    pauses: list[float] = []
+    fetch = YahooSource(backoff_s=1.5).fetch(["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 3), NOW, sleep=pauses.append)
+    assert pauses == [1.5, 3.0]
+    assert fetch.problems == ()
+    assert fetch.rows.filter(pl.col("ticker") == "TCS").height == 2
+    assert yahoo.asked["M&M.NS"] == 1
+
+
+def test_a_lasting_rate_limit_of_one_ticker_is_its_problem(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
+    yahoo.refusals["M&M.NS"] = 99
+    fetch = YahooSource(attempts=2).fetch(["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=_no_sleep)
+    assert [(problem.ticker, problem.kind) for problem in fetch.problems] == [("M&M", "unreachable")]
+    assert "RateLimit" in fetch.problems[0].detail
+
+
+def test_no_network_is_a_source_error_with_the_remedy(yahoo: Yahoo) -> None:
+    from curl_cffi.requests.exceptions import ConnectionError as NoConnection
+
+    yahoo.down = NoConnection("Failed to perform, curl: (6) Could not resolve host")
+    pauses: list[float] = []
+    with pytest.raises(SourceError, match=r'none of 2 tickers.*Could not resolve host.*source "files"'):
+        YahooSource(attempts=3, backoff_s=1.0).fetch(["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=pauses.append)
+    assert pauses == [1.0, 2.0]
+
+
+def test_dividends_come_on_the_basis_of_the_prices_and_splits_leave_the_factor_alone(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS, dividends={2: 1.25}, splits={2: 2}))}
+    rows = YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW).rows
+    assert rows["dividend_inr"].to_list() == [0.0, 1.25]
+    assert rows["price_factor"].to_list() == [1.0, 1.0]
+    assert rows["close_inr"].to_list() == [102.0, 103.0]
+
+
+def test_an_unfinished_month_stops_at_the_last_closed_session(yahoo: Yahoo) -> None:
+    bars = {day: (100.0, 101.0, 99.0, 100.0 + day, 100.0 + day, 10) for day in (1, 2, 3)}
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", bars))}
+    trading = datetime(2023, 3, 3, 6, 0, tzinfo=UTC)  # 11:30 in India
+    rows = YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 31), trading).rows
+    assert rows["date"].to_list() == [date(2023, 3, 1), date(2023, 3, 2)]
+
+
+def test_a_hole_in_a_bar_becomes_null(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", {1: TCS[1], 2: (102.0, None, 101.0, None, None, None)}))}
+    rows = YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW).rows
+    assert rows.select("open_inr", "high_inr", "close_inr").rows()[1] == (102.0, None, None)
+
+
+def test_batches_are_paused_between(yahoo: Yahoo) -> None:
+    names = [f"T{number}" for number in range(5)]
+    yahoo.answers = {f"{name}.NS": (200, chart(f"{name}.NS", TCS)) for name in names}
+    pauses: list[float] = []
+    source = YahooSource(batch_size=2, pause_s=0.25)
+    fetch = source.fetch(names, date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=pauses.append)
+    assert pauses == [0.25, 0.25]
+    assert fetch.rows["ticker"].unique().sort().to_list() == names
+
+
+def test_names_that_are_no_yahoo_symbols_are_not_asked_for(yahoo: Yahoo) -> None:
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
+    fetch = YahooSource().fetch(["TCS", "NIFTY 50 TRI"], date(2023, 3, 1), date(2023, 3, 2), NOW)
+    assert [(problem.ticker, problem.kind) for problem in fetch.problems] == [("NIFTY 50 TRI", "unknown_ticker")]
+    assert set(yahoo.asked) == {"TCS.NS"}
+
+
+def test_a_market_cannot_be_listed() -> None:
+    with pytest.raises(DataError, match="choose a universe"):
+        YahooSource().fetch(None, date(2023, 3, 1), date(2023, 3, 2), NOW)
+
+
+def test_an_unknown_setting_fails() -> None:
+    with pytest.raises(TypeError, match="sufix"):
+        SOURCES["yahoo"](sufix=".BO")
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (datetime(2023, 3, 3, 12, 29, tzinfo=UTC), date(2023, 3, 2)),  # Friday 17:59 in India
+        (datetime(2023, 3, 3, 12, 30, tzinfo=UTC), date(2023, 3, 3)),  # Friday 18:00
+        (datetime(2023, 3, 5, 20, 0, tzinfo=UTC), date(2023, 3, 3)),  # Monday 01:30
+        (datetime(2023, 3, 7, 13, 0, tzinfo=UTC), date(2023, 3, 6)),  # Holi
+    ],
+)
+def test_a_session_is_closed_at_six_in_the_evening_in_india(now: datetime, expected: date) -> None:
+    assert last_closed_session(now) == expected
+
+
+def test_only_a_span_that_touches_the_last_session_changes_version() -> None:
+    source, now = YahooSource(), datetime(2023, 3, 3, 13, 0, tzinfo=UTC)
+    assert source.version(date(2023, 2, 1), date(2023, 3, 2), now) == ""
+    assert source.version(date(2023, 3, 1), date(2023, 3, 31), now) == "2023-03-03"
+    assert source.version(date(2023, 3, 1), date(2023, 3, 31), datetime(2023, 3, 6, 13, 0, tzinfo=UTC)) == "2023-03-06"
+
+
+def _no_sleep(seconds: float) -> None:
+    pass
