@@ -1,14 +1,15 @@
 """What vectorbt gets from the same prices and targets as our ledger. Runs in vectorbt's own environment.
 
     python benchmarks/peers/vectorbt_golden.py golden tests/core/backtest/golden/vectorbt.json
-    python benchmarks/peers/vectorbt_golden.py time panel.npz        # prints one JSON line; benchmarks/backtest.py calls it
+    python benchmarks/peers/vectorbt_golden.py time panel.npz   # one JSON line, for benchmarks/backtest.py
 
 Settings that make the rules equal: size in target percent of the group's value at the order price, cash shared by all
-columns, sells before buys (call_seq="auto"), orders at the open of the session after the decision, fees on traded value.
+columns, sells before buys (call_seq="auto"), orders at the open of the session after the decision, fees on traded
+value.
 
-One rule differs and cannot be set: when cash does not cover all buys, vectorbt fills them one after another and the last
-one takes what is left; our ledger shrinks all buys by one factor, so that no order of names matters. Both agree when at
-most one name is bought at a time, so the fully invested case with fees moves weight between two names only.
+One rule differs and cannot be set: when cash does not cover all buys, vectorbt fills them one after another and the
+last takes what is left; our ledger shrinks all buys by one factor, so that no order of names matters. Both agree when
+at most one name is bought at a time, so the fully invested case with fees moves weight between two names only.
 """
 
 import json
@@ -42,7 +43,7 @@ def random_targets(rng, sessions, names, invested, every):
 
 
 def switching_targets(rng, sessions, names, every):
-    """Fully invested in two names: everything in the first, then a random split, so that each decision buys one name."""
+    """Fully invested: all in the first name, then random splits of two names, so that each decision buys one."""
     targets = np.full((sessions, names), np.nan)
     for k, row in enumerate(range(1, sessions, every)):
         share = 1.0 if k == 0 else float(np.round(rng.uniform(0.0, 1.0), 4))

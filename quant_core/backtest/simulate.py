@@ -34,7 +34,8 @@ class BacktestConfig:
         initial_capital_inr: cash at the close of a strategy's first decision.
         commission_bps, slippage_bps, spread_bps: each side, on traded value.
         fill: "open" or "close" of the session after the decision.
-        risk_free_rate_ann: what cash earns, and what Sharpe, Sortino, beta and alpha subtract; compounded over 252 sessions.
+        risk_free_rate_ann: what cash earns, and what Sharpe, Sortino, beta and alpha subtract; compounds over
+            252 sessions.
         rebalance: the frequency that the targets were decided with.
         index_ticker: price index, the benchmark where the total-return index has no data.
         total_return_index_ticker: the benchmark.
@@ -155,8 +156,8 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
     for slower in REBALANCES[REBALANCES.index(rebalance) + 1 :]:
         if len(asked) >= 3 and set(asked) <= set(rebalance_dates(asked[0], asked[-1], slower)):
             raise DataError(
-                f"backtest: every target is dated on a {slower} decision date but rebalance is {rebalance!r}, which would "
-                f"sell everything in between; set rebalance={slower!r}."
+                f"backtest: every target is dated on a {slower} decision date but rebalance is {rebalance!r}, which "
+                f"would sell everything in between; set rebalance={slower!r}."
             )
     return [day for day in grid if day in priced]
 
@@ -164,8 +165,8 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
 def assemble_panel(prices: pl.DataFrame, tickers: pl.Series, start: date) -> Panel:
     """Dense returns and tradability of `tickers` for every NSE session from `start` to the last price.
 
-    A session without a row has no return and cannot be traded. An index is tradable wherever the source gave a row, as it
-    has no volume of its own to prove it.
+    A session without a row has no return and cannot be traded. An index is tradable wherever the source gave a row, as
+    it has no volume of its own to prove it.
 
     Raises:
         DataError: a ticker without any price, prices on a date that is no session, or a row that repeats.
@@ -216,8 +217,8 @@ def _check_fills_follow(sessions: Sequence[date], decided: Sequence[int]) -> Non
     for row in decided:
         if row + 1 < len(sessions) and sessions[row + 1] != calendar.next_session(sessions[row]):
             raise LookaheadError(
-                f"backtest: the decision of {sessions[row]} would be filled on {sessions[row + 1]}, which is not the session "
-                f"after it ({calendar.next_session(sessions[row])}); the panel must hold every session once, ascending."
+                f"backtest: the decision of {sessions[row]} would be filled on {sessions[row + 1]}, which is not the "
+                f"session after it ({calendar.next_session(sessions[row])}); the panel must hold every session once, ascending."
             )
 
 

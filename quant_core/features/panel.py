@@ -133,8 +133,7 @@ class Melter:
 
         out = np.empty(int(self.counts.sum()), dtype=values.dtype)
         kernels.melt(values, self.panel.listed, self.begin, self.first_row, out)
-        series = pl.Series(name, out)
-        return series.fill_nan(None) if series.dtype.is_float() else series
+        return pl.Series(name, out, nan_to_null=True)
 
     def keys(self) -> list[pl.Series]:
         """The date and ticker columns."""

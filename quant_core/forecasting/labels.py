@@ -37,7 +37,7 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
     """Simple total return that a decision at the close of `date` earns from fill to fill.
 
     Args:
-        prices: CleanPrices rows; every equity has a row a session from its first to its last. Indices are left out.
+        prices: CleanPrices rows; a session without a row counts as a halt. Indices are left out.
         horizon: sessions held, at least 1.
         fill: "open" for open[t+1] -> open[t+1+h], "close" for close[t+1] -> close[t+1+h].
     Returns:
@@ -45,21 +45,19 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
         `forward_return_{h}d`, null past the data's end and where the entry or exit session has no fill. A session
         without a return in between (halt) counts as 0: the spanning return arrives on resumption.
     Raises:
-        DataError: a row off the NSE calendar, or a ticker that lacks a session between two of its rows.
+        DataError: no equity row, or a row off the NSE calendar.
     """
     _check(horizon, fill)
     rows = prices.filter(pl.col("instrument") == EQUITY).sort("ticker", "date")
     if rows.is_empty():
         raise DataError("forward_returns: prices hold no equity row; materialize clean_prices for the window.")
-    rows = rows.join(_session_ends(rows["date"].min(), horizon), on="date", how="left", maintain_order="left")  # type: ignore[arg-type]
-    _check_sessions(rows)
+    rows = _one_row_a_session(rows.join(_session_ends(rows["date"].min(), horizon), on="date", how="left"))  # type: ignore[arg-type]
     entry, held, leave = _legs(horizon, fill)
     growth = pl.col("total_return_1d").fill_nan(None).fill_null(0.0) + 1.0
     between = [growth.shift(-step).over("ticker") for step in held]
     product = pl.fold(entry * leave, lambda total, factor: total * factor, between)
-    return rows.select("date", "ticker", "label_end_date", (product - 1.0).alias(f"forward_return_{horizon}d")).sort(
-        "date", "ticker"
-    )
+    labelled = rows.with_columns((product - 1.0).alias(f"forward_return_{horizon}d")).filter(pl.col("date").is_not_null())
+    return labelled.select("date", "ticker", "label_end_date", f"forward_return_{horizon}d").sort("date", "ticker")
 
 
 def labels(forward: pl.DataFrame, eligible: pl.DataFrame, config: LabelConfig) -> pl.DataFrame:
@@ -136,15 +134,18 @@ def _check(horizon: int, fill: str) -> None:
         raise DataError(f"label fill is {fill!r}, wanted one of {get_args(Fill)}; correct the setting.")
 
 
-def _check_sessions(rows: pl.DataFrame) -> None:
-    """Shifting by rows is shifting by sessions only when no session is missing."""
-    missing_before = pl.col("session").diff().over("ticker") != 1
-    bad = rows.filter(pl.col("session").is_null() | missing_before)
-    if bad.is_empty():
-        return
-    first = bad.row(0, named=True)
-    why = "is not an NSE session" if first["session"] is None else "follows a missing session"
-    raise DataError(
-        f"forward_returns: {first['ticker']} {first['date']} {why} ({bad.height} such rows); clean_prices holds a row "
-        "a session, filled ones included: clean the month again."
-    )
+def _one_row_a_session(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows sorted by ticker and session, a row of nulls for each session that a ticker lacks between two of its own.
+
+    Shifting by rows is then shifting by sessions.
+    """
+    stray = rows.filter(pl.col("session").is_null())
+    if stray.height:
+        first = stray.row(0, named=True)
+        raise DataError(
+            f"forward_returns: {first['ticker']} {first['date']} is not an NSE session ({stray.height} such rows); clean the month again."
+        )
+    spans = rows.group_by("ticker").agg(pl.int_range(pl.col("session").min(), pl.col("session").max() + 1).alias("session"))
+    grid = spans.explode("session").with_columns(pl.col("session").cast(rows.schema["session"]))
+    dense = grid.join(rows, on=["ticker", "session"], how="left").sort("ticker", "session")
+    return dense.with_columns(pl.col("is_tradable").fill_null(False))

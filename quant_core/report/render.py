@@ -146,14 +146,14 @@ def _within_period(data: ReportInput) -> ReportInput:
     known = sorted(tables["daily"]["strategy"].unique().to_list())
     if data.strategy not in known:
         raise DataError(
-            f"report {data.profile}: strategy {data.strategy!r} has no row in {data.start}..{data.end} (found {known}); "
+            f"report {data.profile}: strategy {data.strategy!r} has no row in {data.start}..{data.end}, found {known}; "
             "run its backtest for the period or choose another."
         )
     return ReportInput(**{**data.__dict__, **tables})
 
 
 def _with_extras(data: ReportInput) -> pl.DataFrame:
-    """Metrics, with cost and final equity where the caller has not measured them; the chosen strategy comes first."""
+    """Metrics, with cost and final equity where the caller has not measured them; the chosen strategy first."""
     equity, cost = pl.col("equity_inr"), pl.col("cost_inr")
     years = (pl.len() - 1).clip(1) / SESSIONS_PER_YEAR
     extras = (
@@ -231,7 +231,8 @@ def _is_number(value: object) -> bool:
 
 
 def _benchmark_name(data: ReportInput) -> str:
-    return ", ".join(sorted(data.benchmark["series"].unique().to_list())) or "no benchmark"
+    named = {name for name in data.benchmark["series"].unique().to_list() if name}
+    return ", ".join(sorted(named)) or "no benchmark"
 
 
 def _benchmark_gaps(data: ReportInput) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of a report: what each cell reads, and the unrounded value that its CSV holds. Figures are in figures.py."""
+"""The tables of a report: what each cell reads and the unrounded value that its CSV holds. No figure is made here."""
 
 import math
 from collections.abc import Sequence

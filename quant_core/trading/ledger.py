@@ -1,7 +1,7 @@
 """The one book of account: what target weights would have earned, day by day, net of costs.
 
 Backtest and learning environment both use it. It knows arrays only: which tables they came from, and which decisions
-are wise, is the caller's. Prices never enter; holdings drift with simple returns, so splits and dividends are already in.
+are wise, is the caller's. Prices never enter; holdings drift with simple returns, so splits and dividends are in.
 
 Rules of a session, in order:
 1. Cash earns its rate since the last close; holdings earn the overnight return (NaN is 0: a halt, the spanning
@@ -107,7 +107,7 @@ def _check_returns(panel: Floats, name: str) -> None:
     if _count_bad_returns(panel.ravel()):
         row, column = np.argwhere((panel <= -1.0) | np.isposinf(panel))[0]
         raise DataError(
-            f"ledger: {name} row {row} column {column} is {panel[row, column]}; wanted a finite return above -1, or NaN."
+            f"ledger: {name} row {row} column {column} is {panel[row, column]}; wanted a finite number above -1, or NaN."
         )
 
 
@@ -228,7 +228,7 @@ def _trade(target, can_trade, value, held, n_held, trade, cash, rate):  # type: 
 
 @numba.njit(cache=True, error_model="numpy")
 def _run(overnight, intraday, targets, tradable, interest, rate, capital, fill_open, weights):  # type: ignore[no-untyped-def]
-    """The day loop over the names held or wanted; writes `weights`. Returns a problem code, its row and column first."""
+    """The day loop over names held or wanted; writes `weights`. Returns a problem code, its row and column first."""
     n_sessions, n_names = targets.shape
     series = np.zeros((5, n_sessions))  # equity, cash, turnover, cost, simple return
     counts = np.zeros((2, n_sessions), np.int64)  # fills, unfilled

@@ -42,10 +42,10 @@ def cagr(returns: ArrayLike, dates: Sequence[date]) -> float:
             the first return is 0, the opening row of a backtest. empyrical's annual_return counts sessions instead.
     """
     values = _clean(returns)
-    if len(dates) == len(values) and values[0] != 0.0 or len(dates) not in (len(values), len(values) + 1):
+    if (len(dates) == len(values) and values[0] != 0.0) or len(dates) not in (len(values), len(values) + 1):
         raise DataError(
-            f"cagr: {len(dates)} dates for {len(values)} returns; give T + 1 dates, the first being the close before the "
-            "first return, or T dates with a first return of 0."
+            f"cagr: {len(dates)} dates for {len(values)} returns; give T + 1 dates, the first being the close before "
+            "the first return, or T dates with a first return of 0."
         )
     days = (dates[-1] - dates[0]).days
     if days <= 0:

@@ -18,8 +18,8 @@ def rebalance_dates(start: date, end: date, rebalance: Rebalance) -> list[date]:
     """Decision dates from `start` to `end`, both included.
 
     Args:
-        rebalance: "daily" is every session, "weekly" the last NSE session of each ISO week (a Saturday or Sunday special
-            session counts), "monthly" the last of each calendar month.
+        rebalance: "daily" is every session, "weekly" the last NSE session of each ISO week (special sessions at
+            weekends count), "monthly" the last of each calendar month.
     """
     check_rebalance(rebalance)
     days = calendar.sessions(start, end)

@@ -3,8 +3,8 @@
 Every function works on the last axis and on any leading ones; names come in ticker order. Which names may be traded
 is the caller's question.
 
-Source of the projection: Duchi et al. (2008), Efficient projections onto the l1-ball; with upper bounds the same argument
-holds (Wang and Lu, 2015, Projection onto the capped simplex).
+Source of the projection: Duchi et al. (2008), Efficient projections onto the l1-ball; with upper bounds the same
+argument holds (Wang and Lu, 2015, Projection onto the capped simplex).
 """
 
 import numpy as np
@@ -26,7 +26,8 @@ def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> 
         cap: largest weight, one number or (..., N); 0 keeps a name out.
         total: what may be invested.
     Returns:
-        (..., N) weights: clip(v, 0, cap) where that fits, else clip(v - tau, 0, cap) with the tau that invests the total.
+        (..., N) weights: clip(v, 0, cap) where that fits, else clip(v - tau, 0, cap) with the tau that
+        invests the total.
     Raises:
         DataError: a wish that is not finite, a negative cap or total.
     """
@@ -48,7 +49,7 @@ def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> 
 
 def _clip_to_total(v: Array, cap: Array, total: float) -> Array:
     """clip(v - tau, 0, cap) that sums to `total`, for rows (R, N) whose clip(v, 0, cap) sums to more."""
-    # As tau falls, a name starts to grow at v and stops at v - cap: the sum is piecewise linear between those 2N points.
+    # As tau falls, a name starts to grow at v and stops at v - cap: the sum is piecewise linear between those points.
     knots = np.concatenate([v, v - cap], axis=-1)  # (R, 2N)
     step = np.concatenate([np.ones_like(v), -np.ones_like(v)], axis=-1)
     order = np.argsort(-knots, axis=-1, kind="stable")
@@ -68,9 +69,9 @@ def _clip_to_total(v: Array, cap: Array, total: float) -> Array:
 def make_feasible(v: ArrayLike, *, max_position: float = 0.20, min_position: float = 0.02) -> Array:
     """Weights near `v` that keep every limit: no stock above the cap, none held below the minimum, the rest in cash.
 
-    Projects, drops the positions below the minimum and projects the wishes again on the names that are left. Fewer names
-    leave more room for each, so the second projection cannot push one below the minimum. What the dropped names had
-    goes to the names left only as far as their own wishes ask for it, else to cash.
+    Projects, drops the positions below the minimum and projects the wishes again on the names that are left. Fewer
+    names leave more room for each, so the second projection cannot push one below the minimum. What the dropped names
+    had goes to the names left only as far as their own wishes ask for it, else to cash.
 
     Args:
         v: (..., N) finite wishes.

@@ -90,7 +90,8 @@ def test_equal_weight_of_few_names_stops_at_the_cap_and_of_many_ignores_the_mini
     assert set(weights_of(few, "equal_weight", date(2021, 1, 8)).values()) == {0.05}
     many = target_weights(PRICES, FORECASTS.clear(), AllocationConfig(top_n=1, min_position=0.2))
     held = weights_of(many, "equal_weight", date(2021, 1, 8))
-    assert len(held) > 5 and sum(held.values()) == pytest.approx(1.0)
+    assert len(held) > 5
+    assert sum(held.values()) == pytest.approx(1.0)
 
 
 def test_without_forecasts_there_is_no_top_n_book():
@@ -109,7 +110,8 @@ def test_missing_scores_are_never_chosen():
     blind = FORECASTS.with_columns(score=pl.when(pl.col("ticker") < "S06").then(float("nan")).otherwise("score"))
     table = target_weights(PRICES, blind, AllocationConfig())
     chosen = table.filter(pl.col("strategy").str.starts_with("top_n"))["ticker"].unique()
-    assert len(chosen) > 0 and chosen.min() >= "S06"
+    assert len(chosen) > 0
+    assert chosen.min() >= "S06"
 
 
 def test_decisions_do_not_change_when_the_future_does():
@@ -145,4 +147,5 @@ def test_every_registered_strategy_gives_weights_of_at_most_one_on_decision_date
     table = STRATEGIES[name](prices, scores, AllocationConfig())
     validate(table, TargetWeights, name, "fix the strategy")
     totals = table.group_by("date", "strategy").agg(pl.col("weight").sum())
-    assert totals["date"].unique().to_list() == [day] and totals["weight"].max() <= 1.0 + 1e-12
+    assert totals["date"].unique().to_list() == [day]
+    assert totals["weight"].max() <= 1.0 + 1e-12

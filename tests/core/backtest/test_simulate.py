@@ -107,7 +107,8 @@ def test_the_buy_and_hold_index_book_earns_the_index_and_trades_once():
     result = simulate(PRICES, BASELINES, FREE)
     index, own = returns_of(NIFTY), book(result, "buy_hold_index")
     np.testing.assert_allclose(own["simple_return_1d"][2:], [index[d] for d in own["date"][2:]], rtol=1e-9)
-    assert own["n_fills"].sum() == 1 and own["n_unfilled"].sum() == 0
+    assert own["n_fills"].sum() == 1
+    assert own["n_unfilled"].sum() == 0
 
 
 def test_a_decision_date_without_a_row_sells_everything_and_other_dates_decide_nothing():
@@ -131,7 +132,8 @@ def test_a_later_strategy_opens_its_account_at_its_own_first_decision():
     targets = make_targets([(D1, "early", "AAA", 1.0), (D2, "early", "AAA", 1.0), (D2, "late", "AAA", 1.0)])
     result = simulate(PRICES, targets, BacktestConfig())
     late = book(result, "late")
-    assert late["date"][0] == D2 and late["equity_inr"][0] == 1e7
+    assert late["date"][0] == D2
+    assert late["equity_inr"][0] == 1e7
     assert dict(result.metrics.select("strategy", "first_date").iter_rows())["late"] == D2
 
 
@@ -147,7 +149,8 @@ def test_an_index_without_volume_is_tradable_except_on_filled_rows():
     gap = PRICES.with_columns(is_filled=(pl.col("ticker") == NIFTY) & (pl.col("date") == calendar.next_session(D1)))
     own = book(simulate(gap, make_targets([(D1, "index", NIFTY, 1.0), (D2, "index", NIFTY, 1.0)]), FREE), "index")
     fills = own.filter(pl.col("n_fills") > 0)["date"].to_list()
-    assert fills == [calendar.next_session(D2)] and own["n_unfilled"].sum() == 1
+    assert fills == [calendar.next_session(D2)]
+    assert own["n_unfilled"].sum() == 1
 
 
 def test_the_benchmark_is_spliced_and_a_gap_inside_it_is_not_counted_twice():
@@ -167,7 +170,8 @@ def test_the_benchmark_is_spliced_and_a_gap_inside_it_is_not_counted_twice():
 def test_without_an_index_the_benchmark_says_so():
     stocks = PRICES.filter(pl.col("instrument") == "equity")
     benchmark = simulate(stocks, make_targets([(D1, "one", "AAA", 1.0)]), FREE).benchmark
-    assert benchmark["series"].unique().to_list() == ["none"] and benchmark["simple_return_1d"].sum() == 0.0
+    assert benchmark["series"].unique().to_list() == ["none"]
+    assert benchmark["simple_return_1d"].sum() == 0.0
 
 
 def test_metrics_have_one_row_a_strategy_and_one_for_the_benchmark():
@@ -178,15 +182,18 @@ def test_metrics_have_one_row_a_strategy_and_one_for_the_benchmark():
     row = metrics["equal_weight"]
     assert row["sharpe_ann"] == pytest.approx(sharpe(own["simple_return_1d"][1:].to_numpy(), risk_free_1d(0.06)))
     assert row["total_return"] == pytest.approx(own["equity_inr"][-1] / 1e7 - 1.0)
-    assert row["cost_inr"] == pytest.approx(own["cost_inr"].sum()) and row["n_sessions"] == len(own) - 1
-    assert metrics["benchmark"]["beta"] is None and metrics["benchmark"]["cagr"] is not None
+    assert row["cost_inr"] == pytest.approx(own["cost_inr"].sum())
+    assert row["n_sessions"] == len(own) - 1
+    assert metrics["benchmark"]["beta"] is None
+    assert metrics["benchmark"]["cagr"] is not None
 
 
 def test_higher_costs_leave_less_and_the_cost_column_explains_it():
     cheap, dear = (
         book(simulate(PRICES, BASELINES, BacktestConfig(commission_bps=bps)), "equal_weight") for bps in (0.0, 100.0)
     )
-    assert dear["equity_inr"][-1] < cheap["equity_inr"][-1] and dear["cost_inr"].sum() > 5 * cheap["cost_inr"].sum()
+    assert dear["equity_inr"][-1] < cheap["equity_inr"][-1]
+    assert dear["cost_inr"].sum() > 5 * cheap["cost_inr"].sum()
 
 
 def test_the_past_does_not_change_when_later_prices_do():

@@ -33,4 +33,5 @@ def test_equity_and_cash_equal_vectorbt(name):
 
     np.testing.assert_allclose(book.equity, case["equity"], rtol=1e-9)
     np.testing.assert_allclose(book.cash, case["cash"], rtol=1e-9, atol=1e-9 * GOLDEN["initial_capital"])
-    assert book.n_fills.sum() > 20 and np.ptp(book.equity) > 0.01 * GOLDEN["initial_capital"]  # not a trivial case
+    assert book.n_fills.sum() > 20
+    assert np.ptp(book.equity) > 0.01 * GOLDEN["initial_capital"]

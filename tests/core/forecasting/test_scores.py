@@ -67,6 +67,14 @@ def test_a_day_without_a_defined_correlation_is_left_out_and_counted_with_its_re
     ]
 
 
+def test_no_forecast_gives_an_empty_quality_table() -> None:
+    forecasts, forward = day([1, 2, 3, 4, 5], [0.1, 0.2, 0.3, 0.4, 0.5])
+    quality = rank_ic_by_date(forecasts.clear(), forward)
+    validate(quality, ForecastQuality, "quality", "fix the scores.")
+    assert quality.is_empty()
+    assert summaries(quality, 5) == []
+
+
 def test_models_are_scored_apart() -> None:
     forecasts, forward = day([1, 2, 3, 4, 5], [0.1, 0.2, 0.3, 0.4, 0.5])
     both = pl.concat([forecasts, forecasts.with_columns(model=pl.lit("contrarian"), score=-pl.col("score"))])

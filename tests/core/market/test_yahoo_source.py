@@ -19,6 +19,7 @@ class Answer:
     def __init__(self, status_code: int, payload: object, url: str) -> None:
         self.status_code, self.url = status_code, url
         self.text = payload if isinstance(payload, str) else json.dumps(payload)
+        self.content = self.text.encode()
 
     def json(self) -> object:
         return json.loads(self.text)

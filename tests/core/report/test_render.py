@@ -132,6 +132,13 @@ def test_the_opening_line_compares_with_the_benchmark(make_report_input: Make) -
     ) in page
 
 
+def test_a_benchmark_is_called_by_the_series_it_is_made_of(make_report_input: Make) -> None:
+    data = make_report_input()
+    series = pl.when(pl.col("date") < date(2015, 1, 5)).then(pl.lit("")).otherwise(pl.col("series"))
+    page = render_report(replace(data, benchmark=data.benchmark.with_columns(series=series)))
+    assert "the benchmark is NIFTY 50 TRI." in page
+
+
 def test_missing_benchmark_days_are_confessed_in_the_notes(make_report_input: Make) -> None:
     data = make_report_input()
     gap = data.benchmark.filter(pl.col("date") != date(2015, 6, 1))

@@ -99,7 +99,8 @@ def test_one_purchase_held_over_a_night_matches_the_arithmetic_by_hand():
     np.testing.assert_allclose(book.cost, [0.0, 1.0, 0.0])
     np.testing.assert_allclose(book.turnover, [0.0, 0.5 * (0.5 + 0.501), 0.0])
     np.testing.assert_allclose(book.weights[:, 0], [0.0, 510.0 / 1009.0, 532.95 / 1031.95])
-    assert book.n_fills.tolist() == [0, 1, 0] and book.n_unfilled.tolist() == [0, 0, 0]
+    assert book.n_fills.tolist() == [0, 1, 0]
+    assert book.n_unfilled.tolist() == [0, 0, 0]
 
 
 def test_a_fill_at_the_close_earns_nothing_on_the_day_of_the_fill():
@@ -126,13 +127,15 @@ def test_an_unfilled_sale_keeps_the_position_and_is_not_carried_over():
     flat = np.zeros((4, 1))
     book = run_ledger(flat, flat, targets, tradable, costs=FREE)
     assert book.weights[:, 0].tolist() == [0.0, 1.0, 1.0, 1.0]
-    assert book.n_unfilled.tolist() == [0, 0, 1, 0] and book.n_fills.tolist() == [0, 1, 0, 0]
+    assert book.n_unfilled.tolist() == [0, 0, 1, 0]
+    assert book.n_fills.tolist() == [0, 1, 0, 0]
 
 
 def test_the_last_decision_has_no_session_left_to_be_filled_in():
     flat = np.zeros((2, 1))
     book = run_ledger(flat, flat, np.array([[np.nan], [1.0]]), np.ones((2, 1), bool), costs=FREE)
-    assert book.n_fills.sum() == 0 and book.weights.sum() == 0.0
+    assert book.n_fills.sum() == 0
+    assert book.weights.sum() == 0.0
 
 
 def test_cash_earns_its_rate_from_the_second_session_on():
@@ -160,7 +163,8 @@ def test_the_book_equals_a_plain_day_loop(seed):
 @given(SEEDS)
 def test_cash_is_never_negative_and_holdings_make_up_the_rest_of_equity(seed):
     book = run(draw_panel(seed))
-    assert (book.cash >= 0.0).all() and (book.weights >= 0.0).all()
+    assert (book.cash >= 0.0).all()
+    assert (book.weights >= 0.0).all()
     np.testing.assert_allclose(book.cash + book.weights.sum(axis=1) * book.equity, book.equity, rtol=1e-12)
 
 
@@ -225,7 +229,8 @@ def test_repeating_a_full_weight_trades_once_only():
     rng = np.random.default_rng(5)
     overnight, intraday = rng.normal(0, 0.02, (50, 2)), rng.normal(0, 0.02, (50, 2))
     book = run_ledger(overnight, intraday, np.tile([1.0, 0.0], (50, 1)), np.ones((50, 2), bool), costs=FlatCosts())
-    assert book.n_fills.sum() == 1 and book.cash[1:].max() == 0.0
+    assert book.n_fills.sum() == 1
+    assert book.cash[1:].max() == 0.0
 
 
 @settings(max_examples=200, deadline=None)

@@ -87,7 +87,8 @@ def test_drawdowns_by_hand():
     assert p.max_drawdown(returns) == pytest.approx(-0.5)
     assert p.max_drawdown_duration(returns) == 2
     assert p.max_drawdown_duration([-0.1, -0.1, 0.01]) == 3  # the start is a high
-    assert p.max_drawdown([0.1, 0.2]) == 0.0 and p.max_drawdown_duration([0.1, 0.2]) == 0
+    assert p.max_drawdown([0.1, 0.2]) == 0.0
+    assert p.max_drawdown_duration([0.1, 0.2]) == 0
 
 
 def test_small_measures_by_hand():
@@ -99,10 +100,12 @@ def test_small_measures_by_hand():
 
 def test_a_ratio_without_a_denominator_is_nan():
     flat = np.full(50, RISK_FREE)
-    assert math.isnan(p.sharpe(flat, RISK_FREE)) and math.isnan(p.sortino(flat, RISK_FREE))
+    assert math.isnan(p.sharpe(flat, RISK_FREE))
+    assert math.isnan(p.sortino(flat, RISK_FREE))
     assert math.isnan(p.beta(SERIES["short"], np.full(5, 0.001)))
     assert math.isnan(p.information_ratio(SERIES["short"], SERIES["short"]))
-    assert math.isnan(p.volatility_ann([0.01])) and math.isnan(p.sharpe([0.01]))
+    assert math.isnan(p.volatility_ann([0.01]))
+    assert math.isnan(p.sharpe([0.01]))
     assert math.isnan(p.calmar([0.01], [date(2020, 1, 1), date(2020, 1, 2)]))
 
 
@@ -124,10 +127,12 @@ def test_the_summary_names_units_and_repeats_the_single_measures():
     r, b = SERIES["noise"], BENCHMARK["noise"]
     dates = [date(2019, 1, 1) + timedelta(days=k) for k in range(len(r) + 1)]
     result = p.summary(r, dates, risk_free_rate_1d=RISK_FREE, turnover_1d=np.abs(r), benchmark=b)
-    assert result["sharpe_ann"] == p.sharpe(r, RISK_FREE) and result["cagr"] == p.cagr(r, dates)
+    assert result["sharpe_ann"] == p.sharpe(r, RISK_FREE)
+    assert result["cagr"] == p.cagr(r, dates)
     assert result["turnover_ann"] == p.annual_turnover(np.abs(r))
     assert result["information_ratio_ann"] == p.information_ratio(r, b)
-    assert result["alpha_ann"] == p.alpha(r, b, RISK_FREE) and result["cvar_95_1d"] == p.conditional_value_at_risk(r)
+    assert result["alpha_ann"] == p.alpha(r, b, RISK_FREE)
+    assert result["cvar_95_1d"] == p.conditional_value_at_risk(r)
     assert set(result) - set(p.summary(r, dates)) == {
         "turnover_ann", "beta", "alpha_ann", "tracking_error_ann", "information_ratio_ann"
     }  # fmt: skip
