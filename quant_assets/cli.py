@@ -46,7 +46,7 @@ def main() -> None:
     try:
         app()
     except QuantError as error:
-        errors.print(f"[red]error[/red] {_plain(str(error))}")
+        errors.print(f"[red]error[/red] {_plain(str(error))}", soft_wrap=True)
         sys.exit(1)
 
 

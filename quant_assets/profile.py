@@ -79,15 +79,20 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     if unknown:
         raise DataError(f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known - {'name'}))}.")
     profile = Profile(name=name, **entries)
-    for key, value in (overrides or {}).items():
-        own = getattr(profile, key)
-        if isinstance(own, int) and not isinstance(value, int):
-            value = _whole_number(f"profile {name}: {key}", value)
-        profile = replace(profile, **{key: str(value) if isinstance(own, str) else value})
+    replaced = {key: _as_in(profile, key, value) for key, value in (overrides or {}).items()}
+    profile = replace(profile, **replaced)  # together: halves of a change may contradict each other
     source = profile.source.get("name")
     if source != entries["source"]["name"]:
         profile = replace(profile, name=f"{name}_{source}")
     return profile
+
+
+def _as_in(profile: Profile, key: str, value: Any) -> Any:
+    """An override in the type that the entry has."""
+    own = getattr(profile, key)
+    if isinstance(own, int) and not isinstance(value, int):
+        return _whole_number(f"profile {profile.name}: {key}", value)
+    return str(value) if isinstance(own, str) else value
 
 
 def _whole_number(where: str, value: object) -> int:

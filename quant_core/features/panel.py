@@ -105,7 +105,7 @@ def build_panel(rows: pl.DataFrame, reads: tuple[str, ...]) -> Panel:
 
 
 def melt_panels(panel: Panel, start: date) -> "Melter":
-    """A function object that turns (N, T) arrays into long columns for sessions from `start` on."""
+    """What turns the panel's (N, T) arrays into long columns for sessions from `start` on."""
     begin = int(np.searchsorted(np.array(panel.days, dtype="datetime64[D]"), np.datetime64(start)))
     counts = panel.listed[:, begin:].sum(axis=0, dtype=np.int64)
     first_row = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)[:-1]]) if len(counts) else counts

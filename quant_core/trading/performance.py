@@ -191,8 +191,7 @@ def _clean(values: ArrayLike, what: str = "returns") -> Array:
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
         raise DataError(
-            f"performance: {what} row {bad[0]} is {array[bad[0]]} ({len(bad)} such rows); "
-            "drop the sessions without a value or fill them before measuring."
+            f"performance: {what} row {bad[0]} is {array[bad[0]]} ({len(bad)} such rows); drop the sessions without a value or fill them before measuring."
         )
     return array
 
@@ -207,9 +206,7 @@ def _excess(returns: ArrayLike, risk_free_rate_1d: ArrayLike) -> Array:
 def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> tuple[Array, Array]:
     own, other = _excess(returns, risk_free_rate_1d), _clean(benchmark, "benchmark returns")
     if own.shape != other.shape:
-        raise DataError(
-            f"performance: {len(own)} returns for {len(other)} benchmark returns; align them by date first."
-        )
+        raise DataError(f"performance: {len(own)} returns for {len(other)} benchmark returns; align them by date first.")
     return own, _excess(other, risk_free_rate_1d)
 
 

@@ -283,7 +283,8 @@ def _filled(rows: pl.DataFrame, folder: Folder) -> list[Problem]:
     for (source,), part in filled.group_by("source", maintain_order=True):
         tickers = part["ticker"].unique().sort().to_list()
         listed = ", ".join(tickers[:SHOWN_TICKERS]) + (", ..." if len(tickers) > SHOWN_TICKERS else "")
-        detail = f"{names} ({source}) filled {part.height} split-adjusted rows before the first unadjusted row of {listed}"
+        origin = names if source == names else f"{names} ({source})"
+        detail = f"{origin} filled {part.height} split-adjusted rows before the first unadjusted row of {listed}"
         notes.append(Problem("", "filled", detail))
     return notes
 

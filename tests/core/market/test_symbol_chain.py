@@ -30,7 +30,6 @@ def test_the_last_day_of_the_old_name_is_the_day_before_the_first_of_the_new() -
 
 
 def test_a_symbol_given_away_later_is_another_company() -> None:
-    """SSLT in 2016 is not Vedanta any more; SSLT in 2012, before Sesa took the name, is chained by its only rename ahead."""
     assert tickers((date(2016, 1, 4), "SSLT")) == ["SSLT"]
 
 

@@ -1,0 +1,37 @@
+"""What a partition was made from, and whether it still is."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from quant_assets.assembly import build_definitions
+from quant_assets.currency import upstream_partitions
+from quant_assets.profile import load_profile
+
+CLOSED = {"start": "2018-01", "end": "2022-06"}
+
+
+@pytest.fixture(scope="module")
+def graph() -> object:
+    return build_definitions(load_profile("demo", CLOSED)).resolve_asset_graph()
+
+
+def dagsters_answer(graph: object, key: dg.AssetKey, parent: dg.AssetKey, partition: str) -> list[str]:
+    own, theirs = graph.get(key).partitions_def, graph.get(parent).partitions_def  # type: ignore[attr-defined]
+    mapped = graph.get_partition_mapping(key, parent).get_upstream_mapped_partitions_result_for_partitions(  # type: ignore[attr-defined]
+        own.empty_subset().with_partition_keys([partition]), own, theirs, datetime.now(UTC)
+    )
+    return sorted(mapped.partitions_subset.get_partition_keys())
+
+
+def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) -> None:
+    edges = 0
+    for key in graph.get_all_asset_keys():  # type: ignore[attr-defined]
+        node = graph.get(key)  # type: ignore[attr-defined]
+        partitions = node.partitions_def.get_partition_keys()
+        for parent in node.parent_keys:
+            for partition in (*partitions[:3], *partitions[len(partitions) // 2 :][:2], partitions[-1]):
+                edges += 1
+                assert upstream_partitions(graph, key, parent, partition) == dagsters_answer(graph, key, parent, partition)
+    assert edges > 50

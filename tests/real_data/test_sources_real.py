@@ -1,0 +1,201 @@
+"""The sources on official prices: what each original file gives, and one-day returns against an independent vendor."""
+
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from quant_core.errors import DataError
+from quant_core.market.actions import price_factors, read_actions
+from quant_core.market.sources import Fetch
+from quant_core.market.sources.files import FilesSource
+from quant_core.market.universe import members_on, membership, tickers, with_membership
+
+pytestmark = pytest.mark.real_data
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+#: Cuts the ticker out of the decorated names of the samples.
+SAMPLE_NAME = r"(?P<ticker>[A-Z&-]+)(\.NS)?$"
+NEVER_PRICED = {"CAIRN", "RANBAXY", "TATAMTRDVR"}
+
+
+@pytest.fixture(scope="module")
+def nifty(real_data_dir: Path) -> Fetch:
+    return FilesSource(path=str(real_data_dir)).fetch(None, date(2000, 1, 1), date(2023, 12, 31), NOW)
+
+
+@pytest.fixture(scope="module")
+def returns(nifty: Fetch) -> pl.DataFrame:
+    """Stock rows, duplicates dropped, with the one-day total return."""
+    rows = nifty.rows.filter(pl.col("instrument") == "equity").unique(["date", "ticker"], keep="first").sort("ticker", "date")
+    rows = rows.with_columns(previous_day=pl.col("date").shift(1).over("ticker"), previous_basis=pl.col("basis").shift(1).over("ticker"))
+    level = pl.col("close_inr").shift(1).over("ticker") * pl.col("price_factor")
+    return rows.with_columns(total=(pl.col("close_inr") + pl.col("dividend_inr")) / level - 1.0)
+
+
+def sample(real_data_dir: Path, name: str) -> Fetch:
+    path = real_data_dir / "raw_samples" / name
+    return FilesSource(path=str(path), ticker_pattern=SAMPLE_NAME).fetch(None, date(1990, 1, 1), date(2024, 12, 31), NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_rows", "first", "last", "tickers_", "basis"),
+    [
+        ("kaggle_nse_INFRATEL.csv", 1676, date(2012, 12, 28), date(2019, 9, 30), ["INDUSTOWER"], "unadjusted"),
+        ("kaggle_nse_slim_dmy_DRREDDY.csv", 5306, date(2000, 1, 3), date(2021, 4, 30), ["DRREDDY"], "unadjusted"),
+        ("yahoo_2020_UNITECH.NS.csv", 4402, date(2002, 7, 1), date(2020, 3, 3), ["UNITECH"], "split_adjusted"),
+        ("yahoo_2024_LTIM.csv", 2003, date(2016, 7, 21), date(2024, 9, 6), ["LTIM"], "split_adjusted"),
+        ("yahoo_actions_YESBANK.NS.csv", 4011, date(2005, 7, 12), date(2021, 10, 11), ["YESBANK"], "split_adjusted"),
+    ],
+)
+def test_a_sample_file_of_one_ticker_reads(
+    real_data_dir: Path, name: str, n_rows: int, first: date, last: date, tickers_: list[str], basis: str
+) -> None:
+    rows = sample(real_data_dir, name).rows
+    found = (rows.height, rows["date"].min(), rows["date"].max(), rows["ticker"].unique().to_list(), rows["basis"].unique().to_list())
+    assert found == (n_rows, first, last, tickers_, [basis])
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "n_rows"),
+    [
+        ("nse_sec_bhavdata_full_2020-03-23.csv", date(2020, 3, 23), 1525),
+        ("nse_sec_bhavdata_full_2022-10-24.csv", date(2022, 10, 24), 1733),
+        ("nse_sec_bhavdata_full_2023-11-12.csv", date(2023, 11, 12), 1814),
+    ],
+)
+def test_a_daily_exchange_file_reads(real_data_dir: Path, name: str, day: date, n_rows: int) -> None:
+    rows = sample(real_data_dir, name).rows
+    assert rows["date"].unique().to_list() == [day]
+    assert rows.height == n_rows
+    assert rows.null_count().row(0, named=True)["close_inr"] == 0
+    average = rows["turnover_inr"] / rows["volume_shares"]
+    within = average.is_between(rows["low_inr"] * 0.98, rows["high_inr"] * 1.02)
+    assert within.filter(rows["turnover_inr"] > 1e6).mean() > 0.999  # the file rounds turnover to 1,000 rupees
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty_file_axis.csv", r"the file is empty \(1 bytes\)"),
+        ("yahoo_404_BAFNAPH.NS.csv", r"first line is '404 Not Found: Timestamp data missing.'"),
+        ("yahoo_multiheader_NIFTY50.csv", r"three yfinance header lines and no rows"),
+    ],
+)
+def test_a_broken_sample_says_why(real_data_dir: Path, name: str, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        sample(real_data_dir, name)
+
+
+def test_every_sample_is_covered_above(real_data_dir: Path) -> None:
+    names = {path.name for path in (real_data_dir / "raw_samples").iterdir()}
+    assert len(names) == 11
+
+
+def test_kaggle_and_exchange_turnover_agree_with_price_times_volume(nifty: Fetch) -> None:
+    rows = nifty.rows.filter((pl.col("turnover_inr") > 0) & (pl.col("volume_shares") > 0))
+    average = rows["turnover_inr"] / rows["volume_shares"]
+    assert average.is_between(rows["low_inr"] * 0.99, rows["high_inr"] * 1.01).mean() > 0.999
+
+
+def test_adjusted_rows_fill_the_names_that_lack_official_history(nifty: Fetch, returns: pl.DataFrame) -> None:
+    filled = nifty.rows.filter((pl.col("basis") == "split_adjusted") & (pl.col("date") >= date(2010, 1, 1)))
+    late = filled.filter(pl.col("date") == date(2019, 9, 30))["ticker"].n_unique()
+    assert late == 38  # 39 names less JIOFIN, which came in 2023
+    firsts = returns.filter(pl.col("basis") == "unadjusted").group_by("ticker").agg(first=pl.col("date").min())
+    assert filled.join(firsts, on="ticker").filter(pl.col("date") >= pl.col("first")).height == 0
+    assert {problem.kind for problem in nifty.problems} == {"ignored_file", "filled"}
+
+
+def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
+    rows = with_membership(nifty.rows.unique(["date", "ticker"]), membership("nifty50")).filter("is_member")
+    daily = rows.filter(pl.col("date") >= date(2014, 4, 1)).group_by("date").len()
+    usual = daily.filter(pl.col("len") >= 49)
+    assert usual.height / daily.height > 0.99
+    assert set(tickers("nifty50") or []) - set(nifty.rows["ticker"]) == NEVER_PRICED
+    assert len(members_on("nifty50", date(2023, 12, 29))) == 50
+
+
+def test_returns_agree_with_an_independent_vendor(returns: pl.DataFrame, real_data_dir: Path) -> None:
+    vendor = pl.read_parquet(real_data_dir / "nifty50_yahoo_adjusted.parquet").drop_nulls("close").filter(pl.col("volume") > 0)
+    vendor = vendor.filter(pl.col("source") == "yahoo_2024").sort("ticker", "date")
+    vendor = vendor.select(
+        "date",
+        "ticker",
+        vendor_total=pl.col("adj_close") / pl.col("adj_close").shift(1).over("ticker") - 1.0,
+        vendor_day=pl.col("date").shift(1).over("ticker"),
+    )
+    both = returns.filter(pl.col("basis") == "unadjusted").join(vendor, on=["date", "ticker"])
+    both = both.filter(pl.col("previous_day") == pl.col("vendor_day")).drop_nulls(["total", "vendor_total"])
+    gap = (both["total"] - both["vendor_total"]).abs()
+    assert both["ticker"].n_unique() == 50
+    assert both.height > 230_000
+    assert (gap <= 5e-4).mean() > 0.994
+    recent = gap.filter(both["date"] >= date(2010, 1, 1))
+    assert (recent <= 5e-4).mean() > 0.9975
+    assert (recent > 0.01).sum() < 30
+
+
+def test_confirmed_splits_and_bonuses_leave_no_jump(returns: pl.DataFrame, real_data_dir: Path) -> None:
+    listed = read_actions(real_data_dir / "corporate_actions.csv")
+    confirmed = listed.filter(pl.col("kind").str.starts_with("split_or_bonus")).select("ticker", date="ex_date", factor="value")
+    days = returns.filter(pl.col("basis") == "unadjusted").join(confirmed, on=["ticker", "date"])
+    assert days.height == confirmed.height == 107
+    assert (days["price_factor"] / days["factor"] - 1.0).abs().max() < 1e-9
+    assert days["total"].abs().max() < 0.23  # BAJFINANCE 2006-05-25, a rights issue
+    assert days.filter(pl.col("factor") <= 0.5)["total"].abs().max() < 0.14
+
+
+def test_every_factor_on_official_rows_is_explained(returns: pl.DataFrame, real_data_dir: Path) -> None:
+    events = price_factors(read_actions(real_data_dir / "corporate_actions.csv")).rename({"ex_date": "date"}).drop("price_factor")
+    moved = returns.filter((pl.col("price_factor") != 1.0) & (pl.col("previous_basis") == "unadjusted"))
+    assert moved.join(events, on=["ticker", "date"], how="anti").height == 0
+
+
+def test_real_crashes_stay(returns: pl.DataFrame) -> None:
+    crash = returns.filter((pl.col("ticker") == "YESBANK") & (pl.col("date") == date(2020, 3, 6)))["total"].to_list()
+    assert crash == [pytest.approx(-0.561, abs=0.001)]
+
+
+def test_where_bases_meet_in_2019_the_levels_are_already_equal(returns: pl.DataFrame) -> None:
+    seam = returns.filter((pl.col("date") == date(2019, 10, 1)) & (pl.col("previous_basis") == "split_adjusted"))
+    assert seam.height == 38
+    assert (seam["price_factor"] - 1.0).abs().max() < 1e-3
+    assert seam["total"].abs().max() < 0.17  # RPOWER at two rupees
+
+
+def test_months_one_by_one_equal_the_whole(nifty: Fetch, real_data_dir: Path) -> None:
+    source = FilesSource(path=str(real_data_dir))
+    for year, month, last in ((2005, 3, 31), (2017, 7, 31), (2019, 10, 31), (2023, 7, 31)):
+        start, end = date(year, month, 1), date(year, month, last)
+        whole = nifty.rows.filter(pl.col("date").is_between(start, end))
+        assert source.fetch(None, start, end, NOW).rows.equals(whole)
+
+
+def test_index_series_keep_their_meaning(nifty: Fetch) -> None:
+    day = nifty.rows.filter(pl.col("date") == date(2016, 7, 8))
+    closes = dict(day.filter(pl.col("instrument") == "index").select("ticker", "close_inr").iter_rows())
+    assert closes["NIFTY 50 TRI"] == 11172.39
+    assert closes["NIFTY 50"] == pytest.approx(8323.2, abs=0.01)
+    assert closes["^NSEI"] == pytest.approx(closes["NIFTY 50"], rel=1e-3)
+
+
+def test_the_whole_market_chains_symbols_and_rounds_prices(real_data_dir: Path) -> None:
+    source = FilesSource(path=str(real_data_dir / "wide"))
+    rows = source.fetch(["INDUSTOWER", "ZYDUSLIFE"], date(2019, 10, 1), date(2023, 12, 31), NOW).rows
+    assert rows.filter(pl.col("date") == date(2020, 12, 17))["symbol"].sort().to_list() == ["CADILAHC", "INFRATEL"]
+    assert rows.group_by("ticker").len()["len"].to_list() == [1053, 1053]
+    assert (rows["close_inr"] - rows["close_inr"].round(2)).abs().max() == 0.0
+
+
+def test_reading_is_fast(real_data_dir: Path) -> None:
+    """Generous bounds, several times what an idle machine needs."""
+    source = FilesSource(path=str(real_data_dir))
+    source.fetch(["TCS"], date(2010, 1, 1), date(2010, 1, 31), NOW)
+    begun = time.perf_counter()
+    source.fetch(None, date(2010, 1, 1), date(2023, 12, 31), NOW)
+    assert time.perf_counter() - begun < 6.0
+    begun = time.perf_counter()
+    source.fetch(None, date(2015, 3, 1), date(2015, 3, 31), NOW)
+    assert time.perf_counter() - begun < 1.0
