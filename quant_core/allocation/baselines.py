@@ -117,10 +117,15 @@ def buy_and_hold_index(prices: pl.DataFrame, forecasts: pl.DataFrame, config: Al
     """Everything in the price index, whatever max_position says.
 
     Weight 1 is repeated on every decision date, which makes the decision independent of what was held before; a book
-    that is fully invested already trades nothing.
+    that is fully invested already trades nothing. A vendor that lost the index on a decision date (Yahoo's ^NSEI lacks
+    2019-03-29) does not turn the decision into cash; a month without the index at all has no such strategy.
     """
+    month = pl.col("date").dt.truncate("1mo")
     index = prices.filter((pl.col("ticker") == config.index_ticker) & (pl.col("instrument") == INDEX))
-    return index.select("date", pl.lit("buy_hold_index").alias("strategy"), "ticker", pl.lit(1.0).alias("weight"))
+    days = prices.select(pl.col("date").unique()).filter(month.is_in(index["date"].dt.truncate("1mo").unique().implode()))
+    return days.select(
+        "date", pl.lit("buy_hold_index").alias("strategy"), pl.lit(config.index_ticker).alias("ticker"), pl.lit(1.0).alias("weight")
+    )
 
 
 def eligible(prices: pl.DataFrame) -> pl.DataFrame:

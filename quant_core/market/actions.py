@@ -172,8 +172,7 @@ def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         rows: columns date, ticker, open_inr, close_inr, prev_close_inr, basis, source and optionally adj_close_inr;
-            any order. They
-            should begin LOOKBACK_DAYS before the first row of interest.
+            any order. They should begin LOOKBACK_DAYS before the first row of interest.
         actions: see `read_actions`.
     Returns:
         the rows in their order. An event without a row on its ex-date goes to the ticker's next row, if the ticker
@@ -222,7 +221,7 @@ def _seam() -> pl.Expr:
 
 def _on_rows(rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """`events` with the `date` of the row that carries each: the first on or after ex_date, with a row before it."""
-    days = rows.select("ticker", "date").unique().sort("date")
+    days = rows.select("ticker", "date").join(events.select("ticker").unique(), on="ticker", how="semi").unique().sort("date")
     tolerance = timedelta(days=LOOKBACK_DAYS)
     events = events.sort("ex_date")
     found = events.join_asof(
@@ -252,8 +251,10 @@ def _on_rows(rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 def _basis_dividends(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     """Columns ticker, date, _paid: dividends on the basis of the row that carries them."""
     keys = ["ticker", "date"]
-    facts = rows.group_by(keys).agg(pl.col("basis", "source", "_prev", "prev_close_inr").first())
-    placed = _on_rows(rows, dividends(actions)).join(facts, on=keys).with_columns(basis_day=vendor_as_of(pl.col("source")))
+    placed = _on_rows(rows, dividends(actions))
+    facts = rows.select(*keys, "basis", "source", "_prev", "prev_close_inr").join(placed, on=keys, how="semi")
+    placed = placed.join(facts.unique(keys, keep="first", maintain_order=True), on=keys)
+    placed = placed.with_columns(basis_day=vendor_as_of(pl.col("source")))
     held = _known_factors(actions, (*LATER_SPLITS, *MISSED_SPLITS))  # what the vendor's prices are adjusted for
     scaled = pl.col("dividend_inr") * _factor_between(placed, held, "ex_date", "basis_day")
     adjusted = pl.when(pl.col("basis_day").is_null()).then(pl.col("value")).otherwise(scaled)

@@ -148,3 +148,9 @@ def test_every_registered_strategy_gives_weights_of_at_most_one_on_decision_date
     totals = table.group_by("date", "strategy").agg(pl.col("weight").sum())
     assert totals["date"].unique().to_list() == [day]
     assert totals["weight"].max() <= 1.0 + 1e-12
+
+
+def test_an_index_row_lost_on_a_decision_date_does_not_turn_the_index_book_into_cash():
+    day = date(2021, 1, 8)
+    lost = PRICES.filter(~((pl.col("date") == day) & (pl.col("ticker") == "^NSEI")))
+    assert weights_of(target_weights(lost, FORECASTS, AllocationConfig()), "buy_hold_index", day) == {"^NSEI": 1.0}

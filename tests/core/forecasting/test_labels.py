@@ -60,6 +60,15 @@ def test_no_label_is_made_where_the_entry_or_the_exit_cannot_be_filled(clean_pri
     assert made[1] == pytest.approx(104.0 / 103.0 - 1, abs=1e-14)
 
 
+@pytest.mark.parametrize("fill", ["open", "close"])
+def test_a_priced_session_without_volume_is_neither_an_entry_nor_an_exit(clean_prices: Panel, fill: str) -> None:
+    prices = clean_prices({"TCS": BARS})
+    silent = prices.with_columns(is_tradable=pl.col("date") != prices["date"][3])
+    made, free = (column(forward_returns(frame, 2, fill)) for frame in (silent, prices))  # type: ignore[arg-type]
+    assert made == [None, free[1], None, free[3], None, None, None]
+    assert None not in free[:4]
+
+
 def test_a_split_and_a_dividend_reach_the_label_only_through_the_total_returns(clean_prices: Panel) -> None:
     prices = clean_prices({"TCS": BARS})
     split_on = pl.col("date") >= date(2021, 3, 4)
@@ -77,11 +86,20 @@ def test_each_ticker_ends_by_itself_and_indices_get_no_label(clean_prices: Panel
     assert gone[2:] == [None, None]
 
 
-def test_a_missing_or_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
-    prices = clean_prices({"TCS": BARS})
-    with pytest.raises(DataError, match="TCS 2021-03-04 follows a missing session"):
-        forward_returns(prices.filter(pl.col("date") != date(2021, 3, 3)))
-    saturday = prices.with_columns(date=pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
+def test_a_session_without_a_row_is_labelled_as_a_halt_is(clean_prices: Panel) -> None:
+    bars = [*BARS[:3], None, None, *BARS[5:], (113.0, 114.0), (116.0, 115.0)]
+    filled = clean_prices({"TCS": bars, "INFY": [*BARS, *BARS[:2]]})
+    suspended = filled.filter(~pl.col("is_filled"))
+    assert suspended.height == filled.height - 2
+    for horizon in (1, 2, 4):
+        labelled = forward_returns(suspended, horizon)
+        expected = forward_returns(filled, horizon).join(suspended, on=["date", "ticker"], how="semi")
+        assert labelled.equals(expected.sort("date", "ticker"))
+    assert column(labelled.filter(pl.col("ticker") == "TCS"), 4)[1] == pytest.approx(112 / 103 - 1, abs=1e-14)
+
+
+def test_an_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
+    saturday = clean_prices({"TCS": BARS}).with_columns(pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
     with pytest.raises(DataError, match="TCS 2021-03-06 is not an NSE session"):
         forward_returns(saturday)
 

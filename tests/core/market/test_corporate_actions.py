@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from quant_core.errors import DataError
 from quant_core.market.actions import apply_actions, dividends, no_actions, parse_actions, price_factors, read_actions
 
@@ -67,7 +68,8 @@ def test_the_factor_reaches_its_row_and_the_return_is_the_markets() -> None:
     rows = bars((D(2020, 1, 1), 1000.0, 1000.0, 990.0), (D(2020, 1, 2), 201.0, 210.0, 1000.0))
     done = apply_actions(rows, actions(("A", "2020-01-02", "split", 5.0)))
     assert done["price_factor"].to_list() == [1.0, 0.2]
-    assert 210.0 / (1000.0 * 0.2) - 1.0 == pytest.approx(0.05)
+    level = done["close_inr"][0] * done["price_factor"][1]
+    assert done["close_inr"][1] / level - 1.0 == pytest.approx(0.05)
 
 
 def test_an_event_on_a_day_without_a_row_goes_to_the_next_row() -> None:
@@ -131,9 +133,7 @@ def test_a_split_adjusted_row_gets_the_dividend_on_its_own_basis_and_no_factor()
 
 def test_without_any_listed_dividend_the_adjusted_close_tells_it() -> None:
     """100 -> 98 with 2 paid: the vendor scales the earlier adjusted close by 1 - 2 / 100."""
-    rows = bars(
-        (D(2012, 1, 2), 100.0, 100.0, None), (D(2012, 1, 3), 98.0, 98.0, None), (D(2012, 1, 4), 98.0, 99.0, None), basis="split_adjusted"
-    )
+    rows = bars((D(2012, 1, 2), 100.0, 100.0, None), (D(2012, 1, 3), 98.0, 98.0, None), (D(2012, 1, 4), 98.0, 99.0, None), basis="split_adjusted")
     done = apply_actions(rows.with_columns(adj_close_inr=pl.Series([98.0, 98.0, 99.0])), no_actions())
     assert done["dividend_inr"].to_list() == pytest.approx([0.0, 2.0, 0.0])
 
@@ -165,7 +165,8 @@ def test_where_bases_meet_the_return_is_the_exchanges() -> None:
     exchange = bars((D(2019, 10, 1), 101.0, 102.0, 100.0), (D(2019, 10, 3), 102.0, 103.0, 102.0))
     done = apply_actions(pl.concat([vendor, exchange]), no_actions())
     assert done["price_factor"].to_list() == [1.0, 5.0, 1.0]
-    assert 102.0 / (20.0 * done["price_factor"][1]) - 1.0 == pytest.approx(0.02)
+    level = done["close_inr"][0] * done["price_factor"][1]
+    assert done["close_inr"][1] / level - 1.0 == pytest.approx(0.02)
 
 
 def test_where_bases_meet_at_a_new_listing_the_open_joins_them() -> None:
@@ -205,3 +206,11 @@ def test_a_file_without_its_columns_is_named(tmp_path: Path) -> None:
     path.write_text("name,day\nA,2020-01-02\n")
     with pytest.raises(DataError, match=r"columns \['ticker', 'ex_date', 'kind', 'value'\] are missing"):
         read_actions(path)
+
+
+def test_a_split_that_the_vendor_applied_to_prices_only_is_applied_to_its_dividends() -> None:
+    """BANKBARODA paid 21.5 before its 5-for-1 split of 2015; on the adjusted price of 130 that is 4.3."""
+    rows = bars((D(2013, 6, 12), 130.0, 130.0, None), (D(2013, 6, 13), 125.0, 125.0, None), basis="split_adjusted", source="yahoo_2020")
+    listed = actions(("BANKBARODA", "2013-06-13", "dividend", 21.5, "yahoo_2021_actions"))
+    done = apply_actions(rows.with_columns(ticker=pl.lit("BANKBARODA")), listed)
+    assert done["dividend_inr"].to_list() == pytest.approx([0.0, 4.3])

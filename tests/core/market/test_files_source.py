@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from quant_core.errors import DataError, UnknownName
 from quant_core.market.sources import SOURCES
 from quant_core.market.sources.files import FilesSource
@@ -73,9 +74,8 @@ def test_a_pattern_cuts_the_ticker_out_of_a_decorated_name(tmp_path: Path) -> No
 
 
 def test_bhavcopy_keeps_the_equity_series_and_counts_in_rupees(tmp_path: Path) -> None:
-    header = (
-        "SYMBOL,SERIES,DATE1,PREV_CLOSE,OPEN_PRICE,HIGH_PRICE,LOW_PRICE,LAST_PRICE,CLOSE_PRICE,AVG_PRICE,TTL_TRD_QNTY,TURNOVER_LACS,NO_OF_TRADES,DELIV_QTY,DELIV_PER\n"
-    )
+    header = "SYMBOL,SERIES,DATE1,PREV_CLOSE,OPEN_PRICE,HIGH_PRICE,LOW_PRICE,LAST_PRICE,CLOSE_PRICE,AVG_PRICE,"
+    header += "TTL_TRD_QNTY,TURNOVER_LACS,NO_OF_TRADES,DELIV_QTY,DELIV_PER\n"
     lines = "TCS, EQ, 23-Mar-2020,1800.0,1700.5,1750,1650, 1700.00,1701.3,1699.0,1000,16.99,50, 400, 40.00\n"
     lines += "XYZ, BE, 23-Mar-2020,10,10,10,10, 10,10,10,5,0.5,1, -, -\n"
     path = write(tmp_path, "sec_bhavdata_full_23032020.csv", header + lines)
@@ -186,7 +186,7 @@ def test_defects_are_handed_on(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_parsed_is_counted_with_its_first_value(tmp_path: Path) -> None:
-    text = LONG + "2020-01-01,A,10,11,9,ten,5\n2020-01-02,A,10,11,9,\"1,234.5\",5\nsoon,A,1,1,1,1,1\n"
+    text = LONG + '2020-01-01,A,10,11,9,ten,5\n2020-01-02,A,10,11,9,"1,234.5",5\nsoon,A,1,1,1,1,1\n'
     result = fetch(write(tmp_path, "p.csv", text))
     assert result.rows["close_inr"].to_list() == [None, 1234.5]
     details = [problem.detail for problem in result.problems if problem.kind == "unparsable"]
@@ -319,9 +319,9 @@ def test_paths_that_lead_nowhere_are_errors(tmp_path: Path) -> None:
     write(tmp_path, "A.csv", "Date,Close\n2020-01-01,1\n")
     with pytest.raises(DataError, match=r"no file in .* matches '\*.parquet' \(1 files there\)"):
         fetch(tmp_path, pattern="*.parquet")
+    for name in ("A.csv", "B.csv"):
+        write(tmp_path, name, "x,y\n1,2\n")
     with pytest.raises(DataError, match="none of 2 files has prices"):
-        write(tmp_path, "A.csv", "x,y\n1,2\n")
-        write(tmp_path, "B.csv", "x,y\n1,2\n")
         fetch(tmp_path)
 
 

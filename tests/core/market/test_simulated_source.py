@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import polars as pl
 import pytest
+
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.market.sources import SOURCES

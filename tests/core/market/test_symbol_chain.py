@@ -3,6 +3,7 @@
 from datetime import date
 
 import polars as pl
+
 from quant_core.market.symbols import chain, final_names, read_symbol_changes, shipped_names, symbols_of
 
 CHANGES = pl.DataFrame(

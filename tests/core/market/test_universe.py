@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from quant_core.errors import DataError, UnknownName
 from quant_core.market.universe import (
     EVERY_TICKER,
@@ -140,7 +141,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_universe_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match="nifty_50.*nifty500"):
+    with pytest.raises(UnknownName, match=r"nifty_50.*nifty500"):
         membership("nifty_50")
     assert set(UNIVERSES) == {"nifty50", "nifty500", "all", "indian_market", "simulated"}
 

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import polars as pl
 import pytest
+
 from quant_core.errors import DataError, SourceError
 from quant_core.market.sources import SOURCES
 from quant_core.market.sources.yahoo import YahooSource, last_closed_session
@@ -53,8 +54,7 @@ def chart(symbol: str, bars: dict[int, tuple], dividends: dict | None = None, sp
         "range": "",
         "validRanges": ["1d", "5d", "1mo", "1y", "max"],
         "currentTradingPeriod": {
-            name: {"timezone": "IST", "start": OPENING_UTC[31], "end": OPENING_UTC[31] + 22500, "gmtoffset": 19800}
-            for name in ("pre", "regular", "post")
+            name: {"timezone": "IST", "start": OPENING_UTC[31], "end": OPENING_UTC[31] + 22500, "gmtoffset": 19800} for name in ("pre", "regular", "post")
         },
     }
     quote = dict(zip(("open", "high", "low", "close"), map(list, columns[:4]), strict=True)) | {"volume": list(columns[5])}
