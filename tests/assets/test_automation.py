@@ -1,0 +1,120 @@
+"""What runs by itself, asked at chosen moments."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import date, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from quant_assets import automation
+from quant_assets.assembly import build_definitions
+from quant_assets.profile import load_profile
+
+IST = ZoneInfo("Asia/Kolkata")
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(load_profile("demo"))
+
+
+def tick(definitions: dg.Definitions, moment: datetime) -> object:
+    schedule = definitions.resolve_schedule_def("daily_refresh")
+    with dg.instance_for_test() as instance:
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())
+        return schedule.evaluate_tick(context)
+
+
+def test_the_schedule_fires_at_half_past_six_in_the_evening_of_mumbai(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("daily_refresh")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 18 * * *", "Asia/Kolkata")
+
+
+def test_a_session_asks_for_its_month_once_a_day(definitions: dg.Definitions) -> None:
+    requests = tick(definitions, datetime(2026, 10, 15, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+    assert [(r.partition_key, r.run_key) for r in requests] == [("2026-10", "refresh-2026-10-15-2026-10")]
+
+
+def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(definitions: dg.Definitions) -> None:
+    requests = tick(definitions, datetime(2026, 10, 5, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+    assert [r.partition_key for r in requests] == ["2026-09", "2026-10"]
+
+
+@pytest.mark.parametrize("day", [date(2026, 10, 17), date(2026, 10, 18), date(2026, 10, 2), date(2026, 1, 26)])
+def test_closed_days_are_skipped_with_a_reason(definitions: dg.Definitions, day: date) -> None:
+    result = tick(definitions, datetime(day.year, day.month, day.day, 18, 30, tzinfo=IST))
+    assert not result.run_requests  # type: ignore[attr-defined]
+    assert "no NSE session" in result.skip_message  # type: ignore[attr-defined]
+
+
+def test_a_sunday_with_a_special_session_is_refreshed(definitions: dg.Definitions) -> None:
+    requests = tick(definitions, datetime(2026, 2, 1, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+    assert [r.partition_key for r in requests] == ["2026-01", "2026-02"]
+
+
+def test_a_profile_that_ended_is_not_refreshed() -> None:
+    closed = build_definitions(load_profile("demo", {"end": "2022-06"}))
+    result = tick(closed, datetime(2026, 10, 15, 18, 30, tzinfo=IST))
+    assert "its data ends 2022-06" in result.skip_message  # type: ignore[attr-defined]
+
+
+def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    conditions = {key.path[-1]: graph.get(key).automation_condition for key in graph.get_all_asset_keys()}
+    assert {name for name, condition in conditions.items() if condition} == {"training_window", "forecaster_ridge"}
+    assert conditions["forecaster_ridge"] == dg.AutomationCondition.on_missing()
+
+
+class Inbox(BaseHTTPRequestHandler):
+    received: list[dict[str, object]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def webhook() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Inbox)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Inbox.received.clear()
+    yield f"http://127.0.0.1:{server.server_port}/hook"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(definitions: dg.Definitions, webhook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(automation.WEBHOOK_VARIABLE, webhook)
+
+    @dg.op
+    def broken() -> None:
+        raise ValueError("the vendor is closed")
+
+    @dg.job
+    def breaks() -> None:
+        broken()
+
+    sensor = definitions.resolve_sensor_def("alert_on_failure") if hasattr(definitions, "resolve_sensor_def") else definitions.get_sensor_def("alert_on_failure")
+    with dg.instance_for_test() as instance:
+        result = breaks.execute_in_process(instance=instance, raise_on_error=False)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="alert_on_failure", dagster_instance=instance, dagster_run=result.dagster_run,
+            dagster_event=result.get_run_failure_event(),
+        ).for_run_failure()  # fmt: skip
+        sensor(context)
+    (message,) = Inbox.received
+    assert message["run_id"] == result.run_id
+    assert "failed" in str(message["text"])
+
+
+def test_a_webhook_that_is_no_web_address_is_refused() -> None:
+    with pytest.raises(ValueError, match="QUANT_ALERT_WEBHOOK must be an http"):
+        automation.post_alert("file:///etc/passwd", {})

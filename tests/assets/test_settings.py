@@ -1,0 +1,75 @@
+"""Profiles and run configuration: one definition of each setting, unknown keys fail, values keep their kind."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from quant_assets.cli import parse_settings
+from quant_assets.config import core_settings
+from quant_assets.lab import Lab
+from quant_assets.profile import load_profile, profile_names, source_override
+from quant_core.allocation.baselines import AllocationConfig
+from quant_core.errors import DataError, UnknownName
+
+
+def test_every_shipped_profile_gives_every_asset_valid_settings() -> None:
+    assert {"demo", "nifty50", "nifty500", "indian_market"} <= set(profile_names())
+    for name in profile_names():
+        lab = Lab(load_profile(name))
+        for asset in lab.settings_classes:
+            assert core_settings(lab.settings_classes[asset], lab.config(asset)()) == lab.defaults(asset)
+
+
+def test_a_profiles_preset_is_the_launchpads_default_and_a_run_may_replace_it() -> None:
+    lab = Lab(load_profile("nifty500"))
+    config = lab.config("target_weights")
+    assert core_settings(AllocationConfig, config()).top_n == 20
+    assert core_settings(AllocationConfig, config(top_n=7)).top_n == 7
+
+
+def test_an_unknown_setting_fails_in_the_launchpad_and_on_the_command_line() -> None:
+    lab = Lab(load_profile("demo"))
+    with pytest.raises(ValidationError, match="top"):
+        lab.config("target_weights")(top=7)
+    with pytest.raises(DataError, match=r"target_weights: top is not a setting; known: .*top_n"):
+        lab.with_overrides("target_weights", {"top": 7})
+    with pytest.raises(UnknownName, match="targets"):
+        lab.with_overrides("targets", {"top_n": 7})
+
+
+def test_another_source_gets_its_own_prefix_so_that_two_sources_never_mix(tmp_path: Path) -> None:
+    own = load_profile("nifty50")
+    other = load_profile("nifty50", source_override("files", str(tmp_path)))
+    assert (own.name, other.name) == ("nifty50", "nifty50_files")
+    assert other.source == {"name": "files", "path": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"first_fold": "2012"}, r"fold 2012 needs 5 full years before it.*first_fold 2015"),
+        ({"colour": "red"}, r"\['colour'\] are not profile entries"),
+        ({"train_years": "many"}, r"train_years: 'many' is not a whole number"),
+    ],
+)
+def test_a_profile_that_cannot_work_is_refused_with_the_remedy(overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_profile("nifty50", overrides)
+
+
+def test_an_unknown_profile_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownName, match="known: demo, indian_market, nifty50, nifty500"):
+        load_profile("nifty5000")
+
+
+def test_set_pairs_are_read_as_yaml_and_profile_entries_told_apart() -> None:
+    assets, profile = parse_settings(["forecaster_ridge.alpha=1.5", "features.windows=[1, 5]", "profile.start=2012-01"])
+    assert assets == {"forecaster_ridge": {"alpha": 1.5}, "features": {"windows": [1, 5]}}
+    assert profile == {"start": "2012-01"}
+
+
+@pytest.mark.parametrize("pair", ["alpha=1", "forecaster_ridge.alpha", "=1", ".x=1"])
+def test_a_set_pair_of_another_form_is_refused(pair: str) -> None:
+    with pytest.raises(DataError, match="ASSET.SETTING=VALUE"):
+        parse_settings([pair])
