@@ -153,6 +153,8 @@ def dev(profile: ProfileOption = "demo", source: SourceOption = None, path: Path
         os.environ["QUANT_SOURCE_PATH"] = str(chosen.source.get("path", ""))
     workspace = project_root() / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "quant_assets.definitions"]
+    # Dagster's advice to use another command is none for the user of this one.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
     console.print(f"[bold]{chosen.name}[/bold]: http://127.0.0.1:{port} (stop with Ctrl-C)")
     _replace_process("dagster", ["dev", *where, "-h", "127.0.0.1", "-p", str(port)])
 

@@ -36,6 +36,7 @@ def report_input(lab: Lab, fold: str, result: Backtest) -> ReportInput:
         quality_summary=summaries(result.quality, horizon) if result.quality.height else [],
         notes=notes(lab, result),
         provenance=provenance(lab, fold, result),
+        risk_free_rate_ann=lab.defaults("backtest").risk_free_rate_ann,
     )
 
 

@@ -37,6 +37,7 @@ def open_runner(profile: Profile, overrides: Overrides, home: Path, verbose: boo
     if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("ALEMBIC_QUIET", "1")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         for name in ("alembic", "mlflow", "sqlalchemy"):
             logging.getLogger(name).setLevel(logging.ERROR)
     with dg.DagsterInstance.get() as instance:

@@ -1,5 +1,6 @@
 """Raw prices as the vendor gave them, and the clean table that everything else reads."""
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,13 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.cleaning.clean import CleaningConfig, clean
-from quant_core.errors import SourceError
+from quant_core.errors import DataError, SourceError
 from quant_core.schema import EQUITY
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
-#: A vendor that does not answer is asked again: after 15, 30 and 60 seconds.
+#: A vendor that does not answer is asked again: after 15, 30 and 60 seconds, or QUANT_SOURCE_TRIES times.
 SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
+TRIES_VARIABLE = "QUANT_SOURCE_TRIES"
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -43,7 +45,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
             fetched = source.fetch(lab.wanted_tickers(), start, end, datetime.now(UTC))
         except SourceError as error:
             wait = SOURCE_WAIT_SECONDS * 2**context.retry_number
-            raise dg.RetryRequested(max_retries=SOURCE_TRIES, seconds_to_wait=wait) from error
+            raise dg.RetryRequested(max_retries=source_tries(), seconds_to_wait=wait) from error
         problems = pl.DataFrame(
             [(p.ticker, p.kind, p.detail) for p in fetched.problems], schema=["ticker", "kind", "detail"], orient="row"
         )
@@ -63,6 +65,18 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         return fetched.rows
 
     return raw_ohlcv
+
+
+def source_tries() -> int:
+    """How often a vendor that does not answer is asked again; 0 fails at once.
+
+    Raises:
+        DataError: QUANT_SOURCE_TRIES is not a whole number.
+    """
+    text = os.environ.get(TRIES_VARIABLE) or str(SOURCE_TRIES)
+    if not text.isdecimal():
+        raise DataError(f"{TRIES_VARIABLE}: {text!r} is not a whole number; give 0 or more.")
+    return int(text)
 
 
 def _clean_prices(lab: Lab) -> dg.AssetsDefinition:

@@ -84,7 +84,7 @@ def _forecaster(lab: Lab, model: Model) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         automation_condition=dg.AutomationCondition.on_missing(),
         kinds={"safetensors", "mlflow"},
-        description=f"{model.summary or model.name}: fitted once a fold, on purged rows only.",
+        description=f"{model.summary.rstrip('.') or model.name}; fitted once a fold, on purged rows only.",
         code_version=lab.code(asset, "quant_core/forecasting"),
         ins={"training_window": dg.AssetIn(lab.key("training_window"))},
     )

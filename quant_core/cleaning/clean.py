@@ -126,8 +126,8 @@ def _with_returns(rows: pl.DataFrame) -> pl.DataFrame:
             session=pl.lit(None, pl.Int32),
         )
     calendar = _session_table(rows["date"].min(), rows["date"].max())  # type: ignore[arg-type]
-    before = pl.col("close_inr", "session", "basis").shift(1).over("ticker", order_by="date").name.suffix("_before")
-    near = (pl.col("session") - pl.col("session_before") <= LOOKBACK_SESSIONS) & (pl.col("basis") == pl.col("basis_before"))
+    before = pl.col("close_inr", "session").shift(1).over("ticker", order_by="date").name.suffix("_before")
+    near = pl.col("session") - pl.col("session_before") <= LOOKBACK_SESSIONS
     first_price = pl.coalesce("open_inr", "close_inr")
     field = pl.col("prev_close_inr") * pl.col("price_factor")
     trusted = (first_price / field - 1).abs() <= PREV_CLOSE_TRUST

@@ -22,11 +22,16 @@ def definitions() -> dg.Definitions:
     return build_definitions(load_profile("demo"))
 
 
-def tick(definitions: dg.Definitions, moment: datetime) -> object:
-    schedule = definitions.resolve_schedule_def("daily_refresh")
+@pytest.fixture(scope="module", autouse=True)
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())
-        return schedule.evaluate_tick(context)
+        yield instance
+
+
+def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, moment: datetime) -> object:
+    schedule, repository = definitions.resolve_schedule_def("daily_refresh"), definitions.get_repository_def()
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment, repository_def=repository)
+    return schedule.evaluate_tick(context)
 
 
 def test_the_schedule_fires_at_half_past_six_in_the_evening_of_mumbai(definitions: dg.Definitions) -> None:
@@ -34,31 +39,31 @@ def test_the_schedule_fires_at_half_past_six_in_the_evening_of_mumbai(definition
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 18 * * *", "Asia/Kolkata")
 
 
-def test_a_session_asks_for_its_month_once_a_day(definitions: dg.Definitions) -> None:
-    requests = tick(definitions, datetime(2026, 10, 15, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+def test_a_session_asks_for_its_month_once_a_day(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    requests = tick(definitions, instance, datetime(2026, 10, 15, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
     assert [(r.partition_key, r.run_key) for r in requests] == [("2026-10", "refresh-2026-10-15-2026-10")]
 
 
-def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(definitions: dg.Definitions) -> None:
-    requests = tick(definitions, datetime(2026, 10, 5, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    requests = tick(definitions, instance, datetime(2026, 10, 5, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
     assert [r.partition_key for r in requests] == ["2026-09", "2026-10"]
 
 
 @pytest.mark.parametrize("day", [date(2026, 10, 17), date(2026, 10, 18), date(2026, 10, 2), date(2026, 1, 26)])
-def test_closed_days_are_skipped_with_a_reason(definitions: dg.Definitions, day: date) -> None:
-    result = tick(definitions, datetime(day.year, day.month, day.day, 18, 30, tzinfo=IST))
+def test_closed_days_are_skipped_with_a_reason(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> None:
+    result = tick(definitions, instance, datetime(day.year, day.month, day.day, 18, 30, tzinfo=IST))
     assert not result.run_requests  # type: ignore[attr-defined]
     assert "no NSE session" in result.skip_message  # type: ignore[attr-defined]
 
 
-def test_a_sunday_with_a_special_session_is_refreshed(definitions: dg.Definitions) -> None:
-    requests = tick(definitions, datetime(2026, 2, 1, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
+def test_a_sunday_with_a_special_session_is_refreshed(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    requests = tick(definitions, instance, datetime(2026, 2, 1, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
     assert [r.partition_key for r in requests] == ["2026-01", "2026-02"]
 
 
-def test_a_profile_that_ended_is_not_refreshed() -> None:
+def test_a_profile_that_ended_is_not_refreshed(instance: dg.DagsterInstance) -> None:
     closed = build_definitions(load_profile("demo", {"end": "2022-06"}))
-    result = tick(closed, datetime(2026, 10, 15, 18, 30, tzinfo=IST))
+    result = tick(closed, instance, datetime(2026, 10, 15, 18, 30, tzinfo=IST))
     assert "its data ends 2022-06" in result.skip_message  # type: ignore[attr-defined]
 
 
@@ -91,7 +96,9 @@ def webhook() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(definitions: dg.Definitions, webhook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, webhook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(automation.WEBHOOK_VARIABLE, webhook)
 
     @dg.op
@@ -102,14 +109,12 @@ def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(definitions: dg.D
     def breaks() -> None:
         broken()
 
-    sensor = definitions.resolve_sensor_def("alert_on_failure") if hasattr(definitions, "resolve_sensor_def") else definitions.get_sensor_def("alert_on_failure")
-    with dg.instance_for_test() as instance:
-        result = breaks.execute_in_process(instance=instance, raise_on_error=False)
-        context = dg.build_run_status_sensor_context(
-            sensor_name="alert_on_failure", dagster_instance=instance, dagster_run=result.dagster_run,
-            dagster_event=result.get_run_failure_event(),
-        ).for_run_failure()  # fmt: skip
-        sensor(context)
+    sensor = definitions.get_repository_def().get_sensor_def("alert_on_failure")
+    result = breaks.execute_in_process(instance=instance, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        sensor_name="alert_on_failure", dagster_instance=instance, dagster_run=result.dagster_run, dagster_event=result.get_run_failure_event()
+    ).for_run_failure()
+    sensor(context)
     (message,) = Inbox.received
     assert message["run_id"] == result.run_id
     assert "failed" in str(message["text"])

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from pydantic import ValidationError
 
+from quant_assets.assembly import build_definitions
 from quant_assets.cli import parse_settings
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
@@ -30,8 +31,9 @@ def test_a_profiles_preset_is_the_launchpads_default_and_a_run_may_replace_it() 
 
 def test_an_unknown_setting_fails_in_the_launchpad_and_on_the_command_line() -> None:
     lab = Lab(load_profile("demo"))
-    with pytest.raises(ValidationError, match="top"):
-        lab.config("target_weights")(top=7)
+    job = build_definitions(load_profile("demo")).resolve_job_def("refresh")
+    with pytest.raises(dg.DagsterInvalidConfigError, match='Received unexpected config entry "top"'):
+        dg.validate_run_config(job, {"ops": {"demo__target_weights": {"config": {"top": 7}}}})
     with pytest.raises(DataError, match=r"target_weights: top is not a setting; known: .*top_n"):
         lab.with_overrides("target_weights", {"top": 7})
     with pytest.raises(UnknownName, match="targets"):

@@ -6,15 +6,19 @@ argument, so that the same request gives the same rows.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.registry import Registry
 from quant_core.schema import RawOhlcv, validate
 
+INDIA = ZoneInfo("Asia/Kolkata")
+PUBLISHED_HOUR = 18
 RAW_SCHEMA: dict[str, pl.DataType] = {name: column.dtype for name, column in RawOhlcv.columns().items()}
 
 
@@ -57,6 +61,18 @@ def check_span(where: str, start: date, end: date) -> None:
     """Raise a DataError unless `start` <= `end`."""
     if start > end:
         raise DataError(f"{where}: start {start} is after end {end}; swap them.")
+
+
+def last_closed_session(now: datetime) -> date:
+    """The last NSE session whose row is final at `now` (18:00 Indian time; the market closes at 15:30)."""
+    if now.tzinfo is None:
+        raise DataError(f"source: now is {now} without a time zone; pass an aware datetime.")
+    local = now.astimezone(INDIA)
+    day = local.date() if local.hour >= PUBLISHED_HOUR else local.date() - timedelta(days=1)
+    known = sessions(day - timedelta(days=30), day)
+    if not known:
+        raise DataError(f"source: no session in the 30 days before {day}; extend quant_core/calendar.py.")
+    return known[-1]
 
 
 def raw_rows(rows: pl.DataFrame, where: str, remedy: str) -> pl.DataFrame:

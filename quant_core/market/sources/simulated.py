@@ -11,13 +11,13 @@ little information about the next ones. High and low are exact extremes of the B
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, missing_tickers, raw_rows
+from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, last_closed_session, missing_tickers, raw_rows
 from quant_core.market.sources._simulation import REGIMES, simulated_year
 
 
@@ -72,8 +72,9 @@ class SimulatedSource:
         return pl.DataFrame({"ticker": self.tickers, "sector": names})
 
     def fetch(self, tickers: Sequence[str] | None, start: date, end: date, now: datetime) -> Fetch:
-        """Rows of the span; a part of it before the market's first day gives no rows and a Problem."""
+        """Rows of the span up to the last closed session; a part before the market's first day gives no rows and a Problem."""
         check_span("simulated", start, end)
+        end = min(end, last_closed_session(now))
         problems = []
         if start < self.start:
             problems.append(Problem("", "before_start", f"simulated rows begin on {self.start}, asked from {start}"))
@@ -86,8 +87,9 @@ class SimulatedSource:
         return Fetch(raw_rows(rows, "simulated", "this is a bug of the simulator."), tuple(problems))
 
     def version(self, start: date, end: date, now: datetime) -> str:
-        """Always empty: the configuration alone decides the rows."""
-        return ""
+        """Empty for a span that ended before the last closed session, else that session."""
+        last = last_closed_session(now)
+        return "" if end < last else last.isoformat()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class SimulatedMarket:
 
 def simulate(config: SimulatedSource, end: date) -> SimulatedMarket:
     """The market from its first day to `end`, with the truth behind it."""
-    rows = config.fetch(None, config.start, end, datetime.combine(end, datetime.min.time(), UTC)).rows
+    rows = config.fetch(None, config.start, end, datetime.combine(end, time(23), UTC)).rows
     years = [simulated_year(config, year) for year in range(config.start.year, end.year + 1)]
     days = [day for year in years for day in year.days]
     regimes = np.concatenate([year.regimes for year in years])

@@ -1,29 +1,26 @@
 """Prices from Yahoo through yfinance. The only module of the core that touches pandas.
 
-Yahoo's Open, High, Low, Close and Volume are always adjusted for every split up to the download (`auto_adjust=False`
-only leaves out the dividends), and so are its dividends: rows have basis "split_adjusted", factor 1, and dividends
-that match their prices. Two downloads around a split are on different bases.
+Yahoo's Open, High, Low, Close, Volume and dividends are always adjusted for every split up to the download
+(`auto_adjust=False` only leaves out the dividends), so two downloads around a split would be on different bases. Each
+request therefore reaches to the last closed session, and its splits bring every row back to what was traded that day:
+rows are unadjusted whenever they were fetched, with the split as the price factor of its ex-date.
 """
 
 import logging
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from quant_core.calendar import sessions
 from quant_core.errors import DataError, SourceError
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, missing_tickers, raw_rows
-from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED
+from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, last_closed_session, missing_tickers, raw_rows
+from quant_core.schema import EQUITY, INDEX, UNADJUSTED
 
-INDIA = ZoneInfo("Asia/Kolkata")
-PUBLISHED_HOUR = 18  # Indian time from which a session's row is taken as final; the market closes at 15:30
+INDIA_TIME = "Asia/Kolkata"
 COLUMNS = {
     "Open": "open_inr",
     "High": "high_inr",
@@ -31,6 +28,7 @@ COLUMNS = {
     "Close": "close_inr",
     "Volume": "volume_shares",
     "Dividends": "dividend_inr",
+    "Stock Splits": "split_ratio",
 }
 #: Parts of Yahoo's answers for a known name without rows in the span, e.g. before its listing.
 EMPTY_SPAN = ("data doesn't exist", "no price data found")
@@ -78,12 +76,13 @@ class YahooSource:
         check_span("yahoo", start, end)
         if tickers is None:
             raise DataError("yahoo: no tickers; Yahoo cannot list a market, so choose a universe with a list of names.")
-        last = min(end, last_closed_session(now))
+        closed = last_closed_session(now)
+        last = min(end, closed)
         problems = [Problem(name, "unknown_ticker", f"{name!r} is no Yahoo symbol (it has blanks)") for name in sorted(set(tickers)) if " " in name]
         wanted = sorted({name for name in tickers if " " not in name})
         if not wanted or last < start:
             return Fetch(empty_rows(), tuple(problems + missing_tickers(wanted, empty_rows(), "yahoo")))
-        found, failed = _download(self, wanted, start, last, sleep)
+        found, failed = _download(self, wanted, start, closed, sleep)
         if failed and not found:
             reason = next(iter(failed.values())).detail
             raise SourceError(
@@ -99,18 +98,6 @@ class YahooSource:
         """Empty for a span that ended before the last closed session, else that session."""
         last = last_closed_session(now)
         return "" if end < last else last.isoformat()
-
-
-def last_closed_session(now: datetime) -> date:
-    """The last NSE session whose row is final at `now` (18:00 Indian time)."""
-    if now.tzinfo is None:
-        raise DataError(f"yahoo: now is {now} without a time zone; pass an aware datetime.")
-    local = now.astimezone(INDIA)
-    day = local.date() if local.hour >= PUBLISHED_HOUR else local.date() - timedelta(days=1)
-    known = sessions(day - timedelta(days=30), day)
-    if not known:
-        raise DataError(f"yahoo: no session in the 30 days before {day}; extend quant_core/calendar.py.")
-    return known[bisect_left(known, day)] if day in known else known[-1]
 
 
 def _download(source: YahooSource, tickers: list[str], start: date, last: date, sleep: Sleep) -> tuple[dict[str, "pd.DataFrame | None"], dict[str, Problem]]:
@@ -154,7 +141,7 @@ def _ask(source: YahooSource, ticker: str, start: date, last: date) -> "pd.DataF
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # problems are reported by the Fetch
     symbol = ticker if ticker.startswith("^") or ticker.endswith(source.suffix) else ticker + source.suffix
     handle = yfinance.Ticker(symbol)
-    handle._tz = str(INDIA)  # saves the extra request by which yfinance learns the time zone
+    handle._tz = INDIA_TIME  # saves the extra request by which yfinance learns the time zone
     try:
         return handle.history(
             start=start.isoformat(),
@@ -180,7 +167,7 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
         return empty_rows()
     columns = {name: pl.Series(table[column].to_numpy(dtype=float), nan_to_null=True) for column, name in COLUMNS.items()}
     days = [stamp.date() for stamp in table.index]
-    rows = pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns})
+    rows = as_traded(pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}))
     is_index = ticker.startswith("^")
     return rows.select(
         "date",
@@ -195,8 +182,25 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
         pl.col("volume_shares").round().cast(pl.Int64),
         pl.lit(None, pl.Float64).alias("turnover_inr"),
         pl.col("dividend_inr").fill_null(0.0),
-        pl.lit(1.0).alias("price_factor"),
-        pl.lit(SPLIT_ADJUSTED).alias("basis"),
+        "price_factor",
+        pl.lit(UNADJUSTED).alias("basis"),
         pl.lit("yahoo").alias("source"),
         pl.lit(now.astimezone(UTC)).cast(pl.Datetime("us", "UTC")).alias("fetched_at"),
+    )
+
+
+def as_traded(rows: pl.DataFrame) -> pl.DataFrame:
+    """Undo a vendor's adjustment for the splits after each row; the rows must reach to the day of the download.
+
+    Args:
+        rows: date, prices, dividend and volume adjusted for all later splits; `split_ratio` (shares after for one before)
+            on its ex-date, 0 or null for none.
+    Returns:
+        the same rows as they were traded, and `price_factor` (1 / ratio) on each ex-date.
+    """
+    ratio = pl.when(pl.col("split_ratio") > 0).then(pl.col("split_ratio")).otherwise(1.0)
+    later = ratio.cum_prod(reverse=True).shift(-1).fill_null(1.0)  # of the splits after the row's own date
+    prices = ("open_inr", "high_inr", "low_inr", "close_inr", "dividend_inr")
+    return rows.sort("date").with_columns(
+        *(pl.col(name) * later for name in prices), volume_shares=pl.col("volume_shares") / later, price_factor=1.0 / ratio
     )

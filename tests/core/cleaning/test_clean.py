@@ -112,8 +112,8 @@ def test_the_exchanges_previous_close_stands_in_after_a_long_suspension_unless_i
     assert row_of(absurd, DAYS[0])["total_return_1d"] is None
 
 
-def test_prices_on_two_bases_are_never_compared() -> None:
-    table = cleaned(bar(DAYS[0], 10.0, basis="split_adjusted"), bar(DAYS[1], 101.0, prev_close_inr=100.0), bar(DAYS[2], 102.01))
+def test_a_change_of_basis_is_bridged_by_the_price_factor() -> None:
+    table = cleaned(bar(DAYS[0], 10.0, basis="split_adjusted"), bar(DAYS[1], 101.0, price_factor=10.0), bar(DAYS[2], 102.01))
     assert [row_of(table, day)["total_return_1d"] for day in DAYS[1:3]] == pytest.approx([0.01, 0.01])
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from quant_core.errors import DataError, SourceError
 from quant_core.market.sources import SOURCES
-from quant_core.market.sources.yahoo import YahooSource, last_closed_session
+from quant_core.market.sources import last_closed_session
+from quant_core.market.sources.yahoo import YahooSource
 
 NOW = datetime(2023, 3, 31, 14, 0, tzinfo=UTC)
 OPENING_UTC = {day: int(datetime(2023, 3, day, 3, 45, tzinfo=UTC).timestamp()) for day in range(1, 32)}
@@ -131,14 +132,14 @@ def test_a_batch_gives_sorted_rows_with_yahoo_names_mapped(yahoo: Yahoo) -> None
         (date(2023, 3, 2), "TCS", "equity", 103.0, 6000),
         (date(2023, 3, 3), "M&M", "equity", 52.5, 900),
     ]
-    assert fetch.rows["basis"].unique().to_list() == ["split_adjusted"]
+    assert fetch.rows["basis"].unique().to_list() == ["unadjusted"]
     assert fetch.rows["fetched_at"].unique().to_list() == [NOW]
     assert yahoo.asked == {"TCS.NS": 1, "M&M.NS": 1, "^NSEI": 1}
 
 
-def test_the_end_is_included_in_the_request_in_indian_time(yahoo: Yahoo) -> None:
+def test_the_request_reaches_to_the_last_closed_session_in_indian_time(yahoo: Yahoo) -> None:
     yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
-    YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW)
+    YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 1), datetime(2023, 3, 2, 13, 0, tzinfo=UTC))
     midnight = [int(datetime(2023, 2, 28, 18, 30, tzinfo=UTC).timestamp()), int(datetime(2023, 3, 2, 18, 30, tzinfo=UTC).timestamp())]
     assert yahoo.spans == [tuple(midnight)]
 
@@ -188,12 +189,25 @@ def test_no_network_is_a_source_error_with_the_remedy(yahoo: Yahoo) -> None:
     assert pauses == [1.0, 2.0]
 
 
-def test_dividends_come_on_the_basis_of_the_prices_and_splits_leave_the_factor_alone(yahoo: Yahoo) -> None:
-    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS, dividends={2: 1.25}, splits={2: 2}))}
+def test_a_split_is_undone_before_its_ex_date_and_becomes_its_price_factor(yahoo: Yahoo) -> None:
+    # Yahoo shows 2 March's 2-for-1 split in the prices of 1 March: 102 there was traded at 204.
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS, dividends={1: 1.25}, splits={2: 2}))}
     rows = YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), NOW).rows
-    assert rows["dividend_inr"].to_list() == [0.0, 1.25]
-    assert rows["price_factor"].to_list() == [1.0, 1.0]
-    assert rows["close_inr"].to_list() == [102.0, 103.0]
+    assert rows["close_inr"].to_list() == [204.0, 103.0]
+    assert rows["dividend_inr"].to_list() == [2.5, 0.0]
+    assert rows["volume_shares"].to_list() == [2500, 6000]
+    assert rows["price_factor"].to_list() == [1.0, 0.5]
+
+
+def test_a_month_has_the_same_rows_whether_it_was_fetched_before_or_after_a_later_split(yahoo: Yahoo) -> None:
+    before, after = datetime(2023, 3, 2, 13, 0, tzinfo=UTC), datetime(2023, 3, 3, 13, 0, tzinfo=UTC)
+    bars = {1: (200.0, 206.0, 198.0, 204.0, 204.0, 2500), 2: (205.0, 208.0, 204.0, 206.0, 206.0, 3000)}
+    halved = {day: (*(price / 2 for price in bar[:5]), bar[5] * 2) for day, bar in bars.items()} | {3: (104.0, 105.0, 103.0, 104.5, 104.5, 9000)}
+    months = []
+    for now, answer in ((before, chart("TCS.NS", bars)), (after, chart("TCS.NS", halved, splits={3: 2}))):
+        yahoo.answers = {"TCS.NS": (200, answer)}
+        months.append(YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), now).rows.drop("fetched_at"))
+    assert months[0].equals(months[1])
 
 
 def test_an_unfinished_month_stops_at_the_last_closed_session(yahoo: Yahoo) -> None:

@@ -1,0 +1,151 @@
+"""The web UI as a researcher meets it: `quant dev`, a browser, clicks."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab_process import DevServer, dev_server, lab_environment, poll, run_quant
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+GROUPS = ("market_data", "features", "training", "models", "signals", "evaluation")
+#: Loose: the goal on an idle machine is 20 s, and this one may be busy.
+SERVING_WITHIN_S = 60
+RUN_WITHIN_S = 150
+WAIT_MS = 60_000
+
+pytestmark = [
+    pytest.mark.ui,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the `chromium` package to run the UI tests"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    folder = tmp_path_factory.mktemp("ui")
+    history = run_quant(["run", "--profile", "demo", "--to", "2018-04", "--stages", "clean_prices"], lab_environment(folder))
+    assert history.returncode == 0, history.stdout + history.stderr
+    with dev_server(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    opened = browser.new_page(viewport={"width": 1500, "height": 950})
+    opened.set_default_timeout(WAIT_MS)
+    yield opened
+    opened.screenshot(path=tmp_path / "last.png")
+    opened.close()
+
+
+def finished_run(server: DevServer, asset: str, before: set[str]) -> dict[str, Any]:
+    """The run of `asset` that is not in `before`, once it is over."""
+
+    def over() -> dict[str, Any] | None:
+        new = [run for run in server.runs(asset) if run["runId"] not in before]
+        return next((run for run in new if run["status"] in ("SUCCESS", "FAILURE", "CANCELED")), None)
+
+    return poll(f"a run of {asset} ends", over, RUN_WITHIN_S, every_s=1)
+
+
+def run_ids(server: DevServer, asset: str) -> set[str]:
+    return {run["runId"] for run in server.runs(asset)}
+
+
+def check_status(server: DevServer, asset: str, month: str) -> list[tuple[str, str]]:
+    """(check, status) of one partition, from the UI's API."""
+    query = """query($key: AssetKeyInput!) {assetChecksOrError: assetNodeOrError(assetKey: $key) {... on AssetNode {
+        assetChecksOrError {... on AssetChecks {checks {name executionForLatestMaterialization {status evaluation {partition}}}}}}}}"""
+    checks = server.graphql(query, key={"path": ["demo", asset]})["assetChecksOrError"]["assetChecksOrError"]["checks"]
+    newest = [(check["name"], check["executionForLatestMaterialization"]) for check in checks]
+    return [(name, found["status"]) for name, found in newest if found and (found["evaluation"] or {}).get("partition") == month]
+
+
+def test_the_ui_serves_soon_after_one_command(server: DevServer, record_property: Any) -> None:
+    record_property("serving_after_s", round(server.serving_after_s, 1))
+    print(f"quant dev served after {server.serving_after_s:.1f} s")
+    assert server.serving_after_s < SERVING_WITHIN_S
+
+
+def test_the_code_location_loads_without_error_and_everything_says_what_it_is(server: DevServer) -> None:
+    location = server.graphql(
+        "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename ... on PythonError {message}}}}}}"
+    )["workspaceOrError"]["locationEntries"]
+    assert [entry["locationOrLoadError"]["__typename"] for entry in location] == ["RepositoryLocation"], location
+    nodes = server.graphql("{assetNodes {assetKey {path} groupName description}}")["assetNodes"]
+    assert {node["groupName"] for node in nodes} == set(GROUPS)
+    assert not [node["assetKey"]["path"] for node in nodes if not node["description"]]
+
+
+def test_the_lineage_page_shows_every_stage_of_the_pipeline(server: DevServer, page: Any) -> None:
+    page.goto(f"{server.url}/asset-groups/")
+    for group in GROUPS:
+        page.get_by_text(group, exact=True).first.wait_for()
+    assert page.locator("[class*=toast i], [class*=Toast]").filter(has_text=re.compile("error", re.I)).count() == 0
+
+
+def test_a_month_of_features_is_materialized_by_clicking_and_shows_its_rows_and_its_check(server: DevServer, page: Any) -> None:
+    before = run_ids(server, "features")
+    page.goto(f"{server.url}/assets/demo/features")
+    page.get_by_role("button", name="Materialize").first.click()
+    months = page.get_by_placeholder(re.compile("2018-01"))
+    months.fill("2018-03")
+    months.press("Enter")
+    page.get_by_role("button", name=re.compile("Launch 1 run")).click()
+
+    run = finished_run(server, "features", before)
+    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2018-03")
+
+    page.goto(f"{server.url}/assets/demo/features?partition=2018-03")
+    for text in ("Row count", "Latest check results", "sessions", "preview", "coverage", "log_return_21d"):
+        page.get_by_text(text, exact=True).first.wait_for()
+    page.goto(f"{server.url}/assets/demo/features?view=checks")
+    page.get_by_text("causality_sample").first.wait_for()
+    page.get_by_text("Passed", exact=True).first.wait_for()
+    assert check_status(server, "features", "2018-03") == [("causality_sample", "SUCCEEDED")]
+
+
+def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, page: Any) -> None:
+    before = run_ids(server, "features")
+    page.goto(f"{server.url}/assets/demo/features")
+    page.get_by_role("button", name="Materialize").first.locator("xpath=following::button[1]").click()
+    page.get_by_text("Open launchpad").click()
+    editor = page.locator(".CodeMirror").first
+    editor.get_by_text("zscore_lookback").wait_for()  # the launchpad offers every setting with its default
+    partition = page.get_by_placeholder("Partition")
+    partition.fill("2018-02")
+    partition.press("Enter")
+    editor.click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text("ops: {demo__features: {config: {zscore_lookback: 63}}}")
+    page.get_by_text("No errors").first.wait_for()
+    page.get_by_role("button", name=re.compile("Materialize")).last.click()
+
+    run = finished_run(server, "features", before)
+    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2018-02")
+    assert yaml.safe_load(run["runConfigYaml"])["ops"]["demo__features"]["config"] == {"zscore_lookback": 63}
+
+
+def test_no_daemon_sensor_or_schedule_is_in_error(server: DevServer) -> None:
+    health = server.graphql("{instance {daemonHealth {allDaemonStatuses {daemonType healthy required lastHeartbeatErrors {message}}}}}")
+    statuses = health["instance"]["daemonHealth"]["allDaemonStatuses"]
+    assert not [status for status in statuses if status["lastHeartbeatErrors"]]
+    ticks = server.graphql("{instigationStatesOrError: workspaceOrError {__typename}}")
+    assert ticks["instigationStatesOrError"]["__typename"] == "Workspace"
+    assert "Traceback" not in server.log.read_text()
