@@ -1,0 +1,18 @@
+"""A small finished lab, made once by the real command, for the tests that kill, break and compare."""
+
+from pathlib import Path
+
+import pytest
+from lab_process import lab_environment, run_quant
+from small_lab import COMMAND, SmallLab
+
+
+@pytest.fixture(scope="session")
+def small_lab(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
+    """Every stage of a two-fold-year demo with eight tickers; tests read it and leave it as it is."""
+    folder = tmp_path_factory.mktemp("small_lab")
+    lab = SmallLab(folder, lab_environment(folder))
+    done = run_quant(COMMAND, lab.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Path(done.stdout.splitlines()[-1].strip()).is_file()
+    return lab
