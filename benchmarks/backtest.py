@@ -111,7 +111,9 @@ def rows_for(names: int, interpreter: str | None) -> list[tuple[str, str, float,
     case = f"{SESSIONS:,} x {names}"
     rows = [(case, "run_ledger", best_ms(lambda: run_ours(panel), 20), 0.0)]
     loop = run_numpy(panel)
-    rows.append((case, "numpy day loop", best_ms(lambda: run_numpy(panel), 3), float(np.max(np.abs(loop / equity - 1)))))
+    rows.append(
+        (case, "numpy day loop", best_ms(lambda: run_numpy(panel), 3), float(np.max(np.abs(loop / equity - 1))))
+    )
     if interpreter:
         milliseconds, peer = run_vectorbt(interpreter, panel)
         rows.append((case, "vectorbt", milliseconds, float(np.max(np.abs(peer / equity - 1)))))

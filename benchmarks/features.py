@@ -69,13 +69,20 @@ def polars_over(prices: pl.DataFrame) -> int:
     table = table.with_columns(p=pl.col("r").fill_null(0.0).cum_sum().over("ticker").exp())
     table = table.with_columns(expression.over("ticker").alias(name) for name, expression in raw.items())
     half = {"window_size": LOOKBACK, "min_samples": LOOKBACK // 2}
-    scaled = [((pl.col(n) - pl.col(n).rolling_mean(**half)) / pl.col(n).rolling_std(**half)).over("ticker").alias(f"{n}_z252") for n in raw]
+    scaled = [
+        ((pl.col(n) - pl.col(n).rolling_mean(**half)) / pl.col(n).rolling_std(**half)).over("ticker").alias(f"{n}_z252")
+        for n in raw
+    ]
     table = table.with_columns(scaled).drop("r", "p").sort("date", "ticker")
     return table.width - prices.width
 
 
 def pandas_groupby(prices: pl.DataFrame) -> int:
-    table = prices.select("date", "ticker", "total_return_1d").to_pandas().sort_values(["ticker", "date"], ignore_index=True)
+    table = (
+        prices.select("date", "ticker", "total_return_1d")
+        .to_pandas()
+        .sort_values(["ticker", "date"], ignore_index=True)
+    )
     table["r"] = np.log1p(table["total_return_1d"])
     table["p"] = np.exp(table["r"].fillna(0.0).groupby(table["ticker"]).cumsum())
 

@@ -1,1 +1,1 @@
-"""Everything Dagster: assets, partitions, storage, automation and the command line. The only importer of dagster and mlflow."""
+"""Everything Dagster: assets, partitions, storage, automation, the command line. Dagster and mlflow stay here."""

@@ -28,7 +28,10 @@ WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
 
 def month_assets(lab: Lab) -> list[dg.AssetKey]:
     """Assets partitioned by month, upstream first."""
-    return [lab.key(name) for name in ("raw_ohlcv", "clean_prices", "features", *(f"forecasts_{m}" for m in MODELS), "target_weights")]
+    return [
+        lab.key(name)
+        for name in ("raw_ohlcv", "clean_prices", "features", *(f"forecasts_{m}" for m in MODELS), "target_weights")
+    ]
 
 
 def fold_assets(lab: Lab) -> list[dg.AssetKey]:
@@ -43,16 +46,24 @@ def training_assets(lab: Lab) -> list[dg.AssetKey]:
 
 def build_jobs(lab: Lab) -> dict[str, Job]:
     """refresh (months, in one process), train and evaluate (folds)."""
+
     def job(name: str, keys: list[dg.AssetKey], **more: object) -> Job:
         return dg.define_asset_job(name, dg.AssetSelection.assets(*keys), **more)  # type: ignore[arg-type]
 
+    months, folds, here = lab.partitions.months, lab.partitions.folds, dg.in_process_executor
+    evaluation = [lab.key("backtest"), lab.key("backtest_report")]
+    daily = "Fetch, clean, featurise, forecast and weigh one month; the daily schedule runs it."
     return {
-        "refresh": job("refresh", month_assets(lab), partitions_def=lab.partitions.months, executor_def=dg.in_process_executor,
-                       description="Fetch, clean, featurise, forecast and weigh one month; the daily schedule runs it."),
-        "train": job("train", training_assets(lab), partitions_def=lab.partitions.folds, description="Fit every model of one fold."),
-        "evaluate": job("evaluate", [lab.key("backtest"), lab.key("backtest_report")], partitions_def=lab.partitions.folds,
-                        executor_def=dg.in_process_executor, description="Backtest through one fold, and its report."),
-    }  # fmt: skip
+        "refresh": job("refresh", month_assets(lab), partitions_def=months, executor_def=here, description=daily),
+        "train": job("train", training_assets(lab), partitions_def=folds, description="Fit every model of one fold."),
+        "evaluate": job(
+            "evaluate",
+            evaluation,
+            partitions_def=folds,
+            executor_def=here,
+            description="Backtest through one fold, and its report.",
+        ),
+    }
 
 
 def refresh_months(day: date) -> list[str]:
@@ -66,16 +77,23 @@ def refresh_months(day: date) -> list[str]:
 def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
     """The daily refresh: skips days without a session, asks for the month once a day."""
 
-    @dg.schedule(job=refresh, cron_schedule=REFRESH_AT, execution_timezone=IST, name="daily_refresh",
-                 description="18:30 IST on NSE sessions: the current month, and in a month's first sessions the one before.")  # fmt: skip
-    def daily_refresh(context: dg.ScheduleEvaluationContext) -> object:
+    @dg.schedule(
+        job=refresh,
+        cron_schedule=REFRESH_AT,
+        execution_timezone=IST,
+        name="daily_refresh",
+        description="18:30 IST on NSE sessions: the current month, and in its first sessions the one before.",
+    )
+    def daily_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         day = context.scheduled_execution_time.astimezone(ZoneInfo(IST)).date()
         if not is_session(day):
             return dg.SkipReason(f"{day} is no NSE session.")
         known = set(lab.partitions.months.get_partition_keys())
         wanted = [month for month in refresh_months(day) if month in known]
         if not wanted:
-            return dg.SkipReason(f"profile {lab.profile.name} has no month {day:%Y-%m}: its data ends {lab.profile.end}.")
+            return dg.SkipReason(
+                f"profile {lab.profile.name} has no month {day:%Y-%m}: its data ends {lab.profile.end}."
+            )
         return [dg.RunRequest(run_key=f"refresh-{day}-{month}", partition_key=month) for month in wanted]
 
     return daily_refresh
@@ -84,23 +102,40 @@ def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
 def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
     """Evaluation after a refresh, and the alert for failed runs."""
 
-    @dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=[jobs["refresh"]], request_job=jobs["evaluate"],
-                          name="evaluate_after_refresh", description="A refreshed month makes its fold's backtest and report again.")  # fmt: skip
-    def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> object:
+    @dg.run_status_sensor(
+        name="evaluate_after_refresh",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[jobs["refresh"]],
+        request_job=jobs["evaluate"],
+        description="A refreshed month makes its fold's backtest and report again.",
+    )
+    def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         month = context.dagster_run.tags.get("dagster/partition", "")
         fold = month[:4]
         if fold not in set(lab.partitions.folds.get_partition_keys()):
             return dg.SkipReason(f"month {month} lies before the first fold.")
         return dg.RunRequest(run_key=f"evaluate-{context.dagster_run.run_id}", partition_key=fold)
 
-    @dg.run_failure_sensor(name="alert_on_failure", minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING,
-                           description=f"Logs every failed run and posts it to the webhook in {WEBHOOK_VARIABLE}, where set.")  # fmt: skip
+    @dg.run_failure_sensor(
+        name="alert_on_failure",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Logs every failed run and posts it to the webhook in {WEBHOOK_VARIABLE}, where set.",
+    )
     def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
         run = context.dagster_run
         message = f"{lab.profile.name}: run {run.run_id} of {run.job_name} failed: {context.failure_event.message}"
         context.log.error(message)
         if url := os.environ.get(WEBHOOK_VARIABLE):
-            post_alert(url, {"text": message, "run_id": run.run_id, "job": run.job_name, "partition": run.tags.get("dagster/partition")})
+            post_alert(
+                url,
+                {
+                    "text": message,
+                    "run_id": run.run_id,
+                    "job": run.job_name,
+                    "partition": run.tags.get("dagster/partition"),
+                },
+            )
 
     return [evaluate_after_refresh, alert_on_failure]
 

@@ -30,7 +30,7 @@ def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
 def _clean_contract(lab: Lab) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=lab.key("clean_prices"), name="contract", blocking=True, partitions_def=lab.partitions.months,
-        description="Columns, dtypes, keys; positive prices inside high and low; carried rows without return; a return where there was a price.",
+        description="Columns, dtypes, keys; positive prices inside high and low; carried rows without a return.",
     )  # fmt: skip
     def contract(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
         table = clean_prices.collect()
@@ -39,7 +39,9 @@ def _clean_contract(lab: Lab) -> dg.AssetChecksDefinition:
         except QuantError as error:
             return dg.AssetCheckResult(passed=False, metadata={"error": str(error)})
         bad = bad_clean_rows(table)
-        return dg.AssetCheckResult(passed=bad.is_empty(), metadata={"rows": table.height, "bad_rows": markdown_table(bad, 10)})
+        return dg.AssetCheckResult(
+            passed=bad.is_empty(), metadata={"rows": table.height, "bad_rows": markdown_table(bad, 10)}
+        )
 
     return contract
 
@@ -86,15 +88,19 @@ def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         asset=lab.key("features"), name="causality_sample", blocking=True, partitions_def=lab.partitions.months,
-        additional_ins={"clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)},
-        description="Leak certificate on a sampled date: recomputing with the future cut, emptied or shuffled changes no row up to it.",
+        additional_ins={
+            "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)
+        },
+        description="Leak certificate: cutting, emptying or shuffling what follows a sampled date changes no row.",
     )  # fmt: skip
     def causality_sample(
         context: dg.AssetCheckExecutionContext, features: pl.LazyFrame, clean_prices: pl.LazyFrame
     ) -> dg.AssetCheckResult:
         days = features.select(pl.col("date").unique().sort()).collect()["date"].to_list()
         if len(days) < 3:
-            return dg.AssetCheckResult(passed=True, metadata={"note": "fewer than three sessions: nothing lies after a sampled date yet"})
+            return dg.AssetCheckResult(
+                passed=True, metadata={"note": "fewer than three sessions: nothing lies after a sampled date yet"}
+            )
         # The newest month is enough: its own rows are the future of the sampled date.
         month = [day for day in days if (day.year, day.month) == (days[-1].year, days[-1].month)]
         month = month if len(month) >= 3 else days[-3:]
@@ -113,7 +119,12 @@ def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
 
 def sample_prices(prices: pl.LazyFrame, until: date) -> pl.DataFrame:
     """History of a few tickers, the longest-lived first, up to `until`."""
-    names = prices.filter(pl.col("instrument") == "equity", pl.col("date") <= until).group_by("ticker").len().sort(["len", "ticker"], descending=[True, False])
+    names = (
+        prices.filter(pl.col("instrument") == "equity", pl.col("date") <= until)
+        .group_by("ticker")
+        .len()
+        .sort(["len", "ticker"], descending=[True, False])
+    )
     chosen = names.head(CERTIFICATE_TICKERS).select("ticker")
     return prices.filter(pl.col("date") <= until).join(chosen, on="ticker", how="semi").sort("date", "ticker").collect()
 
@@ -123,7 +134,7 @@ def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         asset=lab.key("target_weights"), name="feasible", blocking=True, partitions_def=lab.partitions.months,
-        description="Weights are positive, sum to at most 1 and, outside the index strategy, none exceeds the largest position allowed.",
+        description="Weights are positive, sum to at most 1, and no stock exceeds the largest position allowed.",
     )  # fmt: skip
     def feasible(context: dg.AssetCheckExecutionContext, target_weights: pl.LazyFrame) -> dg.AssetCheckResult:
         overrides = node_config(context.run.run_config, f"{lab.profile.name}__target_weights").get("config") or {}
@@ -140,4 +151,8 @@ def infeasible(table: pl.DataFrame, limits: AllocationConfig) -> pl.DataFrame:
         smallest=pl.col("weight").min(),
         largest=pl.col("weight").filter(pl.col("ticker") != limits.index_ticker).max(),
     )
-    return books.filter((pl.col("total") > 1 + TOLERANCE) | (pl.col("smallest") < 0) | (pl.col("largest") > limits.max_position + TOLERANCE)).sort("date", "strategy")
+    return books.filter(
+        (pl.col("total") > 1 + TOLERANCE)
+        | (pl.col("smallest") < 0)
+        | (pl.col("largest") > limits.max_position + TOLERANCE)
+    ).sort("date", "strategy")

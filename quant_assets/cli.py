@@ -18,7 +18,8 @@ app = typer.Typer(
     help="AI Quant Research Lab: Indian equities from raw prices to an out-of-sample report.\n\n"
     "Start with [bold]quant demo[/bold]; then [bold]quant doctor[/bold] and "
     "[bold]quant run --profile nifty50 --source files --path DIR[/bold].\n\n"
-    "Tables and artifacts live in QUANT_DATA (default: data/), Dagster's own records in DAGSTER_HOME (default: dagster_home/).",
+    "Tables and artifacts live in QUANT_DATA (default: data/), "
+    "Dagster's own records in DAGSTER_HOME (default: dagster_home/).",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -28,16 +29,25 @@ console = Console(stderr=False, highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Preset to use: see `quant list profiles`.")]
-SourceOption = Annotated[str | None, typer.Option(help="Price source instead of the profile's own: see `quant list sources`.")]
+SourceOption = Annotated[
+    str | None, typer.Option(help="Price source instead of the profile's own: see `quant list sources`.")
+]
 PathOption = Annotated[Path | None, typer.Option(help="Folder or file of prices for --source files.")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM", help="First month; default: the profile's start.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM", help="First month; default: the profile's start.")
+]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="Last month; default: the current one.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="ASSET.SETTING=VALUE", help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
-                 "profile.start=2008-01 changes the profile itself."),
+    typer.Option(
+        "--set", metavar="ASSET.SETTING=VALUE",
+        help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
+        "profile.start=2008-01 changes the profile itself.",
+    ),
 ]  # fmt: skip
-StagesOption = Annotated[str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")]
+StagesOption = Annotated[
+    str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Dagster's own log.")]
 
 
@@ -79,7 +89,12 @@ def run(
 
 
 @app.command()
-def refresh(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, verbose: VerboseOption = False) -> None:
+def refresh(
+    profile: ProfileOption = "demo",
+    source: SourceOption = None,
+    path: PathOption = None,
+    verbose: VerboseOption = False,
+) -> None:
     """Fetch the newest sessions and bring the current month, its fold's backtest and the report up to date.
 
     What the daily schedule does at 18:30 IST; the month is fetched again even where it looks current.
@@ -100,14 +115,19 @@ def report(
     lab = Lab(load_profile(profile, source_override(source, None)))
     found = _report_path(lab, fold)
     if found is None:
-        raise DataError(f"{lab.profile.name}: no report{f' of fold {fold}' if fold else ''} is stored under {lab.root}; make it with `quant run`.")
+        raise DataError(
+            f"{lab.profile.name}: no report{f' of fold {fold}' if fold else ''} is stored under {lab.root}; "
+            "make it with `quant run`."
+        )
     if open_:
         webbrowser.open(Path(found).as_uri())
     print(found)
 
 
 @app.command("list")
-def list_(kind: Annotated[str, typer.Argument(help="features, models, sources, agents, strategies, profiles or settings")]) -> None:
+def list_(
+    kind: Annotated[str, typer.Argument(help="features, models, sources, agents, strategies, profiles or settings")],
+) -> None:
     """Print what is registered: name and one sentence."""
     from quant_assets.listing import LISTINGS
 
@@ -125,7 +145,7 @@ def list_(kind: Annotated[str, typer.Argument(help="features, models, sources, a
 
 @app.command()
 def doctor(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None) -> None:
-    """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where something must be."""
+    """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where needed."""
     from quant_assets.doctor import examine
     from quant_assets.profile import load_profile, source_override
 
@@ -164,7 +184,9 @@ def mlflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000)
     """Start MLflow's own UI on loopback, over the runs that the lab tracked."""
     from quant_assets.resources import tracking_uri
 
-    _replace_process("mlflow", ["ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port)])
+    _replace_process(
+        "mlflow", ["ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port)]
+    )
 
 
 def _replace_process(command: str, arguments: list[str]) -> None:
@@ -261,14 +283,15 @@ def _stored_folds(lab: Any) -> list[str]:
 
 
 def _report_path(lab: Any, fold: str | None) -> str | None:
-    from quant_assets.storage import artifact_folder, pointer_path
+    from quant_assets.storage import artifact_folder, local_path, pointer_path
 
     folds = _stored_folds(lab)
     chosen = fold if fold in folds else (folds[-1] if folds and fold is None else None)
     if chosen is None:
         return None
     found = artifact_folder(pointer_path(lab.root, lab.key("backtest_report"), chosen)) / "report.html"
-    return str(Path(found).resolve()) if found.protocol in ("", "file") else str(found)
+    local = local_path(found)
+    return str(found if local is None else local.resolve())
 
 
 if __name__ == "__main__":

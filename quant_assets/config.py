@@ -1,6 +1,7 @@
 """Run configuration from the core's frozen dataclasses: one definition of every setting, shown by the launchpad.
 
-Defaults in the launchpad are the profile's; an unknown key fails before a run starts, a bad value when the core reads it.
+Defaults in the launchpad are the profile's; an unknown key fails before a run starts, a bad value when the core reads
+it.
 """
 
 import types
@@ -28,10 +29,11 @@ def config_class(name: str, settings: type, preset: Mapping[str, Any]) -> type[d
     unknown = sorted(set(preset) - known)
     if unknown:
         raise DataError(f"{name}: {', '.join(unknown)} is not a setting; known: {', '.join(sorted(known))}.")
-    defaults = build(settings, dict(preset), name)
+    defaults: Any = build(settings, dict(preset), name)
     hints = get_type_hints(settings)
     entries: dict[str, Any] = {
-        f.name: (_plain_type(hints[f.name]), PydanticField(default=_plain(getattr(defaults, f.name)))) for f in fields(settings)
+        f.name: (_plain_type(hints[f.name]), PydanticField(default=_plain(getattr(defaults, f.name))))
+        for f in fields(settings)
     }
     return create_model(name, __base__=dg.Config, **entries)
 
@@ -52,7 +54,9 @@ def build(settings: type[T], values: dict[str, Any], where: str) -> T:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise DataError(f"{where}: {', '.join(unknown)} is not a setting; known: {', '.join(sorted(known))}.")
-    required = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
+    required = [
+        n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values
+    ]
     if required:
         raise DataError(f"{where}: {', '.join(required)} must be given; set it in the profile or with --set or --path.")
     return settings(**{key: _rich(value, hints[key], f"{where}.{key}") for key, value in values.items()})

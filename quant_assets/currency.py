@@ -1,8 +1,8 @@
 """Is a stored partition current? A fingerprint of everything it was made from answers without recomputing.
 
 A fingerprint covers the asset's code version (source of its stage, defaults of its profile), the run's configuration of
-the asset, and the content hash of every upstream partition. Equal upstream content, whenever it was written, is the same
-upstream. Written by quant_assets/storage.py beside the data; compared by `quant run`.
+the asset, and the content hash of every upstream partition. Equal upstream content, whenever it was written, is the
+same upstream. Written by quant_assets/storage.py beside the data; compared by `quant run`.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def _partition_months(definition: dg.PartitionsDefinition, today: date) -> dict[
 
 
 def _months_of(partition: str, start_offset: int = 0, end_offset: int = 0) -> tuple[int, int]:
-    """First and last month, counted from year 0, of a "YYYY" or "YYYY-MM" partition with each end moved by whole partitions."""
+    """First and last month since year 0 of a "YYYY" or "YYYY-MM" partition, each end moved by whole partitions."""
     if len(partition) == 4:
         return (int(partition) + start_offset) * 12, (int(partition) + end_offset) * 12 + 11
     month = int(partition[:4]) * 12 + int(partition[5:]) - 1
@@ -68,7 +68,12 @@ def _months_of(partition: str, start_offset: int = 0, end_offset: int = 0) -> tu
 
 
 def fingerprint(
-    graph: BaseAssetGraph, root: UPath, key: dg.AssetKey, partition: str, config: Mapping[str, Any], external: ExternalVersion
+    graph: BaseAssetGraph,
+    root: UPath,
+    key: dg.AssetKey,
+    partition: str,
+    config: Mapping[str, Any],
+    external: ExternalVersion,
 ) -> str:
     """Hash of what `partition` of `key` would be made from now; upstream partitions that are missing count as such."""
     parts: list[str] = [

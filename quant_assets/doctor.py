@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from quant_assets.lab import Lab
 from quant_assets.partitions import IST
 from quant_assets.paths import dagster_home, data_root
 from quant_assets.profile import Profile
+from quant_assets.storage import local_path
 from quant_core import calendar
 from quant_core.errors import QuantError
 
@@ -43,7 +44,11 @@ def examine(profile: Profile) -> Iterator[Finding]:
 
 def _environment() -> Iterator[Finding]:
     supported = sys.version_info >= (3, 11)
-    yield Finding("ok" if supported else "fix", "python", platform.python_version() + ("" if supported else "; install 3.11 or later"))
+    yield Finding(
+        "ok" if supported else "fix",
+        "python",
+        platform.python_version() + ("" if supported else "; install 3.11 or later"),
+    )
     for name in PACKAGES:
         try:
             yield Finding("ok", name, metadata.version(name))
@@ -53,14 +58,16 @@ def _environment() -> Iterator[Finding]:
 
 def _storage() -> Iterator[Finding]:
     root = data_root()
-    if root.protocol not in ("", "file"):
-        yield Finding("ok", "data (QUANT_DATA)", str(root))
-    else:
-        yield _writable("data (QUANT_DATA)", Path(root))
+    folder = local_path(root)
+    yield Finding("ok", "data (QUANT_DATA)", str(root)) if folder is None else _writable("data (QUANT_DATA)", folder)
     home = dagster_home()
     yield _writable("instance (DAGSTER_HOME)", home)
     settings = home / "dagster.yaml"
-    yield Finding("ok" if settings.is_file() else "note", "instance settings", str(settings) if settings.is_file() else f"{settings} is made by the first run")
+    yield Finding(
+        "ok" if settings.is_file() else "note",
+        "instance settings",
+        str(settings) if settings.is_file() else f"{settings} is made by the first run",
+    )
 
 
 def _writable(what: str, folder: Path) -> Finding:
@@ -75,7 +82,11 @@ def _writable(what: str, folder: Path) -> Finding:
 def _calendar() -> Iterator[Finding]:
     today = datetime.now(UTC).astimezone(ZoneInfo(IST)).date()
     if today > calendar.LAST_PUBLISHED_DAY:
-        yield Finding("note", "calendar", f"provisional after {calendar.LAST_PUBLISHED_DAY}: update quant_core/calendar.py with NSE's holidays")
+        yield Finding(
+            "note",
+            "calendar",
+            f"provisional after {calendar.LAST_PUBLISHED_DAY}: update quant_core/calendar.py with NSE's holidays",
+        )
         return
     word = "a session" if calendar.is_session(today) else "no session"
     yield Finding("ok", "calendar", f"{today} is {word}; the next one is {calendar.next_session(today)}")
@@ -92,17 +103,23 @@ def _source(lab: Lab) -> Iterator[Finding]:
         yield Finding("fix", f"source {name}", str(error))
         return
     stored = [month for month in months if stored_stamp(lab.root, lab.key("raw_ohlcv"), month)]
-    held = f"{stored[0]}..{stored[-1]}, {len(stored)} of {len(months)} months" if stored else "nothing yet; `quant run` fetches it"
+    held = (
+        f"{stored[0]}..{stored[-1]}, {len(stored)} of {len(months)} months"
+        if stored
+        else "nothing yet; `quant run` fetches it"
+    )
     yield Finding("ok" if stored else "note", f"stored {lab.profile.name}", held)
 
 
-def _span(lab: Lab, month: str) -> tuple:
+def _span(lab: Lab, month: str) -> tuple[date, date]:
     window = lab.partitions.months.time_window_for_partition_key(month)
     return window.start.date(), window.end.date()
 
 
 def _accelerator() -> Iterator[Finding]:
-    from quant_core.runtime import device_info
+    from quant_core.runtime import device_info, get_device
 
-    info = device_info()
-    yield Finding("ok" if info.get("device") != "cpu" else "note", "accelerator", ", ".join(f"{k} {v}" for k, v in info.items()))
+    info = device_info(get_device())
+    yield Finding(
+        "ok" if info.get("device") != "cpu" else "note", "accelerator", ", ".join(f"{k} {v}" for k, v in info.items())
+    )

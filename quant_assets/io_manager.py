@@ -1,4 +1,4 @@
-"""The IO manager: Parquet by month for tables, folders of files for artifacts, and a scratch room for values between ops."""
+"""The IO manager: Parquet by month for tables, folders for artifacts, a scratch room for values between ops."""
 
 import hashlib
 import re
@@ -10,15 +10,23 @@ import polars as pl
 from upath import UPath
 
 from quant_assets.currency import ExternalVersion, fingerprint, node_config
-from quant_assets.storage import Files, pointer_path, read_artifact, read_tables, table_path, write_artifact, write_table
+from quant_assets.storage import (
+    Files,
+    pointer_path,
+    read_artifact,
+    read_tables,
+    table_path,
+    write_artifact,
+    write_table,
+)
 from quant_core.errors import DataError
 
 
 class LabStorage(dg.IOManager):
     """Stores a frame as one file per partition and a mapping of bytes as an artifact.
 
-    A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless the
-    input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
+    A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
+    the input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
     """
 
     def __init__(self, root: UPath, external: ExternalVersion) -> None:
@@ -26,14 +34,15 @@ class LabStorage(dg.IOManager):
         self.external = external
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | Files) -> None:
+        value = obj.collect() if isinstance(obj, pl.LazyFrame) else obj
         if not context.has_asset_key:
-            _write_scratch(self._scratch(context), obj)
+            _write_scratch(self._scratch(context), value)
             return
         partitions = list(context.asset_partition_keys)
-        if isinstance(obj, dict):
-            hashes = [self._store_artifact(context, partitions, obj)]
+        if isinstance(value, pl.DataFrame):
+            hashes = self._store_table(context, partitions, value)
         else:
-            hashes = self._store_table(context, partitions, obj.collect() if isinstance(obj, pl.LazyFrame) else obj)
+            hashes = [self._store_artifact(context, partitions, value)]
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 
     def _fingerprint(self, context: dg.OutputContext, partition: str) -> str:
@@ -44,7 +53,10 @@ class LabStorage(dg.IOManager):
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
         if len(partitions) != 1:
-            raise DataError(f"{context.asset_key.to_user_string()}: an artifact belongs to one partition, got {partitions}; run them one by one.")
+            raise DataError(
+                f"{context.asset_key.to_user_string()}: an artifact belongs to one partition, got {partitions}; "
+                "run them one by one."
+            )
         pointer = pointer_path(self.root, context.asset_key, partitions[0])
         stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
         context.add_output_metadata({"path": dg.MetadataValue.path(str(pointer.parent))})
@@ -60,15 +72,17 @@ class LabStorage(dg.IOManager):
         strangers = sorted(str(name) for (name,) in by_partition if name not in set(partitions))
         if strangers:
             raise DataError(
-                f"{context.asset_key.to_user_string()}: rows of {strangers[0]} (and {len(strangers) - 1} more partitions) in a run of "
-                f"{min(partitions)}..{max(partitions)}; an asset returns rows of its own partitions only."
+                f"{context.asset_key.to_user_string()}: rows of {strangers[0]} and {len(strangers) - 1} more "
+                f"partitions in a run of {min(partitions)}..{max(partitions)}; an asset returns rows of its own partitions only."
             )
         hashes = []
         for name in sorted(partitions):
             path = table_path(self.root, context.asset_key, name)
             stamp = write_table(path, by_partition.get((name,), table.clear()), self._fingerprint(context, name))
             hashes.append(stamp.content_hash)
-        context.add_output_metadata({"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))})
+        context.add_output_metadata(
+            {"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))}
+        )
         return hashes
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -104,8 +118,8 @@ def missing_partitions(key: dg.AssetKey, missing: Sequence[str]) -> DataError:
     name = key.to_user_string()
     more = f" and {len(missing) - 1} more up to {missing[-1]}" if len(missing) > 1 else ""
     return DataError(
-        f"{name}: partition {missing[0]}{more} is not materialized; materialize it first, in the UI (asset {name}, Materialize, "
-        f"{missing[0]}..{missing[-1]}) or with `quant run`, which makes whatever is missing."
+        f"{name}: partition {missing[0]}{more} is not materialized; materialize it first, in the UI (asset {name}, "
+        f"Materialize, {missing[0]}..{missing[-1]}) or with `quant run`, which makes whatever is missing."
     )
 
 

@@ -25,9 +25,7 @@ from quant_core.market.sources import SOURCES
 from quant_core.market.universe import membership, tickers
 
 #: Shared by every stage; a change there makes everything after raw data stale.
-FOUNDATION = tuple(
-    f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry")
-)
+FOUNDATION = tuple(f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry"))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 from rich.table import Table
@@ -29,7 +30,9 @@ def _features() -> Listing:
     rows = []
     for name in FEATURES:
         feature = FEATURES[name]
-        rows.append([name, ", ".join(feature.columns(windows)), str(feature.warm_up_sessions(windows)), feature.summary])
+        rows.append(
+            [name, ", ".join(feature.columns(windows)), str(feature.warm_up_sessions(windows)), feature.summary]
+        )
     return ["feature", "columns", "warm-up (sessions)", ""], rows
 
 
@@ -39,7 +42,10 @@ def _models() -> Listing:
 
 
 def _sources() -> Listing:
-    rows = [[name, ", ".join(f.name for f in fields(SOURCES[name])), _first_line(SOURCES[name])] for name in SOURCES]
+    rows = [
+        [name, ", ".join(f.name for f in fields(cast("Any", SOURCES[name]))), _first_line(SOURCES[name])]
+        for name in SOURCES
+    ]
     return ["source", "settings", ""], rows
 
 
@@ -77,7 +83,13 @@ LISTINGS: dict[str, Callable[[], Listing]] = {
     "settings": _settings,
 }
 
-HEADLINE = {"cagr": "CAGR", "volatility_ann": "volatility", "sharpe_ann": "Sharpe", "max_drawdown": "max drawdown", "turnover_ann": "turnover a year"}
+HEADLINE = {
+    "cagr": "CAGR",
+    "volatility_ann": "volatility",
+    "sharpe_ann": "Sharpe",
+    "max_drawdown": "max drawdown",
+    "turnover_ann": "turnover a year",
+}
 PERCENT = {"cagr", "volatility_ann", "max_drawdown"}
 
 
@@ -86,7 +98,13 @@ def headline(lab: Lab, report: Path) -> Table:
     fold = report.parent.name.split("-")[0]
     metrics = read_table(read_artifact(pointer_path(lab.root, lab.key("backtest"), fold)), "metrics")
     shown = [name for name in HEADLINE if name in metrics.columns]
-    table = Table("out of sample, net of costs", *(HEADLINE[name] for name in shown), box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "out of sample, net of costs",
+        *(HEADLINE[name] for name in shown),
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for row in metrics.sort(pl.col("strategy") == "benchmark", "strategy").iter_rows(named=True):

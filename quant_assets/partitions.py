@@ -1,8 +1,8 @@
 """Months for data, years for folds, and which months a fold may see.
 
-Offsets of a TimeWindowPartitionMapping count downstream partitions; a mapping that reaches before the first partition is
-clipped there. Every month asset has the same months (different starts would break one-run backfills): before the first
-fold no model exists, and the signals of those months are empty tables.
+Offsets of a TimeWindowPartitionMapping count downstream partitions; a mapping that reaches before the first partition
+is clipped there. Every month asset has the same months (different starts would break one-run backfills): before the
+first fold no model exists, and the signals of those months are empty tables.
 """
 
 import math
@@ -14,8 +14,8 @@ import dagster as dg
 from quant_assets.profile import Profile
 
 IST = "Asia/Kolkata"
-#: NSE held 239 sessions in 2001-2023's leanest year; fewer a month than this is never seen over a span of years.
-FEWEST_SESSIONS_A_YEAR = 239
+#: Below 2009's 243 sessions, the fewest of any year since 2000.
+FEWEST_SESSIONS_A_YEAR = 240
 #: Raw months before a cleaned one: more than cleaning.LOOKBACK_SESSIONS sessions.
 CLEANING_MONTHS = 3
 
@@ -57,13 +57,20 @@ def _months(start: str, end: str | None) -> dg.MonthlyPartitionsDefinition:
 
 
 def _folds(profile: Profile) -> dg.TimeWindowPartitionsDefinition:
-    common = {"start": str(profile.first_fold), "fmt": "%Y", "cron_schedule": "0 0 1 1 *", "timezone": IST}
-    if profile.end is None:
-        return dg.TimeWindowPartitionsDefinition(end_offset=1, **common)
-    return dg.TimeWindowPartitionsDefinition(end=str(int(profile.end[:4]) + 1), **common)
+    end = None if profile.end is None else str(int(profile.end[:4]) + 1)
+    return dg.TimeWindowPartitionsDefinition(
+        start=str(profile.first_fold),
+        end=end,
+        fmt="%Y",
+        cron_schedule="0 0 1 1 *",
+        timezone=IST,
+        end_offset=int(end is None),
+    )
 
 
-def month_span(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext) -> tuple[date, date]:
+def month_span(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext,
+) -> tuple[date, date]:
     """First and last calendar day of the months (or the year) that a run covers."""
     window = context.partition_time_window
     return window.start.date(), date.fromordinal(window.end.date().toordinal() - 1)

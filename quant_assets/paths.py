@@ -15,7 +15,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,&^-]*")
 
 
 def project_root() -> Path:
-    """The nearest folder, from the working directory up, that holds workspace.yaml; else this package's checkout; else here."""
+    """The nearest folder, from here up, that holds workspace.yaml; else this package's checkout; else here."""
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / "workspace.yaml").is_file():

@@ -52,8 +52,8 @@ class Profile:
         first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")
         if self.first_fold < first_possible:
             raise DataError(
-                f"profile {self.name}: fold {self.first_fold} needs {self.train_years} full years before it, but data starts "
-                f"{self.start}; use first_fold {first_possible} or later, an earlier start or fewer train_years."
+                f"profile {self.name}: fold {self.first_fold} needs {self.train_years} full years before it, but data "
+                f"starts {self.start}; use first_fold {first_possible} or later, an earlier start or fewer train_years."
             )
 
 
@@ -77,7 +77,9 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     known = {f.name for f in fields(Profile)}
     unknown = sorted((set(entries) | set(overrides or {})) - known)
     if unknown:
-        raise DataError(f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known - {'name'}))}.")
+        raise DataError(
+            f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known - {'name'}))}."
+        )
     profile = Profile(name=name, **entries)
     replaced = {key: _as_in(profile, key, value) for key, value in (overrides or {}).items()}
     profile = replace(profile, **replaced)  # together: halves of a change may contradict each other

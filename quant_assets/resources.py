@@ -5,31 +5,47 @@ The parent run is the Dagster run; each materialization that fits or evaluates s
 """
 
 import os
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
 from quant_assets.paths import data_root, project_root
+from quant_assets.storage import local_path
 
 EXPERIMENT = "quant-lab"
+STORE = "mlflow.db"
 
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else a SQLite file beside the data (or in the project where the data is remote)."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    return f"sqlite:///{_local_folder() / 'mlflow.db'}"
+    return f"sqlite:///{_local_folder() / STORE}"
 
 
 def _local_folder() -> Path:
     root = data_root()
-    folder = (Path(root) if root.protocol in ("", "file") else project_root() / "data") / "mlflow"
+    folder = (local_path(root) or project_root() / "data") / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def make_store(folder: Path) -> None:
+    """Create MLflow's SQLite file, whole or not at all: one that was left half made stops every later run."""
+    if (folder / STORE).exists():
+        return
+    from mlflow import MlflowClient
+
+    temporary = folder / f".{STORE}.{uuid.uuid4().hex[:8]}.tmp"
+    MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
+    with suppress(FileExistsError):  # another process was quicker; its file may be in use already
+        os.link(temporary, folder / STORE)
+    temporary.unlink()
 
 
 @dg.resource(config_schema={"experiment_name": dg.Field(dg.StringSource, default_value=EXPERIMENT)})
@@ -41,6 +57,8 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         import dagster_mlflow
         import mlflow
 
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        make_store(_local_folder())
     uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(experiment) is None:
@@ -48,13 +66,15 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         mlflow.create_experiment(experiment, artifact_location=location)
     context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
     try:
-        yield from dagster_mlflow.mlflow_tracking.resource_fn(context)
+        yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
     finally:
         mlflow.end_run()
 
 
 @contextmanager
-def tracked(context: dg.OpExecutionContext | dg.AssetExecutionContext, asset: str, params: Mapping[str, Any]) -> Iterator[Any]:
+def tracked(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext, asset: str, params: Mapping[str, Any]
+) -> Iterator[Any]:
     """An MLflow child run named `asset[partition]`, its link in the asset's metadata once the work is done.
 
     Yields:

@@ -92,8 +92,8 @@ class Runner:
         for option, month in zip(("--from", "--to"), chosen, strict=True):
             if month not in set(months):
                 raise DataError(
-                    f"{option} {month}: profile {self.lab.profile.name} has months {months[0]}..{months[-1]}; give one of them as YYYY-MM, "
-                    "or change the profile with --set profile.start=YYYY-MM."
+                    f"{option} {month}: profile {self.lab.profile.name} has months {months[0]}..{months[-1]}; "
+                    "give one of them as YYYY-MM, or change the profile with --set profile.start=YYYY-MM."
                 )
         if chosen[0] > chosen[1]:
             raise DataError(f"--from {chosen[0]} is after --to {chosen[1]}; swap them.")
@@ -159,7 +159,11 @@ class Runner:
         """One Dagster run; raises RunFailed with the reason."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
         single = len(step.partitions) == 1
-        ops = {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)} if self.overrides.get(step.asset) else {}
+        ops = (
+            {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)}
+            if self.overrides.get(step.asset)
+            else {}
+        )
         result = dg.materialize(
             [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
             selection=dg.AssetSelection.assets(self.lab.key(step.asset)),
@@ -171,7 +175,10 @@ class Runner:
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {step.partitions[0]}..{step.partitions[-1]}: {failure_reason(result)}")
+            raise RunFailed(
+                f"{self.lab.profile.name}/{step.asset} {step.partitions[0]}..{step.partitions[-1]}: "
+                f"{failure_reason(result)}"
+            )
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:

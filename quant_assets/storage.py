@@ -1,8 +1,9 @@
 """Where assets live: one Parquet file a month, one content-addressed folder a fitted artifact; every write is atomic.
 
-A table's partition is `<root>/<profile>/<asset>/<partition>.parquet`; its footer carries a content hash and a fingerprint.
-An artifact's partition is a folder of files named in `<root>/<profile>/<asset>/<partition>.json`, which is replaced last.
-A fingerprint sums up what a partition was made from (quant_assets/currency.py), so that a rerun can skip what is current.
+A table's partition is `<root>/<profile>/<asset>/<partition>.parquet`; its footer carries a content hash and a
+fingerprint. An artifact's partition is a folder of files named in `<root>/<profile>/<asset>/<partition>.json`, which is
+replaced last. A fingerprint sums up what a partition was made from (quant_assets/currency.py), so that a rerun can skip
+what is current.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -52,19 +54,25 @@ def _folder(root: UPath, key: dg.AssetKey) -> UPath:
     return root.joinpath(*(safe_name(part, "asset key") for part in key.path))
 
 
+def local_path(path: UPath) -> Path | None:
+    """The path on this machine, or None for an object store."""
+    return Path(path.path) if path.protocol in ("", "file") else None
+
+
 def atomic_write(path: UPath, data: bytes) -> None:
-    """Write all of `data` or nothing: a temporary name beside the target, then a rename; object stores put whole objects."""
-    if path.protocol not in ("", "file"):
+    """Write all of `data` or nothing: a temporary name, then a rename; object stores put whole objects."""
+    target = local_path(path)
+    if target is None:
         path.write_bytes(data)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(Path(path.parent))
-    temporary = Path(path.parent) / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    os.replace(temporary, target)
 
 
 def _sweep(folder: Path) -> None:
@@ -92,8 +100,9 @@ def write_table(path: UPath, table: pl.DataFrame, fingerprint: str) -> Stamp:
 
 def read_tables(paths: Sequence[UPath]) -> pl.LazyFrame:
     """One lazy table over files in the given order; local files are scanned, remote ones read whole."""
-    if all(path.protocol in ("", "file") for path in paths):
-        return pl.scan_parquet([Path(path) for path in paths], glob=False)
+    local = [found for path in paths if (found := local_path(path)) is not None]
+    if len(local) == len(paths):
+        return pl.scan_parquet(local, glob=False)
     return pl.concat([pl.read_parquet(path.read_bytes()) for path in paths]).lazy()
 
 
@@ -107,16 +116,22 @@ def write_artifact(pointer: UPath, files: Files, fingerprint: str) -> Stamp:
     folder = f"{pointer.stem}-{stamp.content_hash[:12]}"
     for name, data in files.items():
         atomic_write(pointer.parent / folder / name, data)
-    entry = {"folder": folder, "files": sorted(files), "content_hash": stamp.content_hash, "fingerprint": stamp.fingerprint}
+    entry = {
+        "folder": folder,
+        "files": sorted(files),
+        "content_hash": stamp.content_hash,
+        "fingerprint": stamp.fingerprint,
+    }
     atomic_write(pointer, json.dumps(entry, indent=1).encode())
     _drop_old_versions(pointer, folder)
     return stamp
 
 
 def _drop_old_versions(pointer: UPath, current: str) -> None:
-    if pointer.protocol not in ("", "file"):
+    local = local_path(pointer)
+    if local is None:
         return
-    for folder in Path(pointer.parent).glob(f"{pointer.stem}-*"):
+    for folder in local.parent.glob(f"{pointer.stem}-*"):
         if folder.name != current:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -133,7 +148,7 @@ def read_artifact(pointer: UPath) -> dict[str, bytes]:
     return {name: (folder / safe_name(name, f"{pointer}: files")).read_bytes() for name in names}
 
 
-def _pointer_entry(pointer: UPath) -> dict:
+def _pointer_entry(pointer: UPath) -> dict[str, Any]:
     try:
         entry = json.loads(pointer.read_bytes())
         return {"folder": entry["folder"], "files": list(entry["files"]), **entry}
@@ -149,8 +164,7 @@ def read_stamp(path: UPath) -> Stamp | None:
             if not all((path.parent / entry["folder"] / name).is_file() for name in entry["files"]):
                 return None
         else:
-            source = Path(path) if path.protocol in ("", "file") else io.BytesIO(path.read_bytes())
-            entry = pl.read_parquet_metadata(source)
+            entry = pl.read_parquet_metadata(local_path(path) or io.BytesIO(path.read_bytes()))
         return Stamp(entry["content_hash"], entry["fingerprint"])
     except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
         return None

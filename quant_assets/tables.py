@@ -21,5 +21,7 @@ def _bytes(table: pl.DataFrame) -> bytes:
 def read_table(files: dict[str, bytes], name: str) -> pl.DataFrame:
     """The frame that `table_files` stored as `name`."""
     if f"{name}.parquet" not in files:
-        raise DataError(f"artifact: {name}.parquet is missing (found {sorted(files)}); materialize the upstream partition again.")
+        raise DataError(
+            f"artifact: {name}.parquet is missing (found {sorted(files)}); materialize the upstream partition again."
+        )
     return pl.read_parquet(io.BytesIO(files[f"{name}.parquet"]))

@@ -65,18 +65,24 @@ def assert_causal(
     for name in names:
         changed = _perturb(table, cut, name, keys, date_column, seed)
         if changed.equals(table):
-            raise DataError(f"assert_causal: {name} changes no input after {cut}, nothing to certify; choose an earlier cut or a table with values after it.")
+            raise DataError(
+                f"assert_causal: {name} changes no input after {cut}, nothing to certify; choose an earlier cut or a table with values after it."
+            )
         found = _known(fn(changed), cut, keys, date_column)
         _compare(wanted, found, keys, atol, _DONE[name].format(cut=cut))
 
 
-def _perturb(table: pl.DataFrame, cut: date, name: str, keys: Sequence[str], date_column: str, seed: int) -> pl.DataFrame:
+def _perturb(
+    table: pl.DataFrame, cut: date, name: str, keys: Sequence[str], date_column: str, seed: int
+) -> pl.DataFrame:
     after = pl.col(date_column).cast(pl.Date) > cut
     if name == "truncate":
         return table.filter(~after)
     fixed = {*keys, date_column}
     if name == "null":
-        emptied = [c for c, kind in table.schema.items() if c not in fixed and (kind.is_numeric() or kind == pl.Boolean)]
+        emptied = [
+            c for c, kind in table.schema.items() if c not in fixed and (kind.is_numeric() or kind == pl.Boolean)
+        ]
         return table.with_columns(pl.when(~after).then(pl.col(c)).alias(c) for c in emptied)
     text = (pl.String, pl.Categorical, pl.Enum)
     moved = [c for c, kind in table.schema.items() if c not in fixed and not isinstance(kind, text)]
@@ -94,14 +100,18 @@ def _known(output: pl.DataFrame | pl.LazyFrame, cut: date, keys: Sequence[str], 
     known = frame.filter(pl.col(date_column).cast(pl.Date) <= cut).sort(*keys)
     twice = known.filter(known.select(*keys).is_duplicated())
     if twice.height:
-        raise DataError(f"assert_causal: key {twice.select(*keys).row(0)} appears more than once; pass keys that are unique.")
+        raise DataError(
+            f"assert_causal: key {twice.select(*keys).row(0)} appears more than once; pass keys that are unique."
+        )
     return known
 
 
 def _compare(wanted: pl.DataFrame, found: pl.DataFrame, keys: Sequence[str], atol: float, done: str) -> None:
     if set(wanted.columns) != set(found.columns):
         changed = sorted(set(wanted.columns) ^ set(found.columns))
-        raise LookaheadError(f"columns {changed} appear or vanish when {done}; the set of columns may not depend on it.")
+        raise LookaheadError(
+            f"columns {changed} appear or vanish when {done}; the set of columns may not depend on it."
+        )
     for one, other, what in ((wanted, found, "vanishes"), (found, wanted, "appears")):
         only = one.join(other, on=list(keys), how="anti", nulls_equal=True)
         if only.height:

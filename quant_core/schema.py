@@ -28,7 +28,9 @@ class RawOhlcv(dy.Schema):
     volume_shares = dy.Int64(nullable=True)
     turnover_inr = dy.Float64(nullable=True)
     dividend_inr = dy.Float64()  # ex-date this session, in the row's basis; 0 for none
-    price_factor = dy.Float64()  # previous close x factor = previous close on today's basis; 0.2 for a 5-for-1 split, 1 for none
+    price_factor = (
+        dy.Float64()
+    )  # previous close x factor = previous close on today's basis; 0.2 for a 5-for-1 split, 1 for none
     basis = dy.String(check=lambda c: c.is_in([UNADJUSTED, SPLIT_ADJUSTED]))
     source = dy.String()
     fetched_at = dy.Datetime(time_unit="us", time_zone="UTC")
@@ -46,7 +48,9 @@ class CleanPrices(dy.Schema):
     close_inr = dy.Float64()
     volume_shares = dy.Int64(nullable=True)
     turnover_inr = dy.Float64(nullable=True)
-    overnight_return_1d = dy.Float64(nullable=True)  # previous close -> open, dividend and split aware; null where is_filled
+    overnight_return_1d = dy.Float64(
+        nullable=True
+    )  # previous close -> open, dividend and split aware; null where is_filled
     intraday_return_1d = dy.Float64(nullable=True)  # open -> close
     total_return_1d = dy.Float64(nullable=True)  # (1 + overnight) x (1 + intraday) - 1
     is_member = dy.Bool()  # in the universe on this date

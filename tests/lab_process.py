@@ -32,12 +32,21 @@ def lab_environment(folder: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home / "dagster.yaml")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), CLOSED_PORT)
-    own = {"QUANT_DATA": str(folder / "data"), "DAGSTER_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "COLUMNS": "160"}
+    proxies = dict.fromkeys(
+        ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), CLOSED_PORT
+    )
+    own = {
+        "QUANT_DATA": str(folder / "data"),
+        "DAGSTER_HOME": str(home),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "COLUMNS": "160",
+    }
     return inherited | proxies | own | {"no_proxy": own["NO_PROXY"]}
 
 
-def run_quant(arguments: list[str], environment: dict[str, str], timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+def run_quant(
+    arguments: list[str], environment: dict[str, str], timeout_s: float = 240
+) -> subprocess.CompletedProcess[str]:
     """`quant ...` to its end, output captured."""
     return subprocess.run(
         [*QUANT, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -111,7 +120,9 @@ class DevServer:
 
     def runs(self, *assets: str) -> list[dict[str, Any]]:
         """Runs that materialize any of these assets, newest first: runId, status, runConfigYaml, assets, tags."""
-        query = "{runsOrError {... on Runs {results {runId status runConfigYaml assetSelection {path} tags {key value}}}}}"
+        query = (
+            "{runsOrError {... on Runs {results {runId status runConfigYaml assetSelection {path} tags {key value}}}}}"
+        )
         found = []
         for run in self.graphql(query)["runsOrError"]["results"]:
             selected = {key["path"][-1] for key in run.pop("assetSelection") or []}

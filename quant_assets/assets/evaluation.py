@@ -32,7 +32,9 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
     first_month = f"{lab.profile.first_fold}-01"
 
     def since_first_fold(asset: str) -> dg.AssetIn:
-        return dg.AssetIn(lab.key(asset), partition_mapping=lab.partitions.through_fold, metadata={"optional_before": first_month})
+        return dg.AssetIn(
+            lab.key(asset), partition_mapping=lab.partitions.through_fold, metadata={"optional_before": first_month}
+        )
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -41,33 +43,65 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"numba", "mlflow"},
         required_resource_keys={"mlflow"},
-        code_version=lab.code("backtest", "quant_core/backtest", "quant_core/trading", "quant_core/forecasting/scores.py"),
+        code_version=lab.code(
+            "backtest", "quant_core/backtest", "quant_core/trading", "quant_core/forecasting/scores.py"
+        ),
         ins={
             name: since_first_fold(name)
             for name in ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in MODELS))
         },
     )
     def backtest(
-        context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, target_weights: pl.LazyFrame,
-        features: pl.LazyFrame, **forecasts: pl.LazyFrame,
-    ) -> dict:  # fmt: skip
+        context: dg.AssetExecutionContext,
+        config: config_type,
+        clean_prices: pl.LazyFrame,
+        target_weights: pl.LazyFrame,
+        features: pl.LazyFrame,
+        **forecasts: pl.LazyFrame,
+    ) -> dict:
         """Every strategy through one ledger, net of costs; forecast quality of every model beside momentum."""
         out_of_sample = pl.col("date").dt.year() >= lab.profile.first_fold
         prices = clean_prices.filter(out_of_sample).collect()
         with tracked(context, "backtest", config.model_dump()) as mlflow:
-            result = simulate(prices, target_weights.filter(out_of_sample).collect(), core_settings(BacktestConfig, config))
+            result = simulate(
+                prices, target_weights.filter(out_of_sample).collect(), core_settings(BacktestConfig, config)
+            )
             scores = pl.concat([Forecasts.create_empty(), *(f.collect() for f in forecasts.values())])
             result = replace(result, quality=forecast_quality(scores, features.filter(out_of_sample), prices))
             for row in result.metrics.iter_rows(named=True):
-                mlflow.log_metrics({f"{row['strategy']}.{k}": v for k, v in row.items() if isinstance(v, float) and v == v})
+                mlflow.log_metrics(
+                    {f"{row['strategy']}.{k}": v for k, v in row.items() if isinstance(v, float) and v == v}
+                )
         context.add_output_metadata({
             "metrics": markdown_table(result.metrics.select(result.metrics.columns[:12]), 20),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
         })  # fmt: skip
-        return table_files(**{name: getattr(result, name) for name in TABLES})
+        coverage = member_coverage(prices, lab.membership())
+        return table_files(coverage=coverage, **{name: getattr(result, name) for name in TABLES})
 
     return backtest
+
+
+def member_coverage(prices: pl.DataFrame, membership: pl.DataFrame | None) -> pl.DataFrame:
+    """Members whose sessions lack prices: rows (ticker, sessions_as_member, sessions_priced), fewest priced first.
+
+    Args:
+        prices: CleanPrices of the tested span.
+        membership: dated intervals, or None where everything the source has is a member.
+    """
+    empty = pl.DataFrame(schema={"ticker": pl.String, "sessions_as_member": pl.UInt32, "sessions_priced": pl.UInt32})
+    if membership is None or prices.is_empty():
+        return empty
+    member_days = membership.join(prices.select(pl.col("date").unique()), how="cross").filter(
+        (pl.col("date") >= pl.col("from_date")) & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date")))
+    )
+    priced = prices.filter("is_member", ~pl.col("is_filled")).group_by("ticker").len("sessions_priced")
+    counted = member_days.group_by("ticker").len("sessions_as_member").join(priced, on="ticker", how="left")
+    lacking = counted.with_columns(pl.col("sessions_priced").fill_null(0)).filter(
+        pl.col("sessions_priced") < pl.col("sessions_as_member")
+    )
+    return pl.concat([empty, lacking.cast(empty.schema)]).sort("sessions_priced", "ticker")
 
 
 def forecast_quality(scores: pl.DataFrame, features: pl.LazyFrame, prices: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +110,11 @@ def forecast_quality(scores: pl.DataFrame, features: pl.LazyFrame, prices: pl.Da
         return rank_ic_by_date(scores.select("date", "ticker", "model", "score"), forward_returns(prices, 5))
     horizon = int(scores["horizon_sessions"].max())  # type: ignore[arg-type]
     momentum = [name for name in features.collect_schema().names() if name in ("momentum_126d", "log_return_126d")]
-    baselines = baseline_scores(features.select("date", "ticker", "is_eligible", *momentum).collect()) if momentum else scores.clear()
+    baselines = (
+        baseline_scores(features.select("date", "ticker", "is_eligible", *momentum).collect())
+        if momentum
+        else scores.clear()
+    )
     columns = ["date", "ticker", "model", "score"]
     both = pl.concat([scores.select(columns), baselines.select(columns)])
     return rank_ic_by_date(both, forward_returns(prices, horizon))
@@ -102,9 +140,12 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         from quant_core.report.render import markdown_summary, render_report
 
         result = load_backtest(backtest[context.partition_key])
-        data = report_input(lab, context.partition_key, result)
+        coverage = read_table(backtest[context.partition_key], "coverage")
+        data = report_input(lab, context.partition_key, result, coverage)
         html, summary = render_report(data), markdown_summary(data)
-        context.add_output_metadata({"summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2)})
+        context.add_output_metadata(
+            {"summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2)}
+        )
         return {"report.html": html.encode(), "summary.md": summary.encode()}
 
     return backtest_report

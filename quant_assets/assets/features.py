@@ -31,7 +31,9 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         start, end = month_span(context)
         table = compute_features(clean_prices, core_settings(FeatureConfig, config), start, end)
         columns = [name for name, dtype in table.schema.items() if dtype.is_float()]
-        coverage = pl.DataFrame({"feature": columns, "coverage": [1 - table[c].null_count() / max(table.height, 1) for c in columns]})
+        coverage = pl.DataFrame(
+            {"feature": columns, "coverage": [1 - table[c].null_count() / max(table.height, 1) for c in columns]}
+        )
         context.add_output_metadata(
             dict(
                 table_metadata(

@@ -1,7 +1,7 @@
 """Raw prices as the vendor gave them, and the clean table that everything else reads."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -40,7 +40,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
     def raw_ohlcv(context: dg.AssetExecutionContext, config: config_type) -> pl.DataFrame:
         """Open, high, low, close and volume as fetched, with dividends, price factors, basis and time of fetching."""
         start, end = month_span(context)
-        source = core_settings(lab.source_class, config)
+        source: Any = core_settings(lab.source_class, config)
         try:
             fetched = source.fetch(lab.wanted_tickers(), start, end, datetime.now(UTC))
         except SourceError as error:
@@ -58,7 +58,9 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
                     fetched.rows,
                     source=str(lab.profile.source["name"]),
                     problems=markdown_table(problems, 50),
-                    corporate_actions=markdown_table(actions.select("date", "ticker", "price_factor", "dividend_inr"), 50),
+                    corporate_actions=markdown_table(
+                        actions.select("date", "ticker", "price_factor", "dividend_inr"), 50
+                    ),
                 )
             )
         )
@@ -98,7 +100,8 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         cleaned = clean(raw_ohlcv.collect(), lab.membership(), core_settings(CleaningConfig, config), start, end, where)
         prices = cleaned.prices
         members = prices.filter("is_member", ~pl.col("is_filled")).group_by("date").len().sort("date")
-        expected = members_expected(lab, start, end)
+        counts = members["len"].to_list()
+        expected = members_expected(lab, end)
         context.add_output_metadata(
             dict(
                 table_metadata(
@@ -107,7 +110,7 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
                     filled_rows=int(prices["is_filled"].sum()),
                     untradable_rows=int((~prices["is_tradable"]).sum()),
                     members_priced_a_session=dg.MetadataValue.md(
-                        f"`{sparkline(members['len'].to_list()[-60:])}` mean {members['len'].mean() or 0:.1f} of {expected}"
+                        f"`{sparkline(counts[-60:])}` mean {sum(counts) / max(len(counts), 1):.1f} of {expected}"
                     ),
                 )
             )
@@ -117,7 +120,7 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
     return clean_prices
 
 
-def members_expected(lab: Lab, start: Any, end: Any) -> str:
+def members_expected(lab: Lab, end: date) -> str:
     """How many members the universe names at the span's end; "all" where everything is a member."""
     intervals = lab.membership()
     if intervals is None:

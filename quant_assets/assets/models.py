@@ -5,6 +5,7 @@ ridge runs beside it.
 """
 
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,19 @@ def _forecaster(lab: Lab, model: Model) -> dg.AssetsDefinition:
         window = read_table(training_window[context.partition_key], "window")
         first_day = context.partition_time_window.start.date()
         last_label = window["label_end_date"].max()
-        if last_label is None or last_label >= first_day:  # type: ignore[operator]
-            raise LookaheadError(f"{asset} {context.partition_key}: a label ends {last_label}, not before {first_day}; rebuild training_window.")
+        if not isinstance(last_label, date) or last_label >= first_day:
+            raise LookaheadError(
+                f"{asset} {context.partition_key}: a label ends {last_label!s}, not before {first_day}; "
+                "rebuild training_window."
+            )
         return window
 
     @dg.op(name=f"{model.name}__train", pool=pool, tags=tags, required_resource_keys={"mlflow"})
     def train(context: dg.OpExecutionContext, config: config_type, window: pl.DataFrame) -> dict:
         """Fit on the window; log parameters, training figures and the artifact to MLflow."""
-        with tracked(context, asset, config.model_dump() | {"fold": context.partition_key, "rows": window.height}) as mlflow:
+        with tracked(
+            context, asset, config.model_dump() | {"fold": context.partition_key, "rows": window.height}
+        ) as mlflow:
             fitted = model.fit(window, core_settings(model.config_class, config), SEED)
             files = fitted_files(fitted)
             if model.importance is not None:
@@ -71,8 +77,8 @@ def _forecaster(lab: Lab, model: Model) -> dg.AssetsDefinition:
         """Hand the artifact to storage after reading it back: what cannot be loaded is not published."""
         manifest = load_fitted(files).manifest
         context.add_output_metadata({
-            "fit_start": str(manifest.fit_start), "fit_end": str(manifest.fit_end), "dagster/row_count": manifest.n_rows,
-            "data_hash": manifest.data_hash, "inputs": len(manifest.columns),
+            "fit_start": str(manifest.fit_start), "fit_end": str(manifest.fit_end),
+            "dagster/row_count": manifest.n_rows, "data_hash": manifest.data_hash, "inputs": len(manifest.columns),
         })  # fmt: skip
         return files
 

@@ -54,19 +54,27 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        description=f"Scores of the {model.name} model, each month by the fold that contains it; empty before the first fold.",
+        description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
         code_version=lab.code(asset, "quant_core/forecasting"),
         ins={
             "features": dg.AssetIn(lab.key("features")),
-            "forecaster": dg.AssetIn(lab.key(f"forecaster_{model.name}"), partition_mapping=lab.partitions.fold_of_month),
+            "forecaster": dg.AssetIn(
+                lab.key(f"forecaster_{model.name}"), partition_mapping=lab.partitions.fold_of_month
+            ),
         },
     )
     def forecasts(context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any) -> pl.DataFrame:
         """Every score with its fold and the fit_end behind it."""
-        table = validate(score(model, forecaster, features.collect()), Forecasts, asset, "report it: a model broke the contract.")
+        table = validate(
+            score(model, forecaster, features.collect()), Forecasts, asset, "report it: a model broke the contract."
+        )
         newest = table.filter(pl.col("date") == pl.col("date").max()).sort("score", descending=True)
         context.add_output_metadata(
-            dict(table_metadata(table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)))
+            dict(
+                table_metadata(
+                    table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
+                )
+            )
         )
         return table
 
@@ -83,16 +91,29 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("target_weights", "quant_core/allocation", "quant_core/trading/weights.py", "quant_core/trading/rebalancing.py"),
+        code_version=lab.code(
+            "target_weights",
+            "quant_core/allocation",
+            "quant_core/trading/weights.py",
+            "quant_core/trading/rebalancing.py",
+        ),
         ins={"clean_prices": dg.AssetIn(lab.key("clean_prices")), **models},
     )
-    def target_weights(context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame) -> pl.DataFrame:
+    def target_weights(
+        context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
+    ) -> pl.DataFrame:
         """What each strategy wants to hold after its decision dates; the rest is cash."""
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
         table = decide(clean_prices.collect(), scores, core_settings(AllocationConfig, config))
         newest = table.filter(pl.col("date") == pl.col("date").max())
         context.add_output_metadata(
-            dict(table_metadata(table, strategies=", ".join(sorted(table["strategy"].unique())), last_decision=markdown_table(newest, 60)))
+            dict(
+                table_metadata(
+                    table,
+                    strategies=", ".join(sorted(table["strategy"].unique())),
+                    last_decision=markdown_table(newest, 60),
+                )
+            )
         )
         return table
 

@@ -10,7 +10,8 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import table_metadata
 from quant_assets.tables import table_files
 from quant_core.folds import fold
-from quant_core.forecasting.labels import LabelConfig, training_window as make_window
+from quant_core.forecasting.labels import LabelConfig
+from quant_core.forecasting.labels import training_window as make_window
 
 ONE_FOLD_A_RUN = dg.BackfillPolicy.multi_run(1)
 
@@ -39,7 +40,11 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         year = fold(int(context.partition_key), lab.profile.train_years)
         window = make_window(features.collect(), clean_prices.collect(), year, core_settings(LabelConfig, config))
         context.add_output_metadata(
-            dict(table_metadata(window, last_label_end=str(window["label_end_date"].max()), fold_starts=str(year.test_start)))
+            dict(
+                table_metadata(
+                    window, last_label_end=str(window["label_end_date"].max()), fold_starts=str(year.test_start)
+                )
+            )
         )
         return table_files(window=window)
 

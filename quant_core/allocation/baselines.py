@@ -122,9 +122,14 @@ def buy_and_hold_index(prices: pl.DataFrame, forecasts: pl.DataFrame, config: Al
     """
     month = pl.col("date").dt.truncate("1mo")
     index = prices.filter((pl.col("ticker") == config.index_ticker) & (pl.col("instrument") == INDEX))
-    days = prices.select(pl.col("date").unique()).filter(month.is_in(index["date"].dt.truncate("1mo").unique().implode()))
+    days = prices.select(pl.col("date").unique()).filter(
+        month.is_in(index["date"].dt.truncate("1mo").unique().implode())
+    )
     return days.select(
-        "date", pl.lit("buy_hold_index").alias("strategy"), pl.lit(config.index_ticker).alias("ticker"), pl.lit(1.0).alias("weight")
+        "date",
+        pl.lit("buy_hold_index").alias("strategy"),
+        pl.lit(config.index_ticker).alias("ticker"),
+        pl.lit(1.0).alias("weight"),
     )
 
 

@@ -10,7 +10,9 @@ from quant_core.schema import BenchmarkReturns, validate
 NO_INDEX = "none"
 
 
-def benchmark_returns(prices: pl.DataFrame, sessions: Sequence[date], total_return_ticker: str, price_ticker: str) -> pl.DataFrame:
+def benchmark_returns(
+    prices: pl.DataFrame, sessions: Sequence[date], total_return_ticker: str, price_ticker: str
+) -> pl.DataFrame:
     """One return for every session, with the name of the series that it came from.
 
     The total-return index is used from its first return to its last, the price index outside that span. Within a
@@ -33,7 +35,9 @@ def benchmark_returns(prices: pl.DataFrame, sessions: Sequence[date], total_retu
         .then(pl.lit(price_ticker))
         .otherwise(pl.lit(NO_INDEX))
         .alias("series"),
-    ).with_columns(pl.when(pl.int_range(pl.len()) == 0).then(0.0).otherwise("simple_return_1d").alias("simple_return_1d"))
+    ).with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(0.0).otherwise("simple_return_1d").alias("simple_return_1d")
+    )
     return validate(table, BenchmarkReturns, "backtest benchmark", "clean the index rows of prices.")
 
 

@@ -24,7 +24,9 @@ def measure(daily: pl.DataFrame, benchmark: pl.DataFrame, risk_free_rate_1d: flo
     """
     rows = []
     for (name,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):
-        book = book.sort("date").join(benchmark.select("date", pl.col("simple_return_1d").alias(BENCHMARK)), on="date", maintain_order="left")
+        book = book.sort("date").join(
+            benchmark.select("date", pl.col("simple_return_1d").alias(BENCHMARK)), on="date", maintain_order="left"
+        )
         earned = book.slice(1)
         if len(earned):
             traded = {column: earned[column].sum() for column in ("cost_inr", "n_fills", "n_unfilled")}

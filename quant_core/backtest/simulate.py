@@ -58,7 +58,9 @@ class BacktestConfig:
         if not 0.0 < self.initial_capital_inr < float("inf"):
             raise DataError(f"backtest: initial_capital_inr is {self.initial_capital_inr}; wanted a positive amount.")
         if not -1.0 < self.risk_free_rate_ann < 1.0:
-            raise DataError(f"backtest: risk_free_rate_ann is {self.risk_free_rate_ann}; wanted a fraction, 0.06 for 6 %.")
+            raise DataError(
+                f"backtest: risk_free_rate_ann is {self.risk_free_rate_ann}; wanted a fraction, 0.06 for 6 %."
+            )
         _ = self.costs  # its own checks
 
     @property
@@ -135,7 +137,9 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
     priced = set(prices["date"].unique().to_list())
     last_price = max(priced)
     if asked[-1] > last_price:
-        raise DataError(f"backtest: targets run to {asked[-1]}, prices to {last_price}; load prices up to the last target.")
+        raise DataError(
+            f"backtest: targets run to {asked[-1]}, prices to {last_price}; load prices up to the last target."
+        )
     grid = rebalance_dates(asked[0], asked[-1], rebalance)
     stray = sorted(set(asked) - set(grid))
     if stray:
@@ -146,7 +150,9 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
         )
     unpriced = sorted(set(asked) - priced)
     if unpriced:
-        raise DataError(f"backtest: targets are dated {unpriced[0]}, which has no prices; rebuild both from the same data.")
+        raise DataError(
+            f"backtest: targets are dated {unpriced[0]}, which has no prices; rebuild both from the same data."
+        )
     for slower in REBALANCES[REBALANCES.index(rebalance) + 1 :]:
         if len(asked) >= 3 and set(asked) <= set(rebalance_dates(asked[0], asked[-1], slower)):
             raise DataError(
@@ -168,7 +174,9 @@ def assemble_panel(prices: pl.DataFrame, tickers: pl.Series, start: date) -> Pan
     rows = prices.filter((pl.col("date") >= start) & pl.col("ticker").is_in(tickers.implode()))
     lacking = sorted(set(tickers.to_list()) - set(rows["ticker"].unique().to_list()))
     if lacking:
-        raise DataError(f"backtest: targets hold {lacking[:5]} ({len(lacking)} tickers) that prices from {start} do not have.")
+        raise DataError(
+            f"backtest: targets hold {lacking[:5]} ({len(lacking)} tickers) that prices from {start} do not have."
+        )
     last = prices["date"].max()
     assert isinstance(last, date)
     days = calendar.sessions(start, last)
@@ -176,7 +184,9 @@ def assemble_panel(prices: pl.DataFrame, tickers: pl.Series, start: date) -> Pan
     off_calendar = rows.filter(~pl.col("date").is_in(dates.implode())).head(1)
     if len(off_calendar):
         found = off_calendar.row(0, named=True)
-        raise DataError(f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first.")
+        raise DataError(
+            f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
+        )
     cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
     shape = (len(days), len(tickers))
     if len(np.unique(np.ravel_multi_index(cell, shape))) != len(rows):
@@ -212,7 +222,9 @@ def _check_fills_follow(sessions: Sequence[date], decided: Sequence[int]) -> Non
             )
 
 
-def _run_strategy(name: str, targets: pl.DataFrame, decisions: Sequence[date], panel: Panel, config: BacktestConfig) -> tuple[int, Ledger]:
+def _run_strategy(
+    name: str, targets: pl.DataFrame, decisions: Sequence[date], panel: Panel, config: BacktestConfig
+) -> tuple[int, Ledger]:
     start, wanted = dense_targets(targets.filter(pl.col("strategy") == name), decisions, panel)
     book = run_ledger(
         panel.overnight_return[start:],

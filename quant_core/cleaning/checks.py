@@ -49,7 +49,11 @@ def flag_bars(raw: pl.DataFrame, on_bad_bar: str, where: str) -> pl.DataFrame:
             stale=equity & ~pl.col("repeat") & pl.all_horizontal(recent, *same).fill_null(False),
         )
         .with_columns(open_inr=pl.when(open_ > 0).then(open_))
-        .with_columns(bad_bar=((high < pl.max_horizontal(open_, low, close)) | (low > pl.min_horizontal(open_, high, close))).fill_null(False))
+        .with_columns(
+            bad_bar=(
+                (high < pl.max_horizontal(open_, low, close)) | (low > pl.min_horizontal(open_, high, close))
+            ).fill_null(False)
+        )
     )
     if on_bad_bar == "raise" and marked["bad_bar"].any():
         row = marked.filter("bad_bar").row(0, named=True)

@@ -40,9 +40,13 @@ class CleaningConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.ffill_limit <= LOOKBACK_SESSIONS:
-            raise DataError(f"clean_prices.ffill_limit: {self.ffill_limit} is outside 0..{LOOKBACK_SESSIONS}; choose a value inside it.")
+            raise DataError(
+                f"clean_prices.ffill_limit: {self.ffill_limit} is outside 0..{LOOKBACK_SESSIONS}; choose a value inside it."
+            )
         if self.on_bad_bar not in ("repair", "drop", "raise"):
-            raise DataError(f'clean_prices.on_bad_bar: {self.on_bad_bar!r} is unknown; choose "repair", "drop" or "raise".')
+            raise DataError(
+                f'clean_prices.on_bad_bar: {self.on_bad_bar!r} is unknown; choose "repair", "drop" or "raise".'
+            )
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,12 @@ class Cleaned:
 
 
 def clean(
-    raw: pl.DataFrame, membership: pl.DataFrame | None, config: CleaningConfig, start: date, end: date, where: str = "clean_prices"
+    raw: pl.DataFrame,
+    membership: pl.DataFrame | None,
+    config: CleaningConfig,
+    start: date,
+    end: date,
+    where: str = "clean_prices",
 ) -> Cleaned:
     """Clean the sessions `start`..`end` of raw rows that may begin up to `LOOKBACK_SESSIONS` earlier.
 
@@ -83,7 +92,9 @@ def clean(
         .sort("date", "ticker")
     )
     quality = quality_counts(flagged, prices, start, end)
-    return Cleaned(validate(prices, CleanPrices, where, "report it: cleaning made a row that breaks its own contract."), quality)
+    return Cleaned(
+        validate(prices, CleanPrices, where, "report it: cleaning made a row that breaks its own contract."), quality
+    )
 
 
 def _session_table(first: date, last: date) -> pl.DataFrame:
@@ -93,16 +104,26 @@ def _session_table(first: date, last: date) -> pl.DataFrame:
 
 def _carry_actions(flagged: pl.DataFrame, sound: pl.DataFrame) -> pl.DataFrame:
     """Move the price factors and dividends of rows that are not sound onto the next sound row of the ticker."""
-    lost = flagged.filter(~pl.col("is_sound") & ~pl.col("is_repeat") & ((pl.col("price_factor") != 1.0) | (pl.col("dividend_inr") != 0.0)))
+    lost = flagged.filter(
+        ~pl.col("is_sound") & ~pl.col("is_repeat") & ((pl.col("price_factor") != 1.0) | (pl.col("dividend_inr") != 0.0))
+    )
     if lost.is_empty():
         return sound
     carried = (
         lost.sort("date")
         .join_asof(
-            sound.select("ticker", "date", arrives=pl.col("date")).sort("date"), on="date", by="ticker", strategy="forward", tolerance=LOOKBACK_SPAN, check_sortedness=False
+            sound.select("ticker", "date", arrives=pl.col("date")).sort("date"),
+            on="date",
+            by="ticker",
+            strategy="forward",
+            tolerance=LOOKBACK_SPAN,
+            check_sortedness=False,
         )
         .group_by("ticker", pl.col("arrives").alias("date"))
-        .agg(pl.col("price_factor").product().alias("factor_before"), pl.col("dividend_inr").sum().alias("dividend_before"))
+        .agg(
+            pl.col("price_factor").product().alias("factor_before"),
+            pl.col("dividend_inr").sum().alias("dividend_before"),
+        )
     )
     return (
         sound.join(carried, on=["ticker", "date"], how="left")
@@ -122,7 +143,10 @@ def _with_returns(rows: pl.DataFrame) -> pl.DataFrame:
     """
     if rows.is_empty():
         return rows.with_columns(
-            *(pl.lit(None, pl.Float64).alias(c) for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")),
+            *(
+                pl.lit(None, pl.Float64).alias(c)
+                for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")
+            ),
             session=pl.lit(None, pl.Int32),
         )
     calendar = _session_table(rows["date"].min(), rows["date"].max())  # type: ignore[arg-type]
@@ -149,7 +173,8 @@ def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
         return priced.with_columns(is_filled=pl.lit(False), is_tradable=pl.lit(False))
     real = priced.with_columns(
         is_filled=pl.lit(False),
-        is_tradable=(pl.col("instrument") == INDEX) | ((pl.col("volume_shares").fill_null(0) > 0) & pl.col("open_inr").is_not_null()),
+        is_tradable=(pl.col("instrument") == INDEX)
+        | ((pl.col("volume_shares").fill_null(0) > 0) & pl.col("open_inr").is_not_null()),
     )
     calendar = _session_table(priced["date"].min(), priced["date"].max())  # type: ignore[arg-type]
     # A session after the month's last row has not been seen yet; a rule by month gives the same rows whatever span was loaded.
@@ -165,7 +190,10 @@ def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
         .join(seen.select("date", "session"), on="session")
         .with_columns(
             *(pl.col("close_inr").alias(name) for name in ("open_inr", "high_inr", "low_inr")),
-            *(pl.lit(None, pl.Float64).alias(c) for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")),
+            *(
+                pl.lit(None, pl.Float64).alias(c)
+                for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")
+            ),
             volume_shares=pl.lit(None, pl.Int64),
             turnover_inr=pl.lit(None, pl.Float64),
             is_filled=pl.lit(True),
@@ -183,8 +211,13 @@ def _with_membership(rows: pl.DataFrame, membership: pl.DataFrame | None) -> pl.
     inside = (
         rows.select("date", "ticker")
         .join(membership.select("ticker", "from_date", "to_date"), on="ticker")
-        .filter((pl.col("date") >= pl.col("from_date")) & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date"))))
+        .filter(
+            (pl.col("date") >= pl.col("from_date"))
+            & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date")))
+        )
         .select("date", "ticker", inside=pl.lit(True))
         .unique()
     )
-    return rows.join(inside, on=["date", "ticker"], how="left").with_columns(is_member=is_equity & pl.col("inside").fill_null(False))
+    return rows.join(inside, on=["date", "ticker"], how="left").with_columns(
+        is_member=is_equity & pl.col("inside").fill_null(False)
+    )

@@ -152,7 +152,9 @@ def warm_up_sessions(config: FeatureConfig) -> int:
     return max(features + scaling, config.min_history_sessions + ANCHOR_REACH_SESSIONS)
 
 
-def compute_features(prices: pl.DataFrame | pl.LazyFrame, config: FeatureConfig, start: date, end: date) -> pl.DataFrame:
+def compute_features(
+    prices: pl.DataFrame | pl.LazyFrame, config: FeatureConfig, start: date, end: date
+) -> pl.DataFrame:
     """Features of every equity row with start <= date <= end.
 
     Args:
@@ -223,7 +225,9 @@ def _melted_columns(panel: Panel, melter: Melter, config: FeatureConfig) -> dict
             melted.append(melter.column(column, values))
             if config.normalization == "rolling_zscore":
                 zscore = rolling_zscore(values, config.zscore_lookback, panel.first_session)
-                melted.append(melter.column(normalized_name(column, config.normalization, config.zscore_lookback), zscore))
+                melted.append(
+                    melter.column(normalized_name(column, config.normalization, config.zscore_lookback), zscore)
+                )
         return melted
 
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, MOST_THREADS)) as pool:

@@ -67,7 +67,9 @@ class Panel:
 
         if window_sessions not in self._full:
             need = -(-FULL_WINDOW_TENTHS * window_sessions // 10)
-            self._full[window_sessions] = kernels.full_windows(self.log_return_1d, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
+            self._full[window_sessions] = kernels.full_windows(
+                self.log_return_1d, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS
+            )
         return self._full[window_sessions]
 
 
@@ -149,7 +151,9 @@ class Melter:
 def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
     first, last = rows["date"].min(), rows["date"].max()
     if not isinstance(first, date) or not isinstance(last, date):
-        raise DataError(f"clean_prices: column date is {rows['date'].dtype}, wanted dates without nulls; fix the table.")
+        raise DataError(
+            f"clean_prices: column date is {rows['date'].dtype}, wanted dates without nulls; fix the table."
+        )
     return first, last
 
 

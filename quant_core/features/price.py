@@ -30,7 +30,10 @@ def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252))
     from quant_core.features import kernels
 
     _require("log_returns", windows, at_least=1)
-    return {f"log_return_{w}d": kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w)) for w in windows}
+    return {
+        f"log_return_{w}d": kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w))
+        for w in windows
+    }
 
 
 @feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2)
@@ -98,7 +101,10 @@ def max_drawdown(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> d
     from quant_core.features import kernels
 
     _require("max_drawdown", windows, at_least=1)
-    return {f"max_drawdown_{w}d": kernels.window_max_drawdown(panel.log_return_1d, w, panel.first_session, panel.full(w)) for w in windows}
+    return {
+        f"max_drawdown_{w}d": kernels.window_max_drawdown(panel.log_return_1d, w, panel.first_session, panel.full(w))
+        for w in windows
+    }
 
 
 def _require(name: str, windows: Sequence[int], at_least: int) -> None:

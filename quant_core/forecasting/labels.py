@@ -56,7 +56,9 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
     growth = pl.col("total_return_1d").fill_nan(None).fill_null(0.0) + 1.0
     between = [growth.shift(-step).over("ticker") for step in held]
     product = pl.fold(entry * leave, lambda total, factor: total * factor, between)
-    labelled = rows.with_columns((product - 1.0).alias(f"forward_return_{horizon}d")).filter(pl.col("date").is_not_null())
+    labelled = rows.with_columns((product - 1.0).alias(f"forward_return_{horizon}d")).filter(
+        pl.col("date").is_not_null()
+    )
     return labelled.select("date", "ticker", "label_end_date", f"forward_return_{horizon}d").sort("date", "ticker")
 
 
@@ -145,7 +147,9 @@ def _one_row_a_session(rows: pl.DataFrame) -> pl.DataFrame:
         raise DataError(
             f"forward_returns: {first['ticker']} {first['date']} is not an NSE session ({stray.height} such rows); clean the month again."
         )
-    spans = rows.group_by("ticker").agg(pl.int_range(pl.col("session").min(), pl.col("session").max() + 1).alias("session"))
+    spans = rows.group_by("ticker").agg(
+        pl.int_range(pl.col("session").min(), pl.col("session").max() + 1).alias("session")
+    )
     grid = spans.explode("session").with_columns(pl.col("session").cast(rows.schema["session"]))
     dense = grid.join(rows, on=["ticker", "session"], how="left").sort("ticker", "session")
     return dense.with_columns(pl.col("is_tradable").fill_null(False))

@@ -101,9 +101,9 @@ def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
     missing = [name for name in ("ticker", "ex_date", "kind", "value") if name not in table.columns]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {_COLUMNS}.")
-    table = table.with_columns(pl.lit(None, pl.String).alias(name) for name in ("source", "as_of") if name not in table.columns).select(
-        pl.col(list(ACTION_SCHEMA)).cast(pl.String).str.strip_chars().replace("", None)
-    )
+    table = table.with_columns(
+        pl.lit(None, pl.String).alias(name) for name in ("source", "as_of") if name not in table.columns
+    ).select(pl.col(list(ACTION_SCHEMA)).cast(pl.String).str.strip_chars().replace("", None))
     parsed = table.with_columns(
         pl.col("ex_date", "as_of").str.to_date("%Y-%m-%d", strict=False),
         pl.col("value").cast(pl.Float64, strict=False),
@@ -127,7 +127,11 @@ def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
 def price_factors(actions: pl.DataFrame) -> pl.DataFrame:
     """Columns ticker, ex_date, price_factor: one row an event day; null is a demerger priced by the market."""
     confirmed = actions.filter(pl.col("kind").is_in(CONFIRMED_KINDS)).select("ticker", "ex_date", price_factor="value")
-    vendor = actions.filter(pl.col("kind") == "split").select("ticker", "ex_date", price_factor=1.0 / pl.col("value")).sort("ticker", "ex_date")
+    vendor = (
+        actions.filter(pl.col("kind") == "split")
+        .select("ticker", "ex_date", price_factor=1.0 / pl.col("value"))
+        .sort("ticker", "ex_date")
+    )
     tolerance = timedelta(days=SAME_EVENT_DAYS)
     nearest = vendor.sort("ex_date").join_asof(
         confirmed.select("ticker", "ex_date", known="ex_date").sort("ex_date"),
@@ -139,11 +143,17 @@ def price_factors(actions: pl.DataFrame) -> pl.DataFrame:
     )
     later = pl.col("ex_date").shift(-1).over("ticker", order_by="ex_date") - pl.col("ex_date") <= tolerance
     again = later & (pl.col("price_factor").shift(-1).over("ticker", order_by="ex_date") == pl.col("price_factor"))
-    alone = nearest.filter(pl.col("known").is_null() & ~again.fill_null(False)).select("ticker", "ex_date", "price_factor")
+    alone = nearest.filter(pl.col("known").is_null() & ~again.fill_null(False)).select(
+        "ticker", "ex_date", "price_factor"
+    )
     return (
         pl.concat([confirmed, alone])
         .group_by("ticker", "ex_date")
-        .agg(price_factor=pl.when(pl.col("price_factor").is_null().any()).then(None).otherwise(pl.col("price_factor").product()))
+        .agg(
+            price_factor=pl.when(pl.col("price_factor").is_null().any())
+            .then(None)
+            .otherwise(pl.col("price_factor").product())
+        )
         .sort("ticker", "ex_date")
     )
 
@@ -221,7 +231,12 @@ def _seam() -> pl.Expr:
 
 def _on_rows(rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """`events` with the `date` of the row that carries each: the first on or after ex_date, with a row before it."""
-    days = rows.select("ticker", "date").join(events.select("ticker").unique(), on="ticker", how="semi").unique().sort("date")
+    days = (
+        rows.select("ticker", "date")
+        .join(events.select("ticker").unique(), on="ticker", how="semi")
+        .unique()
+        .sort("date")
+    )
     tolerance = timedelta(days=LOOKBACK_DAYS)
     events = events.sort("ex_date")
     found = events.join_asof(
@@ -245,7 +260,9 @@ def _on_rows(rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         tolerance=tolerance,
         coalesce=False,
     )
-    return found.filter(pl.col("date").is_not_null() & ((pl.col("date") == pl.col("ex_date")) | pl.col("before").is_not_null()))
+    return found.filter(
+        pl.col("date").is_not_null() & ((pl.col("date") == pl.col("ex_date")) | pl.col("before").is_not_null())
+    )
 
 
 def _basis_dividends(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
@@ -298,7 +315,9 @@ def _factor_between(events: pl.DataFrame, factors: pl.DataFrame, after: str, upt
 
     def total(bound: str) -> pl.Series:
         numbered = events.select("ticker", bound).with_row_index("_n").drop_nulls(bound).sort(bound)
-        found = numbered.join_asof(steps, left_on=bound, right_on="step_date", by="ticker", strategy="backward", check_sortedness=False)
+        found = numbered.join_asof(
+            steps, left_on=bound, right_on="step_date", by="ticker", strategy="backward", check_sortedness=False
+        )
         whole = events.select("ticker").with_row_index("_n").join(found.select("_n", "cumulative"), on="_n", how="left")
         return whole.sort("_n")["cumulative"].fill_null(0.0)
 

@@ -33,7 +33,9 @@ def read_symbol_changes(path: Path = SHIPPED) -> pl.DataFrame:
     table = table.select(pl.col(COLUMNS).str.strip_chars()).with_columns(pl.col("first_new").str.to_date(strict=False))
     broken = table.select(pl.any_horizontal(pl.all().is_null()).arg_true()).to_series()
     if len(broken):
-        raise DataError(f"{where} line {broken[0] + 2}: {table.row(broken[0])} has an empty field or no YYYY-MM-DD; fix it.")
+        raise DataError(
+            f"{where} line {broken[0] + 2}: {table.row(broken[0])} has an empty field or no YYYY-MM-DD; fix it."
+        )
     return table.sort("first_new", maintain_order=True)
 
 
@@ -70,7 +72,9 @@ def chain(rows: pl.DataFrame, finals: pl.DataFrame) -> pl.Series:
     touched = numbered.join(finals.select("symbol").unique(), on="symbol", how="semi").sort("date")
     if not touched.height:
         return numbered["symbol"].alias("ticker")
-    found = touched.join_asof(finals, left_on="date", right_on="until", by="symbol", strategy="forward", check_sortedness=False)
+    found = touched.join_asof(
+        finals, left_on="date", right_on="until", by="symbol", strategy="forward", check_sortedness=False
+    )
     whole = numbered.join(found.select("_n", "ticker"), on="_n", how="left", maintain_order="left")
     return whole.select(pl.coalesce("ticker", "symbol").alias("ticker")).to_series()
 

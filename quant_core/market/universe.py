@@ -118,7 +118,9 @@ def with_membership(frame: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFram
         return frame.with_columns(is_member=stock)
     starts = intervals.select("ticker", "from_date", "to_date").sort("from_date")
     keyed = frame.select("date", "ticker").with_row_index("_row").sort("date")
-    found = keyed.join_asof(starts, left_on="date", right_on="from_date", by="ticker", strategy="backward", check_sortedness=False)
+    found = keyed.join_asof(
+        starts, left_on="date", right_on="from_date", by="ticker", strategy="backward", check_sortedness=False
+    )
     inside = pl.col("from_date").is_not_null() & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date")))
     flags = found.select("_row", is_member=inside).sort("_row")["is_member"]
     return frame.with_columns(flags).with_columns(is_member=pl.col("is_member") & stock)
@@ -135,13 +137,22 @@ def check_intervals(intervals: pl.DataFrame, where: str) -> pl.DataFrame:
     ordered = intervals.sort("ticker", "from_date", maintain_order=True)
     for row in ordered.filter(pl.col("ticker").is_null() | pl.col("from_date").is_null()).iter_rows():
         raise DataError(f"{where}: {row} lacks a ticker or a from_date; complete or remove the row.")
-    for ticker, begin, finish in ordered.filter(pl.col("from_date") >= pl.col("to_date")).select(list(INTERVAL_SCHEMA)).iter_rows():
-        raise DataError(f"{where}: {ticker} from {begin} to {finish} is empty; to_date is the first day outside, so must be later.")
+    for ticker, begin, finish in (
+        ordered.filter(pl.col("from_date") >= pl.col("to_date")).select(list(INTERVAL_SCHEMA)).iter_rows()
+    ):
+        raise DataError(
+            f"{where}: {ticker} from {begin} to {finish} is empty; to_date is the first day outside, so must be later."
+        )
     previous = pl.col("to_date").fill_null(date.max).shift(1).over("ticker")
     for ticker, begin, before in (
-        ordered.with_columns(before=previous).filter(pl.col("from_date") < pl.col("before")).select("ticker", "from_date", "before").iter_rows()
+        ordered.with_columns(before=previous)
+        .filter(pl.col("from_date") < pl.col("before"))
+        .select("ticker", "from_date", "before")
+        .iter_rows()
     ):
-        raise DataError(f"{where}: {ticker} from {begin} overlaps the interval that ends {before}; close that one first.")
+        raise DataError(
+            f"{where}: {ticker} from {begin} overlaps the interval that ends {before}; close that one first."
+        )
     return ordered
 
 
@@ -176,7 +187,9 @@ def _from_file(path: Path) -> pl.DataFrame:
         raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file with a column ticker.") from failure
     if "ticker" not in table.columns:
         raise DataError(f"{where}: no column ticker (found {table.columns}); wanted ticker[,from_date,to_date].")
-    text = table.with_columns(pl.lit(None, pl.String).alias(name) for name in INTERVAL_SCHEMA if name not in table.columns)
+    text = table.with_columns(
+        pl.lit(None, pl.String).alias(name) for name in INTERVAL_SCHEMA if name not in table.columns
+    )
     text = text.select(pl.col(list(INTERVAL_SCHEMA)).str.strip_chars())
     text = text.with_columns(pl.when(pl.all() != "").then(pl.all()))
     dates = text.with_columns(pl.col("from_date", "to_date").str.to_date("%Y-%m-%d", strict=False))

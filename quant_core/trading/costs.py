@@ -29,7 +29,9 @@ class FlatCosts:
             if not (math.isfinite(value) and value >= 0.0):
                 raise DataError(f"costs: {field.name} is {value}; wanted a finite number of basis points >= 0.")
         if self.rate >= 1.0:
-            raise DataError(f"costs: {self.rate / BPS:.0f} bps a side in total; wanted less than 10000 (1 bp = 0.01 %).")
+            raise DataError(
+                f"costs: {self.rate / BPS:.0f} bps a side in total; wanted less than 10000 (1 bp = 0.01 %)."
+            )
 
     @property
     def rate(self) -> float:

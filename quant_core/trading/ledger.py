@@ -79,7 +79,9 @@ def run_ledger(
     can_trade = np.ascontiguousarray(tradable, dtype=np.bool_)
     shapes = [overnight.shape, intraday.shape, targets.shape, can_trade.shape]
     if overnight.ndim != 2 or len(set(shapes)) != 1 or overnight.shape[0] == 0:
-        raise DataError(f"ledger: shapes of overnight, intraday, targets, tradable are {shapes}; wanted one (sessions, names).")
+        raise DataError(
+            f"ledger: shapes of overnight, intraday, targets, tradable are {shapes}; wanted one (sessions, names)."
+        )
     _check_returns(overnight, "overnight_return")
     _check_returns(intraday, "intraday_return")
     interest = _cash_returns(cash_return_1d, overnight.shape[0])
@@ -88,7 +90,9 @@ def run_ledger(
     if not (math.isfinite(initial_capital) and initial_capital > 0.0):
         raise DataError(f"ledger: initial_capital is {initial_capital}; wanted a positive number of rupees.")
     weights = np.zeros(targets.shape)  # numpy asks the system for zero pages; a kernel would write them first
-    problem, row, column, series, counts = _run(overnight, intraday, targets, can_trade, interest, costs.rate, float(initial_capital), fill == "open", weights)
+    problem, row, column, series, counts = _run(
+        overnight, intraday, targets, can_trade, interest, costs.rate, float(initial_capital), fill == "open", weights
+    )
     if problem != _FINE:
         raise DataError(_complaint(problem, row, column, targets))
     equity, cash, turnover, cost, simple_return = series
@@ -102,7 +106,9 @@ def _panel(values: ArrayLike) -> Floats:
 def _check_returns(panel: Floats, name: str) -> None:
     if _count_bad_returns(panel.ravel()):
         row, column = np.argwhere((panel <= -1.0) | np.isposinf(panel))[0]
-        raise DataError(f"ledger: {name} row {row} column {column} is {panel[row, column]}; wanted a finite number above -1, or NaN.")
+        raise DataError(
+            f"ledger: {name} row {row} column {column} is {panel[row, column]}; wanted a finite number above -1, or NaN."
+        )
 
 
 def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
@@ -111,7 +117,9 @@ def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
         raise DataError(f"ledger: cash_return_1d has shape {rate.shape}; wanted one number or ({n_sessions},).")
     bad = np.flatnonzero(~(np.isfinite(rate) & (rate > -1.0)))
     if len(bad):
-        raise DataError(f"ledger: cash_return_1d row {bad[0]} is {rate.ravel()[bad[0]]}; wanted a finite number above -1.")
+        raise DataError(
+            f"ledger: cash_return_1d row {bad[0]} is {rate.ravel()[bad[0]]}; wanted a finite number above -1."
+        )
     return np.ascontiguousarray(np.broadcast_to(rate, (n_sessions,)))
 
 
@@ -122,7 +130,9 @@ def _complaint(problem: int, row: int, column: int, targets: Floats) -> str:
     if problem == _BAD_WEIGHT:
         return f"{where}; wanted a finite weight >= 0 (the book holds no short positions)."
     total = float(targets[row].sum())
-    return f"ledger: target_weights row {row} sums to {total!r} (largest in column {column}); wanted at most 1, no credit."
+    return (
+        f"ledger: target_weights row {row} sums to {total!r} (largest in column {column}); wanted at most 1, no credit."
+    )
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})

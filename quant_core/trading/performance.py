@@ -206,7 +206,9 @@ def _excess(returns: ArrayLike, risk_free_rate_1d: ArrayLike) -> Array:
 def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> tuple[Array, Array]:
     own, other = _excess(returns, risk_free_rate_1d), _clean(benchmark, "benchmark returns")
     if own.shape != other.shape:
-        raise DataError(f"performance: {len(own)} returns for {len(other)} benchmark returns; align them by date first.")
+        raise DataError(
+            f"performance: {len(own)} returns for {len(other)} benchmark returns; align them by date first."
+        )
     return own, _excess(other, risk_free_rate_1d)
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -44,19 +45,25 @@ def test_a_session_asks_for_its_month_once_a_day(definitions: dg.Definitions, in
     assert [(r.partition_key, r.run_key) for r in requests] == [("2026-10", "refresh-2026-10-15-2026-10")]
 
 
-def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     requests = tick(definitions, instance, datetime(2026, 10, 5, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
     assert [r.partition_key for r in requests] == ["2026-09", "2026-10"]
 
 
 @pytest.mark.parametrize("day", [date(2026, 10, 17), date(2026, 10, 18), date(2026, 10, 2), date(2026, 1, 26)])
-def test_closed_days_are_skipped_with_a_reason(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> None:
+def test_closed_days_are_skipped_with_a_reason(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, day: date
+) -> None:
     result = tick(definitions, instance, datetime(day.year, day.month, day.day, 18, 30, tzinfo=IST))
     assert not result.run_requests  # type: ignore[attr-defined]
     assert "no NSE session" in result.skip_message  # type: ignore[attr-defined]
 
 
-def test_a_sunday_with_a_special_session_is_refreshed(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_a_sunday_with_a_special_session_is_refreshed(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     requests = tick(definitions, instance, datetime(2026, 2, 1, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
     assert [r.partition_key for r in requests] == ["2026-01", "2026-02"]
 
@@ -75,7 +82,7 @@ def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions
 
 
 class Inbox(BaseHTTPRequestHandler):
-    received: list[dict[str, object]] = []
+    received: ClassVar[list[dict[str, object]]] = []
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -112,7 +119,10 @@ def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(
     sensor = definitions.get_repository_def().get_sensor_def("alert_on_failure")
     result = breaks.execute_in_process(instance=instance, raise_on_error=False)
     context = dg.build_run_status_sensor_context(
-        sensor_name="alert_on_failure", dagster_instance=instance, dagster_run=result.dagster_run, dagster_event=result.get_run_failure_event()
+        sensor_name="alert_on_failure",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=result.get_run_failure_event(),
     ).for_run_failure()
     sensor(context)
     (message,) = Inbox.received

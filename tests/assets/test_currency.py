@@ -33,5 +33,7 @@ def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) ->
         for parent in node.parent_keys:
             for partition in (*partitions[:3], *partitions[len(partitions) // 2 :][:2], partitions[-1]):
                 edges += 1
-                assert upstream_partitions(graph, key, parent, partition) == dagsters_answer(graph, key, parent, partition)
+                assert upstream_partitions(graph, key, parent, partition) == dagsters_answer(
+                    graph, key, parent, partition
+                )
     assert edges > 50

@@ -44,7 +44,9 @@ def stage_folder(lab: SmallLab, stage: str) -> Path:
     return lab.data / "demo" / stage
 
 
-def test_a_run_killed_in_every_stage_loses_nothing_and_ends_as_an_undisturbed_one(small_lab: SmallLab, tmp_path: Path) -> None:
+def test_a_run_killed_in_every_stage_loses_nothing_and_ends_as_an_undisturbed_one(
+    small_lab: SmallLab, tmp_path: Path
+) -> None:
     lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
     assert {name.split("/")[0] for name in reference} == set(STAGES)
     standing: dict[str, str] = {}
@@ -59,7 +61,9 @@ def test_a_run_killed_in_every_stage_loses_nothing_and_ends_as_an_undisturbed_on
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_a_kill_while_a_database_is_made_does_not_stop_the_next_run(small_lab: SmallLab, tmp_path: Path, database: str) -> None:
+def test_a_kill_while_a_database_is_made_does_not_stop_the_next_run(
+    small_lab: SmallLab, tmp_path: Path, database: str
+) -> None:
     lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
     assert killed_when((tmp_path / database).exists, lab)
     assert_whole(lab, {}, reference)

@@ -73,5 +73,5 @@ def test_set_pairs_are_read_as_yaml_and_profile_entries_told_apart() -> None:
 
 @pytest.mark.parametrize("pair", ["alpha=1", "forecaster_ridge.alpha", "=1", ".x=1"])
 def test_a_set_pair_of_another_form_is_refused(pair: str) -> None:
-    with pytest.raises(DataError, match="ASSET.SETTING=VALUE"):
+    with pytest.raises(DataError, match=r"ASSET\.SETTING=VALUE"):
         parse_settings([pair])

@@ -19,7 +19,9 @@ KEY = dg.AssetKey(["demo", "features"])
 
 def test_equal_tables_have_equal_content_hashes_whatever_they_were_made_from(tmp_path: Path) -> None:
     one = storage.write_table(UPath(tmp_path / "a.parquet"), TABLE, "made from one thing")
-    two = storage.write_table(UPath(tmp_path / "b.parquet"), pl.concat([TABLE.head(1), TABLE.tail(1)]), "made from another")
+    two = storage.write_table(
+        UPath(tmp_path / "b.parquet"), pl.concat([TABLE.head(1), TABLE.tail(1)]), "made from another"
+    )
     three = storage.write_table(UPath(tmp_path / "c.parquet"), TABLE.with_columns(x=pl.lit(1.0)), "made from one thing")
     assert one.content_hash == two.content_hash != three.content_hash
     assert storage.read_stamp(UPath(tmp_path / "b.parquet")) == two

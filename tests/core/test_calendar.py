@@ -9,7 +9,17 @@ from quant_core.errors import DataError
 
 
 def test_saturday_and_sunday_specials_and_muhurat_evenings_are_sessions() -> None:
-    specials = ["2001-01-01", "2013-11-14", "2015-02-28", "2016-10-30", "2021-11-04", "2024-01-20", "2024-03-02", "2025-10-21", "2026-02-01"]
+    specials = [
+        "2001-01-01",
+        "2013-11-14",
+        "2015-02-28",
+        "2016-10-30",
+        "2021-11-04",
+        "2024-01-20",
+        "2024-03-02",
+        "2025-10-21",
+        "2026-02-01",
+    ]
     assert all(calendar.is_session(date.fromisoformat(day)) for day in specials)
 
 

@@ -151,7 +151,9 @@ def test_a_certificate_over_nulls_or_over_one_row_is_refused(table: pl.DataFrame
     emptied = table.select("date", "ticker", x=pl.when(pl.col("date") <= CUT).then("x"))
     with pytest.raises(DataError, match="null changes no input"):
         assert_causal(column(X), emptied, CUT, how="null")
-    one_more = table.filter((pl.col("date") <= CUT) | ((pl.col("date") == CUT + timedelta(days=1)) & (pl.col("ticker") == "AAA")))
+    one_more = table.filter(
+        (pl.col("date") <= CUT) | ((pl.col("date") == CUT + timedelta(days=1)) & (pl.col("ticker") == "AAA"))
+    )
     with pytest.raises(DataError, match="shuffle changes no input"):
         assert_causal(column(X), one_more, CUT, how="shuffle")
 

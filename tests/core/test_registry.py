@@ -14,7 +14,7 @@ def test_looking_up_a_name_finds_what_a_module_of_the_package_registered() -> No
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match="feature 'momentom' is unknown; known: .*momentum"):
+    with pytest.raises(UnknownName, match=r"feature 'momentom' is unknown; known: .*momentum"):
         FEATURES["momentom"]
 
 

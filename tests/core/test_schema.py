@@ -8,7 +8,9 @@ import pytest
 from quant_core.errors import DataError
 from quant_core.schema import TargetWeights, validate
 
-GOOD = pl.DataFrame({"date": [date(2020, 1, 1)] * 2, "strategy": ["a", "a"], "ticker": ["x", "y"], "weight": [0.5, 0.5]})
+GOOD = pl.DataFrame(
+    {"date": [date(2020, 1, 1)] * 2, "strategy": ["a", "a"], "ticker": ["x", "y"], "weight": [0.5, 0.5]}
+)
 
 
 def check(table: pl.DataFrame) -> pl.DataFrame:
@@ -29,7 +31,9 @@ def test_a_sound_table_passes_with_its_columns_in_the_contracts_order_and_extras
         (GOOD.with_columns(weight=pl.Series([0.5, 1.5])), ["weight", "max", "1 rows", "1.5"]),
     ],
 )
-def test_a_broken_table_is_named_with_the_column_the_count_and_the_remedy(table: pl.DataFrame, words: list[str]) -> None:
+def test_a_broken_table_is_named_with_the_column_the_count_and_the_remedy(
+    table: pl.DataFrame, words: list[str]
+) -> None:
     with pytest.raises(DataError) as caught:
         check(table)
     assert all(word in str(caught.value) for word in ["demo/target_weights 2020-01", "rebuild it.", *words])

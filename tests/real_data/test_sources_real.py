@@ -29,15 +29,23 @@ def nifty(real_data_dir: Path) -> Fetch:
 @pytest.fixture(scope="module")
 def returns(nifty: Fetch) -> pl.DataFrame:
     """Stock rows, duplicates dropped, with the one-day total return."""
-    rows = nifty.rows.filter(pl.col("instrument") == "equity").unique(["date", "ticker"], keep="first").sort("ticker", "date")
-    rows = rows.with_columns(previous_day=pl.col("date").shift(1).over("ticker"), previous_basis=pl.col("basis").shift(1).over("ticker"))
+    rows = (
+        nifty.rows.filter(pl.col("instrument") == "equity")
+        .unique(["date", "ticker"], keep="first")
+        .sort("ticker", "date")
+    )
+    rows = rows.with_columns(
+        previous_day=pl.col("date").shift(1).over("ticker"), previous_basis=pl.col("basis").shift(1).over("ticker")
+    )
     level = pl.col("close_inr").shift(1).over("ticker") * pl.col("price_factor")
     return rows.with_columns(total=(pl.col("close_inr") + pl.col("dividend_inr")) / level - 1.0)
 
 
 def sample(real_data_dir: Path, name: str) -> Fetch:
     path = real_data_dir / "raw_samples" / name
-    return FilesSource(path=str(path), ticker_pattern=SAMPLE_NAME).fetch(None, date(1990, 1, 1), date(2024, 12, 31), NOW)
+    return FilesSource(path=str(path), ticker_pattern=SAMPLE_NAME).fetch(
+        None, date(1990, 1, 1), date(2024, 12, 31), NOW
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,9 +58,17 @@ def sample(real_data_dir: Path, name: str) -> Fetch:
         ("yahoo_actions_YESBANK.NS.csv", 4000, date(2005, 7, 12), date(2021, 10, 11), ["YESBANK"], "split_adjusted"),
     ],
 )
-def test_a_sample_file_of_one_ticker_reads(real_data_dir: Path, name: str, n_rows: int, first: date, last: date, tickers_: list[str], basis: str) -> None:
+def test_a_sample_file_of_one_ticker_reads(
+    real_data_dir: Path, name: str, n_rows: int, first: date, last: date, tickers_: list[str], basis: str
+) -> None:
     rows = sample(real_data_dir, name).rows
-    found = (rows.height, rows["date"].min(), rows["date"].max(), rows["ticker"].unique().to_list(), rows["basis"].unique().to_list())
+    found = (
+        rows.height,
+        rows["date"].min(),
+        rows["date"].max(),
+        rows["ticker"].unique().to_list(),
+        rows["basis"].unique().to_list(),
+    )
     assert found == (n_rows, first, last, tickers_, [basis])
 
 
@@ -117,7 +133,11 @@ def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
 
 
 def test_returns_agree_with_an_independent_vendor(returns: pl.DataFrame, real_data_dir: Path) -> None:
-    vendor = pl.read_parquet(real_data_dir / "nifty50_yahoo_adjusted.parquet").drop_nulls("close").filter(pl.col("volume") > 0)
+    vendor = (
+        pl.read_parquet(real_data_dir / "nifty50_yahoo_adjusted.parquet")
+        .drop_nulls("close")
+        .filter(pl.col("volume") > 0)
+    )
     vendor = vendor.filter(pl.col("source") == "yahoo_2024").sort("ticker", "date")
     vendor = vendor.select(
         "date",
@@ -138,7 +158,9 @@ def test_returns_agree_with_an_independent_vendor(returns: pl.DataFrame, real_da
 
 def test_confirmed_splits_and_bonuses_leave_no_jump(returns: pl.DataFrame, real_data_dir: Path) -> None:
     listed = read_actions(real_data_dir / "corporate_actions.csv")
-    confirmed = listed.filter(pl.col("kind").str.starts_with("split_or_bonus")).select("ticker", date="ex_date", factor="value")
+    confirmed = listed.filter(pl.col("kind").str.starts_with("split_or_bonus")).select(
+        "ticker", date="ex_date", factor="value"
+    )
     days = returns.filter(pl.col("basis") == "unadjusted").join(confirmed, on=["ticker", "date"])
     assert days.height == confirmed.height == 107
     assert (days["price_factor"] / days["factor"] - 1.0).abs().max() < 1e-9
@@ -147,7 +169,11 @@ def test_confirmed_splits_and_bonuses_leave_no_jump(returns: pl.DataFrame, real_
 
 
 def test_every_factor_on_official_rows_is_explained(returns: pl.DataFrame, real_data_dir: Path) -> None:
-    events = price_factors(read_actions(real_data_dir / "corporate_actions.csv")).rename({"ex_date": "date"}).drop("price_factor")
+    events = (
+        price_factors(read_actions(real_data_dir / "corporate_actions.csv"))
+        .rename({"ex_date": "date"})
+        .drop("price_factor")
+    )
     moved = returns.filter((pl.col("price_factor") != 1.0) & (pl.col("previous_basis") == "unadjusted"))
     assert moved.join(events, on=["ticker", "date"], how="anti").height == 0
 
@@ -183,7 +209,9 @@ def test_index_series_keep_their_meaning(nifty: Fetch) -> None:
 def test_the_whole_market_chains_symbols_and_rounds_prices(real_data_dir: Path) -> None:
     source = FilesSource(path=str(real_data_dir / "wide"))
     rows = source.fetch(["INDUSTOWER", "TATACONSUM", "LTIM"], date(2019, 10, 1), date(2023, 12, 31), NOW).rows
-    symbols = [rows.filter(pl.col("date") == day)["symbol"].sort().to_list() for day in (date(2020, 2, 26), date(2022, 12, 5))]
+    symbols = [
+        rows.filter(pl.col("date") == day)["symbol"].sort().to_list() for day in (date(2020, 2, 26), date(2022, 12, 5))
+    ]
     assert symbols == [["INFRATEL", "LTI", "TATAGLOBAL"], ["INDUSTOWER", "LTIM", "TATACONSUM"]]
     assert rows.group_by("ticker").len()["len"].to_list() == [1053] * 3
     assert (rows["close_inr"] - rows["close_inr"].round(2)).abs().max() == 0.0

@@ -23,14 +23,18 @@ WAIT_MS = 60_000
 pytestmark = [
     pytest.mark.ui,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the `chromium` package to run the UI tests"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine: install the `chromium` package to run the UI tests"
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     folder = tmp_path_factory.mktemp("ui")
-    history = run_quant(["run", "--profile", "demo", "--to", "2018-04", "--stages", "clean_prices"], lab_environment(folder))
+    history = run_quant(
+        ["run", "--profile", "demo", "--to", "2018-04", "--stages", "clean_prices"], lab_environment(folder)
+    )
     assert history.returncode == 0, history.stdout + history.stderr
     with dev_server(folder) as running:
         yield running
@@ -74,7 +78,11 @@ def check_status(server: DevServer, asset: str, month: str) -> list[tuple[str, s
         assetChecksOrError {... on AssetChecks {checks {name executionForLatestMaterialization {status evaluation {partition}}}}}}}}"""
     checks = server.graphql(query, key={"path": ["demo", asset]})["assetChecksOrError"]["assetChecksOrError"]["checks"]
     newest = [(check["name"], check["executionForLatestMaterialization"]) for check in checks]
-    return [(name, found["status"]) for name, found in newest if found and (found["evaluation"] or {}).get("partition") == month]
+    return [
+        (name, found["status"])
+        for name, found in newest
+        if found and (found["evaluation"] or {}).get("partition") == month
+    ]
 
 
 def test_the_ui_serves_soon_after_one_command(server: DevServer, record_property: Any) -> None:
@@ -100,7 +108,9 @@ def test_the_lineage_page_shows_every_stage_of_the_pipeline(server: DevServer, p
     assert page.locator("[class*=toast i], [class*=Toast]").filter(has_text=re.compile("error", re.I)).count() == 0
 
 
-def test_a_month_of_features_is_materialized_by_clicking_and_shows_its_rows_and_its_check(server: DevServer, page: Any) -> None:
+def test_a_month_of_features_is_materialized_by_clicking_and_shows_its_rows_and_its_check(
+    server: DevServer, page: Any
+) -> None:
     before = run_ids(server, "features")
     page.goto(f"{server.url}/assets/demo/features")
     page.get_by_role("button", name="Materialize").first.click()
@@ -143,7 +153,9 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
 
 
 def test_no_daemon_sensor_or_schedule_is_in_error(server: DevServer) -> None:
-    health = server.graphql("{instance {daemonHealth {allDaemonStatuses {daemonType healthy required lastHeartbeatErrors {message}}}}}")
+    health = server.graphql(
+        "{instance {daemonHealth {allDaemonStatuses {daemonType healthy required lastHeartbeatErrors {message}}}}}"
+    )
     statuses = health["instance"]["daemonHealth"]["allDaemonStatuses"]
     assert not [status for status in statuses if status["lastHeartbeatErrors"]]
     ticks = server.graphql("{instigationStatesOrError: workspaceOrError {__typename}}")

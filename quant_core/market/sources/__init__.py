@@ -91,4 +91,7 @@ def missing_tickers(tickers: Sequence[str] | None, rows: pl.DataFrame, where: st
     if tickers is None:
         return []
     found: Iterable[str] = rows["ticker"].unique().to_list()
-    return [Problem(ticker, "no_rows", f"{where} has no row of {ticker} in the requested span") for ticker in sorted(set(tickers) - set(found))]
+    return [
+        Problem(ticker, "no_rows", f"{where} has no row of {ticker} in the requested span")
+        for ticker in sorted(set(tickers) - set(found))
+    ]

@@ -58,7 +58,9 @@ def list_files(path: Path, pattern: str) -> tuple[FileStamp, ...]:
     names = sorted(entry.name for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
     chosen = tuple(stamp(path / name) for name in names if fnmatch.fnmatch(name, pattern))
     if not chosen:
-        raise DataError(f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern.")
+        raise DataError(
+            f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern."
+        )
     return chosen
 
 
@@ -71,7 +73,9 @@ def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> FileStam
         chosen = Path(setting).expanduser()
         chosen = chosen if chosen.is_absolute() else folder / chosen
         if not chosen.is_file():
-            raise DataError(f"files: {name} is set to {setting!r}, and {chosen} does not exist; fix it or set {AUTO!r}.")
+            raise DataError(
+                f"files: {name} is set to {setting!r}, and {chosen} does not exist; fix it or set {AUTO!r}."
+            )
         return stamp(chosen)
     places = (folder, folder.resolve().parent) if look_up else (folder,)
     return next((stamp(place / name) for place in places if (place / name).is_file()), None)
@@ -112,7 +116,9 @@ def sort_files(
     return Folder(tuple(stocks), tuple(indices), *side, tuple(problems))
 
 
-def _price_file(file: FileStamp, wanted_format: str, renamed: Mapping[str, str], basis: str, ticker_pattern: str) -> PriceFile:
+def _price_file(
+    file: FileStamp, wanted_format: str, renamed: Mapping[str, str], basis: str, ticker_pattern: str
+) -> PriceFile:
     if not file.name.lower().endswith((*TEXT_SUFFIXES, *PARQUET_SUFFIXES)):
         raise DataError(f"{file.name}: no price file; wanted one of {', '.join((*TEXT_SUFFIXES, *PARQUET_SUFFIXES))}.")
     layout = layout_of(file, wanted_format, renamed, basis)

@@ -94,7 +94,9 @@ def layout_of(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
         return recognise(["Date", "Ticker", *fields], file.name, wanted, renamed, basis)
     header = _cells(lines[0])
     if len(header) == 1:
-        raise DataError(f"{file.name}: no table: the first line is {lines[0].strip()[:80]!r}, a message rather than a header; fetch it again.")
+        raise DataError(
+            f"{file.name}: no table: the first line is {lines[0].strip()[:80]!r}, a message rather than a header; fetch it again."
+        )
     layout = recognise(header, file.name, wanted, renamed, basis)
     if not any(line.strip() for line in lines[1:]):
         raise DataError(f"{file.name}: a header and no rows; fetch it again.")
@@ -160,7 +162,9 @@ def _read_text(file: FileStamp, layout: Layout, date_format: str | None) -> tupl
     text = table.with_columns(pl.when(~pl.all().str.to_lowercase().is_in(NO_VALUE)).then(pl.all()))
     numbers = [name for name in NUMBERS if name in text.columns]
     dates, bad_dates = parse_dates(text["date"], date_format)
-    table = text.with_columns(dates.alias("date"), pl.col(numbers).str.replace_all(",", "").cast(pl.Float64, strict=False))
+    table = text.with_columns(
+        dates.alias("date"), pl.col(numbers).str.replace_all(",", "").cast(pl.Float64, strict=False)
+    )
     problems = [bad_dates] if bad_dates else []
     for name in numbers:
         lost = text.filter(text[name].is_not_null() & table[name].is_null())
@@ -202,7 +206,9 @@ def _multi_header(file: FileStamp) -> pl.DataFrame:
     body = pl.read_csv(file.path, infer_schema=False, has_header=False, skip_rows=3)
     parts = []
     for ticker in dict.fromkeys(tickers):
-        places = {field: place + 1 for place, (field, own) in enumerate(zip(fields, tickers, strict=True)) if own == ticker}
+        places = {
+            field: place + 1 for place, (field, own) in enumerate(zip(fields, tickers, strict=True)) if own == ticker
+        }
         values = [pl.nth(place).alias(field) for field, place in places.items()]
         parts.append(body.select(pl.nth(0).alias("Date"), pl.lit(ticker).alias("Ticker"), *values))
     return pl.concat(parts, how="diagonal")

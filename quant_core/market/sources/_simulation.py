@@ -184,7 +184,9 @@ def _log_returns(
         noise = rng.standard_t(TAIL_DEGREES, (n_days, n)) * (tail_scale * traits.noise_vol * calm)
         own = math.sqrt(share) * (sector[:, traits.sector] + noise)
         parts.append(traits.beta * market[:, None] + share * alpha + own)
-    variance = (traits.beta * MARKET_VOL[regimes][:, None]) ** 2 + calm**2 * (config.sector_vol_1d**2 + traits.noise_vol**2)
+    variance = (traits.beta * MARKET_VOL[regimes][:, None]) ** 2 + calm**2 * (
+        config.sector_vol_1d**2 + traits.noise_vol**2
+    )
     return parts[0], parts[1], np.sqrt((1.0 - OVERNIGHT_SHARE) * variance)
 
 
@@ -261,17 +263,23 @@ def _index(
         low_inr=np.exp(low),
         close_inr=close,
     )
-    total_rows = _frame(days, [TOTAL_RETURN_INDEX] * len(days), INDEX, open_inr=blank, high_inr=blank, low_inr=blank, close_inr=total)
+    total_rows = _frame(
+        days, [TOTAL_RETURN_INDEX] * len(days), INDEX, open_inr=blank, high_inr=blank, low_inr=blank, close_inr=total
+    )
     return pl.concat([price, total_rows]), float(close[-1]), float(total[-1])
 
 
-def _stock_rows(config: "SimulatedSource", days: list[date], published: NDArray[np.bool_], panels: dict[str, NDArray]) -> pl.DataFrame:
+def _stock_rows(
+    config: "SimulatedSource", days: list[date], published: NDArray[np.bool_], panels: dict[str, NDArray]
+) -> pl.DataFrame:
     when, who = np.nonzero(published)
     columns = {name: panel[when, who] for name, panel in panels.items()}
     return _frame(pl.Series(days, dtype=pl.Date).gather(when), pl.Series(config.tickers).gather(who), EQUITY, **columns)
 
 
-def _frame(days: list[date] | pl.Series, tickers: list[str] | pl.Series, instrument: str, **columns: NDArray) -> pl.DataFrame:
+def _frame(
+    days: list[date] | pl.Series, tickers: list[str] | pl.Series, instrument: str, **columns: NDArray
+) -> pl.DataFrame:
     """Rows of schema RawOhlcv; NaN becomes null and columns not given are null (dividend 0, factor 1)."""
     given = {name: pl.Series(values, nan_to_null=True) for name, values in columns.items()}
     table = pl.DataFrame({"date": days, "ticker": tickers, **given}, schema_overrides={"date": pl.Date})

@@ -100,7 +100,9 @@ class FilesSource:
 
 
 @lru_cache(maxsize=16)
-def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: tuple[FileStamp | None, FileStamp | None]) -> Folder:
+def _folder(
+    config: FilesSource, files: tuple[FileStamp, ...], side: tuple[FileStamp | None, FileStamp | None]
+) -> Folder:
     renamed = dict(config.columns or ())
     return sort_files(files, side, config.format, renamed, config.basis, config.ticker_pattern)
 
@@ -122,7 +124,9 @@ def _of_span(files: Sequence[PriceFile], start: date, end: date) -> list[PriceFi
     return [file for file in files if file.day is None or start <= file.day <= end]
 
 
-def _stock_rows(config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date) -> tuple[pl.DataFrame, list[Problem]]:
+def _stock_rows(
+    config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date
+) -> tuple[pl.DataFrame, list[Problem]]:
     """Rows of the stock files with factors and dividends, the look-back included."""
     problems: list[Problem] = []
     parts = []
@@ -157,7 +161,9 @@ def _lacks_actions(files: Sequence[PriceFile]) -> bool:
     return any(file.layout.basis == UNADJUSTED and not file.layout.has_actions for file in files)
 
 
-def _index_rows(config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date) -> pl.DataFrame:
+def _index_rows(
+    config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date
+) -> pl.DataFrame:
     """Rows of the index files. Volume and turnover are dropped: their units differ between indices."""
     parts = [_scan(config, folder, number, file, tickers, start, end)[0] for number, file in enumerate(folder.indices)]
     rows = pl.concat([frame.collect() for frame in parts], how="diagonal_relaxed") if parts else pl.DataFrame()
@@ -196,7 +202,9 @@ def _read(
         kept = rows.filter(pl.col("_file") == pl.col("_file").min().over("ticker", "date"))
         if kept.height < rows.height:
             lost = rows.height - kept.height
-            problems.append(Problem("", "overlap", f"{lost} rows are in more than one file; the first file by name is used"))
+            problems.append(
+                Problem("", "overlap", f"{lost} rows are in more than one file; the first file by name is used")
+            )
         rows = kept
     return rows, problems
 
@@ -221,14 +229,18 @@ def _scan(
     bare = (pl.lit(file.ticker) if file.ticker else pl.col(key)).str.replace(YAHOO_SUFFIX, "")
     if tickers is not None:
         allowed = symbols_of(list(tickers), names) if chained else list(tickers)
-        frame = frame.filter(bare.is_in([*allowed, *(f"{name}{suffix}" for name in allowed for suffix in (".NS", ".BO"))]))
+        frame = frame.filter(
+            bare.is_in([*allowed, *(f"{name}{suffix}" for name in allowed for suffix in (".NS", ".BO"))])
+        )
     if layout.column("series"):
         frame = frame.filter(pl.col("series").is_in(list(config.series)))
     symbol = pl.col("symbol") if layout.column("symbol") else bare
     blank = pl.lit(None, pl.String)
     frame = frame.with_columns(ticker=blank if chained else bare, symbol=symbol)
     present = {name for name, _ in layout.columns} | {"ticker", "symbol"}
-    frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _EMPTY.schema.items() if name not in present)
+    frame = frame.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in _EMPTY.schema.items() if name not in present
+    )
     is_index = pl.coalesce("ticker", "symbol").str.starts_with("^")
     dividend = pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")
     frame = frame.with_columns(

@@ -17,7 +17,16 @@ import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, last_closed_session, missing_tickers, raw_rows
+from quant_core.market.sources import (
+    SOURCES,
+    Fetch,
+    Problem,
+    check_span,
+    empty_rows,
+    last_closed_session,
+    missing_tickers,
+    raw_rows,
+)
 from quant_core.market.sources._simulation import REGIMES, simulated_year
 
 
@@ -133,8 +142,12 @@ def simulate(config: SimulatedSource, end: date) -> SimulatedMarket:
     moved = rows.filter((pl.col("price_factor") != 1.0) | (pl.col("dividend_inr") > 0.0))
     actions = pl.concat(
         [
-            moved.filter(pl.col("price_factor") != 1.0).select("ticker", ex_date="date", kind=pl.lit("split"), value="price_factor"),
-            moved.filter(pl.col("dividend_inr") > 0.0).select("ticker", ex_date="date", kind=pl.lit("dividend"), value="dividend_inr"),
+            moved.filter(pl.col("price_factor") != 1.0).select(
+                "ticker", ex_date="date", kind=pl.lit("split"), value="price_factor"
+            ),
+            moved.filter(pl.col("dividend_inr") > 0.0).select(
+                "ticker", ex_date="date", kind=pl.lit("dividend"), value="dividend_inr"
+            ),
         ]
     ).sort("ticker", "ex_date")
     return SimulatedMarket(rows, Truth(truth_regimes.filter(upto), truth_alpha.filter(upto), actions))

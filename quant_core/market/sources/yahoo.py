@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from quant_core.errors import DataError, SourceError
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, empty_rows, last_closed_session, missing_tickers, raw_rows
+from quant_core.market.sources import (
+    SOURCES,
+    Fetch,
+    Problem,
+    check_span,
+    empty_rows,
+    last_closed_session,
+    missing_tickers,
+    raw_rows,
+)
 from quant_core.schema import EQUITY, INDEX, UNADJUSTED
 
 INDIA_TIME = "Asia/Kolkata"
@@ -66,7 +75,9 @@ class YahooSource:
         if min(self.batch_size, self.workers, self.attempts) < 1:
             raise DataError("yahoo: batch_size, workers and attempts must be at least 1.")
 
-    def fetch(self, tickers: Sequence[str] | None, start: date, end: date, now: datetime, sleep: Sleep = time.sleep) -> Fetch:
+    def fetch(
+        self, tickers: Sequence[str] | None, start: date, end: date, now: datetime, sleep: Sleep = time.sleep
+    ) -> Fetch:
         """Rows of the span up to the last closed session.
 
         Raises:
@@ -78,7 +89,11 @@ class YahooSource:
             raise DataError("yahoo: no tickers; Yahoo cannot list a market, so choose a universe with a list of names.")
         closed = last_closed_session(now)
         last = min(end, closed)
-        problems = [Problem(name, "unknown_ticker", f"{name!r} is no Yahoo symbol (it has blanks)") for name in sorted(set(tickers)) if " " in name]
+        problems = [
+            Problem(name, "unknown_ticker", f"{name!r} is no Yahoo symbol (it has blanks)")
+            for name in sorted(set(tickers))
+            if " " in name
+        ]
         wanted = sorted({name for name in tickers if " " not in name})
         if not wanted or last < start:
             return Fetch(empty_rows(), tuple(problems + missing_tickers(wanted, empty_rows(), "yahoo")))
@@ -100,7 +115,9 @@ class YahooSource:
         return "" if end < last else last.isoformat()
 
 
-def _download(source: YahooSource, tickers: list[str], start: date, last: date, sleep: Sleep) -> tuple[dict[str, "pd.DataFrame | None"], dict[str, Problem]]:
+def _download(
+    source: YahooSource, tickers: list[str], start: date, last: date, sleep: Sleep
+) -> tuple[dict[str, "pd.DataFrame | None"], dict[str, Problem]]:
     """pandas tables by ticker, and the problem of each ticker that failed for good."""
     found: dict[str, pd.DataFrame | None] = {}
     failed: dict[str, Problem] = {}
@@ -165,7 +182,9 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
     """A pandas table as rows of `RawOhlcv`."""
     if table is None or table.empty:
         return empty_rows()
-    columns = {name: pl.Series(table[column].to_numpy(dtype=float), nan_to_null=True) for column, name in COLUMNS.items()}
+    columns = {
+        name: pl.Series(table[column].to_numpy(dtype=float), nan_to_null=True) for column, name in COLUMNS.items()
+    }
     days = [stamp.date() for stamp in table.index]
     rows = as_traded(pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}))
     is_index = ticker.startswith("^")
@@ -202,5 +221,7 @@ def as_traded(rows: pl.DataFrame) -> pl.DataFrame:
     later = ratio.cum_prod(reverse=True).shift(-1).fill_null(1.0)  # of the splits after the row's own date
     prices = ("open_inr", "high_inr", "low_inr", "close_inr", "dividend_inr")
     return rows.sort("date").with_columns(
-        *(pl.col(name) * later for name in prices), volume_shares=pl.col("volume_shares") / later, price_factor=1.0 / ratio
+        *(pl.col(name) * later for name in prices),
+        volume_shares=pl.col("volume_shares") / later,
+        price_factor=1.0 / ratio,
     )

@@ -57,7 +57,8 @@ def test_months_decided_one_by_one_equal_the_whole_range(rebalance):
     whole = target_weights(PRICES, FORECASTS, config)
     month = pl.col("date").dt.truncate("1mo")
     parts = [
-        target_weights(PRICES.filter(month == first), FORECASTS.filter(month == first), config) for first in PRICES.select(month).unique().to_series().sort()
+        target_weights(PRICES.filter(month == first), FORECASTS.filter(month == first), config)
+        for first in PRICES.select(month).unique().to_series().sort()
     ]
     assert_frame_equal(pl.concat(parts), whole, check_exact=True)
     assert whole["date"].unique().sort().to_list() == rebalance_dates(date(2021, 1, 1), date(2021, 4, 30), rebalance)

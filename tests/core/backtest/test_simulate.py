@@ -89,7 +89,9 @@ def test_tables_keep_their_contracts_and_cover_every_session_from_the_first_deci
     sessions = calendar.sessions(date(2021, 1, 1), END)
     assert book(result, "equal_weight")["date"].to_list() == result.benchmark["date"].to_list() == sessions
     invested = result.positions.group_by("date", "strategy").agg(pl.col("weight").sum())
-    joined = result.daily.join(invested, on=["date", "strategy"]).with_columns(total=pl.col("weight") * pl.col("equity_inr") + pl.col("cash_inr"))
+    joined = result.daily.join(invested, on=["date", "strategy"]).with_columns(
+        total=pl.col("weight") * pl.col("equity_inr") + pl.col("cash_inr")
+    )
     np.testing.assert_allclose(joined["total"], joined["equity_inr"], rtol=1e-12)
 
 
@@ -187,7 +189,9 @@ def test_metrics_have_one_row_a_strategy_and_one_for_the_benchmark():
 
 
 def test_higher_costs_leave_less_and_the_cost_column_explains_it():
-    cheap, dear = (book(simulate(PRICES, BASELINES, BacktestConfig(commission_bps=bps)), "equal_weight") for bps in (0.0, 100.0))
+    cheap, dear = (
+        book(simulate(PRICES, BASELINES, BacktestConfig(commission_bps=bps)), "equal_weight") for bps in (0.0, 100.0)
+    )
     assert dear["equity_inr"][-1] < cheap["equity_inr"][-1]
     assert dear["cost_inr"].sum() > 5 * cheap["cost_inr"].sum()
 
@@ -196,7 +200,9 @@ def test_the_past_does_not_change_when_later_prices_do():
     cut = date(2021, 2, 26)
     other = make_prices(seed=99)
     spliced = pl.concat([PRICES.filter(pl.col("date") <= cut), other.filter(pl.col("date") > cut)])
-    before, after = (simulate(p, BASELINES, BacktestConfig()).daily.filter(pl.col("date") <= cut) for p in (PRICES, spliced))
+    before, after = (
+        simulate(p, BASELINES, BacktestConfig()).daily.filter(pl.col("date") <= cut) for p in (PRICES, spliced)
+    )
     assert_frame_equal(after, before, check_exact=True)
 
 

@@ -32,7 +32,9 @@ def raw(*rows: dict[str, Any]) -> pl.DataFrame:
     return RawOhlcv.cast(pl.DataFrame(list(rows), infer_schema_length=None)) if rows else RawOhlcv.create_empty()
 
 
-def cleaned(*rows: dict[str, Any], config: CleaningConfig | None = None, members: pl.DataFrame | None = None) -> pl.DataFrame:
+def cleaned(
+    *rows: dict[str, Any], config: CleaningConfig | None = None, members: pl.DataFrame | None = None
+) -> pl.DataFrame:
     return clean(raw(*rows), members, config or CleaningConfig(), START, END).prices
 
 
@@ -75,7 +77,13 @@ def test_prices_are_carried_no_further_than_the_limit() -> None:
 
 def test_exact_duplicates_off_calendar_rows_and_missing_closes_are_counted_not_used() -> None:
     sunday = date(2021, 3, 7)
-    result = clean(raw(bar(DAYS[0], 100.0), bar(DAYS[0], 100.0), bar(sunday, 1.0), bar(DAYS[5], None), bar(DAYS[6], 0.0)), None, CleaningConfig(), START, END)
+    result = clean(
+        raw(bar(DAYS[0], 100.0), bar(DAYS[0], 100.0), bar(sunday, 1.0), bar(DAYS[5], None), bar(DAYS[6], 0.0)),
+        None,
+        CleaningConfig(),
+        START,
+        END,
+    )
     assert result.prices.filter(~pl.col("is_filled")).height == 1
     counts = {row["kind"]: row["n_rows"] for row in result.quality.to_dicts()}
     assert (counts["repeat"], counts["off_calendar"], counts["no_close"]) == (1, 1, 2)
@@ -113,7 +121,9 @@ def test_the_exchanges_previous_close_stands_in_after_a_long_suspension_unless_i
 
 
 def test_a_change_of_basis_is_bridged_by_the_price_factor() -> None:
-    table = cleaned(bar(DAYS[0], 10.0, basis="split_adjusted"), bar(DAYS[1], 101.0, price_factor=10.0), bar(DAYS[2], 102.01))
+    table = cleaned(
+        bar(DAYS[0], 10.0, basis="split_adjusted"), bar(DAYS[1], 101.0, price_factor=10.0), bar(DAYS[2], 102.01)
+    )
     assert [row_of(table, day)["total_return_1d"] for day in DAYS[1:3]] == pytest.approx([0.01, 0.01])
 
 
@@ -153,8 +163,18 @@ def test_a_month_cleaned_alone_equals_the_month_within_a_range(data: st.DataObje
         kept = data.draw(st.lists(st.sampled_from(days), min_size=1, max_size=len(days), unique=True))
         for day in sorted(kept):
             price = data.draw(st.sampled_from([95.0, 100.0, 105.0]))
-            rows.append(bar(day, price, ticker, price_factor=data.draw(st.sampled_from([1.0, 1.0, 0.5])), prev_close_inr=data.draw(st.sampled_from([None, 99.0]))))
+            rows.append(
+                bar(
+                    day,
+                    price,
+                    ticker,
+                    price_factor=data.draw(st.sampled_from([1.0, 1.0, 0.5])),
+                    prev_close_inr=data.draw(st.sampled_from([None, 99.0])),
+                )
+            )
     table = raw(*rows).sort("date", "ticker")
     whole = clean(table, None, CleaningConfig(), date(2020, 10, 1), date(2021, 4, 30)).prices
-    march = clean(table.filter(pl.col("date").is_between(date(2020, 12, 1), END)), None, CleaningConfig(), START, END).prices
+    march = clean(
+        table.filter(pl.col("date").is_between(date(2020, 12, 1), END)), None, CleaningConfig(), START, END
+    ).prices
     assert march.equals(whole.filter(pl.col("date").is_between(START, END)))

@@ -22,7 +22,9 @@ def clean_prices(returns: dict[str, Sequence[float | None]], first: date = date(
         for day, step in zip(days, steps, strict=False)
         if step is None or step == step
     ]
-    frame = pl.DataFrame(rows, schema={"date": pl.Date, "ticker": pl.String, "total_return_1d": pl.Float64, "is_filled": pl.Boolean})
+    frame = pl.DataFrame(
+        rows, schema={"date": pl.Date, "ticker": pl.String, "total_return_1d": pl.Float64, "is_filled": pl.Boolean}
+    )
     return finish(frame)
 
 
@@ -39,7 +41,9 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(close_inr=100.0 * level)
 
 
-def random_prices(n_tickers: int = 6, n_sessions: int = 700, seed: int = 0, first: date = date(2015, 1, 1), gap_share: float = 0.02) -> pl.DataFrame:
+def random_prices(
+    n_tickers: int = 6, n_sessions: int = 700, seed: int = 0, first: date = date(2015, 1, 1), gap_share: float = 0.02
+) -> pl.DataFrame:
     """Random tickers T00, T01..; T01 lists late, T02 delists early, T03 has a long halt, all have some gaps."""
     random = np.random.default_rng(seed)
     steps = random.normal(0.0005, 0.02, size=(n_tickers, n_sessions))

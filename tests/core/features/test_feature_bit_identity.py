@@ -13,7 +13,9 @@ from quant_core.features import FeatureConfig, compute_features, kernels, warm_u
 WINDOWS = (1, 5, 21, 63)
 CONFIGS = {
     "rolling_zscore": FeatureConfig(windows=WINDOWS, zscore_lookback=63, min_history_sessions=63),
-    "cross_sectional_rank": FeatureConfig(windows=WINDOWS, normalization="cross_sectional_rank", min_history_sessions=63),
+    "cross_sectional_rank": FeatureConfig(
+        windows=WINDOWS, normalization="cross_sectional_rank", min_history_sessions=63
+    ),
     "none": FeatureConfig(windows=WINDOWS, normalization="none", min_history_sessions=63),
 }
 

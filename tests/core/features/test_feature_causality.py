@@ -22,7 +22,9 @@ def prices(make_random_prices) -> pl.DataFrame:
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("name", list(FEATURES))
 def test_a_feature_never_reads_the_future(prices: pl.DataFrame, name: str, normalization: str) -> None:
-    config = FeatureConfig(names=(name,), windows=WINDOWS, normalization=normalization, zscore_lookback=63, min_history_sessions=63)
+    config = FeatureConfig(
+        names=(name,), windows=WINDOWS, normalization=normalization, zscore_lookback=63, min_history_sessions=63
+    )
     assert_causal(lambda rows: compute_features(rows, config, START, END), prices, CUT, atol=0.0)
 
 

@@ -37,7 +37,9 @@ def test_a_zscore_of_a_constant_is_null_even_when_rounding_makes_it_vary() -> No
 
 def test_a_large_offset_does_not_spoil_a_zscore() -> None:
     values = np.array([[1.0, 2.0, 3.0, 6.0, 5.0, 1.0, 7.0]])
-    np.testing.assert_allclose(rolling_zscore(values + 1e6, 4, 3), rolling_zscore(values, 4, 3), rtol=1e-8, equal_nan=True)
+    np.testing.assert_allclose(
+        rolling_zscore(values + 1e6, 4, 3), rolling_zscore(values, 4, 3), rtol=1e-8, equal_nan=True
+    )
 
 
 def test_ranks_are_centred_share_ties_and_leave_out_ineligible_rows() -> None:

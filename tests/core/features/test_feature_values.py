@@ -144,7 +144,9 @@ def test_the_default_table_has_twenty_columns_and_their_zscores() -> None:
     assert len(columns) == 40
     assert columns[:7] == [*[f"log_return_{w}d" for w in (1, 5, 21, 63, 126, 252)], "realized_vol_5d_ann"]
     assert columns[20:] == [f"{name}_z252" for name in columns[:20]] == model_columns(FeatureConfig())
-    assert {name for name in columns[:20] if name.startswith("max_drawdown")} == {f"max_drawdown_{w}d" for w in (21, 63, 126, 252)}
+    assert {name for name in columns[:20] if name.startswith("max_drawdown")} == {
+        f"max_drawdown_{w}d" for w in (21, 63, 126, 252)
+    }
     assert model_columns(FeatureConfig(normalization="none")) == columns[:20]
     assert model_columns(FeatureConfig(normalization="cross_sectional_rank"))[0] == "log_return_1d_rank"
 
@@ -200,7 +202,9 @@ def test_broken_clean_prices_are_refused_with_the_row_named(make_prices) -> None
         f"A {days[1]}: total_return_1d is -1.0": prices.with_columns(
             total_return_1d=pl.when(pl.col("date") == days[1]).then(-1.0).otherwise("total_return_1d")
         ),
-        "2015-01-03, which is no NSE session": prices.with_columns(date=pl.when(pl.col("date") == days[1]).then(date(2015, 1, 3)).otherwise("date")),
+        "2015-01-03, which is no NSE session": prices.with_columns(
+            date=pl.when(pl.col("date") == days[1]).then(date(2015, 1, 3)).otherwise("date")
+        ),
     }
     for words, rows in broken.items():
         with pytest.raises(DataError, match=words):

@@ -15,7 +15,9 @@ D = date
 def actions(*rows: tuple) -> pl.DataFrame:
     """Rows (ticker, ex_date, kind, value[, source[, as_of]])."""
     columns = ("ticker", "ex_date", "kind", "value", "source", "as_of")
-    return parse_actions(pl.DataFrame([dict(zip(columns, map(str, row), strict=False)) for row in rows]), "test actions")
+    return parse_actions(
+        pl.DataFrame([dict(zip(columns, map(str, row), strict=False)) for row in rows]), "test actions"
+    )
 
 
 def bars(*rows: tuple, basis: str = "unadjusted", source: str = "nse") -> pl.DataFrame:
@@ -120,9 +122,20 @@ def test_a_column_of_the_file_says_until_when_amounts_are_adjusted() -> None:
 
 
 def test_a_split_adjusted_row_gets_the_dividend_on_its_own_basis_and_no_factor() -> None:
-    rows = bars((D(2012, 1, 2), 100.0, 100.0, None), (D(2012, 1, 3), 99.0, 99.0, None), basis="split_adjusted", source="yahoo_2020")
+    rows = bars(
+        (D(2012, 1, 2), 100.0, 100.0, None),
+        (D(2012, 1, 3), 99.0, 99.0, None),
+        basis="split_adjusted",
+        source="yahoo_2020",
+    )
     listed = actions(
-        ("A", "2012-01-03", "dividend", 0.5, "yahoo_2021_actions"),  # paid 0.5 x 2 x 5 = 5; on the basis of 2020-03: 5 / 5 = 1
+        (
+            "A",
+            "2012-01-03",
+            "dividend",
+            0.5,
+            "yahoo_2021_actions",
+        ),  # paid 0.5 x 2 x 5 = 5; on the basis of 2020-03: 5 / 5 = 1
         ("A", "2015-01-02", "split", 5.0, "yahoo_2021_actions"),
         ("A", "2021-01-04", "split", 2.0, "yahoo_2021_actions"),
     )
@@ -133,7 +146,12 @@ def test_a_split_adjusted_row_gets_the_dividend_on_its_own_basis_and_no_factor()
 
 def test_without_any_listed_dividend_the_adjusted_close_tells_it() -> None:
     """100 -> 98 with 2 paid: the vendor scales the earlier adjusted close by 1 - 2 / 100."""
-    rows = bars((D(2012, 1, 2), 100.0, 100.0, None), (D(2012, 1, 3), 98.0, 98.0, None), (D(2012, 1, 4), 98.0, 99.0, None), basis="split_adjusted")
+    rows = bars(
+        (D(2012, 1, 2), 100.0, 100.0, None),
+        (D(2012, 1, 3), 98.0, 98.0, None),
+        (D(2012, 1, 4), 98.0, 99.0, None),
+        basis="split_adjusted",
+    )
     done = apply_actions(rows.with_columns(adj_close_inr=pl.Series([98.0, 98.0, 99.0])), no_actions())
     assert done["dividend_inr"].to_list() == pytest.approx([0.0, 2.0, 0.0])
 
@@ -146,7 +164,9 @@ def test_rounding_and_nonsense_in_the_adjusted_close_are_no_dividends() -> None:
         (D(2012, 1, 5), 1.0, 0.5, None),
         basis="split_adjusted",
     )
-    adjusted = pl.Series([0.0101, 0.0102, -0.0102, 0.4])  # one unit of the last place, a negative price, a jump by 39 times
+    adjusted = pl.Series(
+        [0.0101, 0.0102, -0.0102, 0.4]
+    )  # one unit of the last place, a negative price, a jump by 39 times
     done = apply_actions(rows.with_columns(adj_close_inr=adjusted), no_actions())
     assert done["dividend_inr"].to_list() == [0.0, 0.0, 0.0, 0.0]
 
@@ -210,7 +230,12 @@ def test_a_file_without_its_columns_is_named(tmp_path: Path) -> None:
 
 def test_a_split_that_the_vendor_applied_to_prices_only_is_applied_to_its_dividends() -> None:
     """BANKBARODA paid 21.5 before its 5-for-1 split of 2015; on the adjusted price of 130 that is 4.3."""
-    rows = bars((D(2013, 6, 12), 130.0, 130.0, None), (D(2013, 6, 13), 125.0, 125.0, None), basis="split_adjusted", source="yahoo_2020")
+    rows = bars(
+        (D(2013, 6, 12), 130.0, 130.0, None),
+        (D(2013, 6, 13), 125.0, 125.0, None),
+        basis="split_adjusted",
+        source="yahoo_2020",
+    )
     listed = actions(("BANKBARODA", "2013-06-13", "dividend", 21.5, "yahoo_2021_actions"))
     done = apply_actions(rows.with_columns(ticker=pl.lit("BANKBARODA")), listed)
     assert done["dividend_inr"].to_list() == pytest.approx([0.0, 4.3])

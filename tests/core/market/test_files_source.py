@@ -32,11 +32,17 @@ def kinds(result) -> list[str]:
 
 
 def test_a_long_file_becomes_raw_rows_sorted_by_date_and_ticker(tmp_path: Path) -> None:
-    path = write(tmp_path, "p.csv", LONG + "2020-01-02,B,10,11,9,10.5,100\n2020-01-01,B,9,10,8,9.5,90\n2020-01-01,A,1,2,0.5,1.5,5\n")
+    path = write(
+        tmp_path,
+        "p.csv",
+        LONG + "2020-01-02,B,10,11,9,10.5,100\n2020-01-01,B,9,10,8,9.5,90\n2020-01-01,A,1,2,0.5,1.5,5\n",
+    )
     rows = fetch(path).rows
     validate(rows, RawOhlcv, "test", "")
     assert rows.columns == list(RawOhlcv.column_names())
-    assert rows.select("date", "ticker", "symbol", "close_inr", "volume_shares", "basis", "price_factor", "dividend_inr").rows() == [
+    assert rows.select(
+        "date", "ticker", "symbol", "close_inr", "volume_shares", "basis", "price_factor", "dividend_inr"
+    ).rows() == [
         (date(2020, 1, 1), "A", "A", 1.5, 5, "unadjusted", 1.0, 0.0),
         (date(2020, 1, 1), "B", "B", 9.5, 90, "unadjusted", 1.0, 0.0),
         (date(2020, 1, 2), "B", "B", 10.5, 100, "unadjusted", 1.0, 0.0),
@@ -62,7 +68,12 @@ def test_one_file_per_ticker_takes_the_ticker_from_the_name(tmp_path: Path) -> N
     for name in ("TCS.NS.csv", "M&M.NS.csv", "BAJAJ-AUTO.csv", "^NSEI.csv"):
         write(tmp_path, name, body)
     rows = fetch(tmp_path).rows
-    assert rows.select("ticker", "instrument").rows() == [("BAJAJ-AUTO", "equity"), ("M&M", "equity"), ("TCS", "equity"), ("^NSEI", "index")]
+    assert rows.select("ticker", "instrument").rows() == [
+        ("BAJAJ-AUTO", "equity"),
+        ("M&M", "equity"),
+        ("TCS", "equity"),
+        ("^NSEI", "index"),
+    ]
     assert fetch(tmp_path, ["TCS"]).rows["ticker"].to_list() == ["TCS"]
 
 
@@ -80,9 +91,9 @@ def test_bhavcopy_keeps_the_equity_series_and_counts_in_rupees(tmp_path: Path) -
     lines += "XYZ, BE, 23-Mar-2020,10,10,10,10, 10,10,10,5,0.5,1, -, -\n"
     path = write(tmp_path, "sec_bhavdata_full_23032020.csv", header + lines)
     rows = fetch(path).rows
-    assert rows.select("date", "ticker", "prev_close_inr", "open_inr", "close_inr", "volume_shares", "turnover_inr", "source").rows() == [
-        (date(2020, 3, 23), "TCS", 1800.0, 1700.5, 1701.3, 1000, 1_699_000.0, "nse_bhavcopy")
-    ]
+    assert rows.select(
+        "date", "ticker", "prev_close_inr", "open_inr", "close_inr", "volume_shares", "turnover_inr", "source"
+    ).rows() == [(date(2020, 3, 23), "TCS", 1800.0, 1700.5, 1701.3, 1000, 1_699_000.0, "nse_bhavcopy")]
     assert fetch(path, series=("EQ", "BE")).rows["ticker"].to_list() == ["TCS", "XYZ"]
 
 
@@ -132,9 +143,14 @@ def test_an_explicit_date_format_wins(tmp_path: Path) -> None:
 
 def test_a_yfinance_export_with_actions_keeps_them_on_its_own_basis(tmp_path: Path) -> None:
     text = "Date,Open,High,Low,Close,Adj Close,Volume,Dividends,Stock Splits\n"
-    text += "2020-01-01 00:00:00+05:30,10,11,9,10,9.8,100,0.0,0.0\n2020-01-02 00:00:00+05:30,10,11,9,9.8,9.8,100,0.2,2.0\n"
+    text += (
+        "2020-01-01 00:00:00+05:30,10,11,9,10,9.8,100,0.0,0.0\n2020-01-02 00:00:00+05:30,10,11,9,9.8,9.8,100,0.2,2.0\n"
+    )
     rows = fetch(write(tmp_path, "TCS.NS.csv", text)).rows
-    assert rows.select("dividend_inr", "price_factor", "basis").rows() == [(0.0, 1.0, "split_adjusted"), (0.2, 1.0, "split_adjusted")]
+    assert rows.select("dividend_inr", "price_factor", "basis").rows() == [
+        (0.0, 1.0, "split_adjusted"),
+        (0.2, 1.0, "split_adjusted"),
+    ]
 
 
 def test_a_yfinance_export_without_adjusted_close_is_not_paid_twice(tmp_path: Path) -> None:
@@ -145,7 +161,9 @@ def test_a_yfinance_export_without_adjusted_close_is_not_paid_twice(tmp_path: Pa
 
 
 def test_a_yfinance_export_with_three_header_lines_is_unrolled(tmp_path: Path) -> None:
-    text = "Price,Close,Close,Open,Open,Volume,Volume\nTicker,TCS.NS,INFY.NS,TCS.NS,INFY.NS,TCS.NS,INFY.NS\nDate,,,,,,\n"
+    text = (
+        "Price,Close,Close,Open,Open,Volume,Volume\nTicker,TCS.NS,INFY.NS,TCS.NS,INFY.NS,TCS.NS,INFY.NS\nDate,,,,,,\n"
+    )
     text += "2020-01-01,100,50,99,49,10,5\n2020-01-02,101,51,100,50,11,6\n"
     rows = fetch(write(tmp_path, "two.csv", text)).rows
     assert rows.select("date", "ticker", "open_inr", "close_inr", "volume_shares").rows() == [
@@ -197,7 +215,9 @@ def test_what_cannot_be_parsed_is_counted_with_its_first_value(tmp_path: Path) -
 
 
 def test_single_precision_prices_are_rounded_to_paise(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"date": [date(2020, 1, 1)], "symbol": ["A"], "close": [40.049999]}, schema_overrides={"close": pl.Float32})
+    frame = pl.DataFrame(
+        {"date": [date(2020, 1, 1)], "symbol": ["A"], "close": [40.049999]}, schema_overrides={"close": pl.Float32}
+    )
     frame.write_parquet(tmp_path / "p.parquet")
     assert fetch(tmp_path / "p.parquet").rows["close_inr"].to_list() == [40.05]
 
@@ -206,13 +226,37 @@ def test_single_precision_prices_are_rounded_to_paise(tmp_path: Path) -> None:
 def mixed(tmp_path: Path) -> Path:
     """Unadjusted rows from October, adjusted ones before and during, an index file, side files and a stranger."""
     days = [date(2019, 9, 30), date(2019, 10, 1), date(2019, 10, 3)]
-    raw = pl.DataFrame({"date": days[1:], "ticker": ["A", "A"], "prev_close": [100.0, 102.0], "open": [101.0, 51.0], "close": [102.0, 52.0], "volume": [7, 8]})
+    raw = pl.DataFrame(
+        {
+            "date": days[1:],
+            "ticker": ["A", "A"],
+            "prev_close": [100.0, 102.0],
+            "open": [101.0, 51.0],
+            "close": [102.0, 52.0],
+            "volume": [7, 8],
+        }
+    )
     raw.write_parquet(tmp_path / "raw.parquet")
     adjusted = pl.DataFrame(
-        {"date": days * 2, "ticker": ["A"] * 3 + ["B"] * 3, "open": 50.0, "close": [50.0, 51.0, 52.0] * 2, "adj_close": [50.0, 51.0, 52.0] * 2, "volume": 1}
+        {
+            "date": days * 2,
+            "ticker": ["A"] * 3 + ["B"] * 3,
+            "open": 50.0,
+            "close": [50.0, 51.0, 52.0] * 2,
+            "adj_close": [50.0, 51.0, 52.0] * 2,
+            "volume": 1,
+        }
     )
     adjusted.write_parquet(tmp_path / "adjusted.parquet")
-    index = pl.DataFrame({"date": [days[1]] * 2, "index": ["^NSEI", "NIFTY 50 TRI"], "open": [11500.0, None], "close": [11400.0, 16000.0], "turnover": 1.0})
+    index = pl.DataFrame(
+        {
+            "date": [days[1]] * 2,
+            "index": ["^NSEI", "NIFTY 50 TRI"],
+            "open": [11500.0, None],
+            "close": [11400.0, 16000.0],
+            "turnover": 1.0,
+        }
+    )
     index.write_parquet(tmp_path / "index.parquet")
     write(tmp_path, "corporate_actions.csv", "ticker,ex_date,kind,value\nA,2019-10-03,split,2\n")
     write(tmp_path, "notes.csv", "date,remark\n2019-10-01,holiday tomorrow\n")
@@ -260,7 +304,9 @@ def test_overlapping_files_of_one_basis_are_not_counted_twice(tmp_path: Path) ->
     write(tmp_path, "b.csv", LONG + "2020-01-01,A,2,2,2,2,2\n2020-01-02,A,3,3,3,3,3\n")
     result = fetch(tmp_path)
     assert result.rows["close_inr"].to_list() == [1.0, 1.0, 3.0]  # a file's own duplicates stay
-    assert [problem.detail for problem in result.problems if problem.kind == "overlap"] == ["1 rows are in more than one file; the first file by name is used"]
+    assert [problem.detail for problem in result.problems if problem.kind == "overlap"] == [
+        "1 rows are in more than one file; the first file by name is used"
+    ]
 
 
 def test_missing_actions_are_said(tmp_path: Path) -> None:
@@ -276,7 +322,11 @@ def test_side_files_can_lie_elsewhere(tmp_path: Path) -> None:
     actions = write(tmp_path, "mine.csv", "ticker,ex_date,kind,value\nNEW,2020-01-02,split,2\n")
     write(tmp_path, "symbol_changes.csv", "old_symbol,new_symbol,first_new\nOLD,NEW,2020-01-03\n")
     rows = fetch(path, ["NEW"], actions=str(actions)).rows
-    assert rows.select("symbol", "ticker", "price_factor").rows() == [("OLD", "NEW", 1.0), ("OLD", "NEW", 0.5), ("NEW", "NEW", 1.0)]
+    assert rows.select("symbol", "ticker", "price_factor").rows() == [
+        ("OLD", "NEW", 1.0),
+        ("OLD", "NEW", 0.5),
+        ("NEW", "NEW", 1.0),
+    ]
     assert fetch(path, symbol_changes="none", actions="none").rows["ticker"].to_list() == ["OLD", "OLD", "NEW"]
     with pytest.raises(DataError, match=r"corporate_actions.csv is set to 'absent.csv'"):
         fetch(path, actions="absent.csv")
@@ -292,7 +342,11 @@ def test_requested_names_without_rows_are_listed(mixed: Path) -> None:
     [
         ("A.csv", "\n", r"A.csv: the file is empty \(1 bytes\)"),
         ("A.csv", "", r"A.csv: the file is empty \(0 bytes\)"),
-        ("A.csv", "404 Not Found: Timestamp data missing.", r"no table: the first line is '404 Not Found: Timestamp data missing.'"),
+        (
+            "A.csv",
+            "404 Not Found: Timestamp data missing.",
+            r"no table: the first line is '404 Not Found: Timestamp data missing.'",
+        ),
         ("A.csv", "Date,Open,Close\n", r"A.csv: a header and no rows"),
         ("A.csv", "Price,Close\nTicker,TCS.NS\nDate,\n", r"A.csv: three yfinance header lines and no rows"),
         ("A.csv", "name,sector\nTCS,IT\n", r"no column for date, close_inr \(found name, sector\)"),

@@ -93,7 +93,9 @@ def test_a_price_falls_by_the_factor_and_the_return_does_not_see_it(stocks: pl.D
 def test_the_previous_close_is_the_raw_close_of_the_session_before(stocks: pl.DataFrame) -> None:
     days = sessions(date(2015, 1, 1), date(2022, 12, 31))
     number = pl.col("date").replace_strict(days, range(len(days)), return_dtype=pl.Int32)
-    rows = stocks.with_columns(step=(number - number.shift(1)).over("ticker"), raw=pl.col("close_inr").shift(1).over("ticker"))
+    rows = stocks.with_columns(
+        step=(number - number.shift(1)).over("ticker"), raw=pl.col("close_inr").shift(1).over("ticker")
+    )
     following = rows.filter(pl.col("step") == 1)
     assert following.height > 0.99 * rows.height
     assert (following["prev_close_inr"] == following["raw"]).all()
@@ -110,7 +112,9 @@ def test_returns_have_fat_tails_and_share_a_market_factor(stocks: pl.DataFrame) 
 
 def test_crisis_has_the_highest_volatility_and_the_worst_mean(market: SimulatedMarket) -> None:
     index = market.rows.filter(pl.col("ticker") == "NIFTY 50 TRI").sort("date")
-    moves = index.select("date", move=pl.col("close_inr").log().diff()).join(market.truth.regimes, on="date").drop_nulls()
+    moves = (
+        index.select("date", move=pl.col("close_inr").log().diff()).join(market.truth.regimes, on="date").drop_nulls()
+    )
     by = {regime: part["move"] for (regime,), part in moves.group_by("regime")}
     assert by["crisis"].std() > 1.5 * by["choppy"].std() > 1.5 * by["bull"].std()
     assert by["crisis"].mean() < 0.0 < by["bull"].mean()
@@ -151,7 +155,12 @@ def test_truth_lists_every_split_and_dividend_of_the_rows(market: SimulatedMarke
 
 
 def test_sectors_share_a_factor_of_their_own(market: SimulatedMarket, stocks: pl.DataFrame) -> None:
-    wide = stocks.drop_nulls("total").pivot(on="ticker", index="date", values="total").drop("SIM029", "SIM030").drop_nulls()
+    wide = (
+        stocks.drop_nulls("total")
+        .pivot(on="ticker", index="date", values="total")
+        .drop("SIM029", "SIM030")
+        .drop_nulls()
+    )
     names = [name for name in wide.columns if name != "date"]
     values = wide.select(names).to_numpy()
     residual = values - values.mean(axis=1, keepdims=True)

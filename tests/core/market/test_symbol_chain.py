@@ -23,7 +23,9 @@ def tickers(*rows: tuple[date, str]) -> list[str]:
 
 
 def test_two_renames_lead_to_the_last_name() -> None:
-    assert tickers((date(2012, 1, 2), "SESAGOA"), (date(2014, 1, 2), "SSLT"), (date(2016, 1, 4), "VEDL")) == ["VEDL"] * 3
+    assert (
+        tickers((date(2012, 1, 2), "SESAGOA"), (date(2014, 1, 2), "SSLT"), (date(2016, 1, 4), "VEDL")) == ["VEDL"] * 3
+    )
 
 
 def test_the_last_day_of_the_old_name_is_the_day_before_the_first_of_the_new() -> None:
@@ -35,7 +37,11 @@ def test_a_symbol_given_away_later_is_another_company() -> None:
 
 
 def test_order_and_strangers_are_kept() -> None:
-    assert tickers((date(2014, 1, 2), "TCS"), (date(2012, 1, 2), "SESAGOA"), (date(2013, 1, 2), "INFY")) == ["TCS", "VEDL", "INFY"]
+    assert tickers((date(2014, 1, 2), "TCS"), (date(2012, 1, 2), "SESAGOA"), (date(2013, 1, 2), "INFY")) == [
+        "TCS",
+        "VEDL",
+        "INFY",
+    ]
 
 
 def test_a_ticker_knows_the_symbols_it_had() -> None:
@@ -54,4 +60,6 @@ def test_a_cycle_of_renames_ends() -> None:
 
 def test_the_shipped_list_reads_and_names_bharti_infratel() -> None:
     assert read_symbol_changes().height == 153
-    assert shipped_names().filter(pl.col("symbol") == "INFRATEL").rows() == [("INFRATEL", date(2020, 12, 17), "INDUSTOWER")]
+    assert shipped_names().filter(pl.col("symbol") == "INFRATEL").rows() == [
+        ("INFRATEL", date(2020, 12, 17), "INDUSTOWER")
+    ]

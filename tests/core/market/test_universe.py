@@ -70,10 +70,20 @@ def test_a_universe_without_a_list_takes_every_stock_and_no_index(name: str) -> 
 
 
 def test_an_interval_begins_on_its_first_day_and_ends_before_its_last() -> None:
-    known = intervals(("A", date(2020, 1, 2), date(2020, 1, 4)), ("A", date(2020, 1, 6), None), ("B", date(2019, 1, 1), None))
+    known = intervals(
+        ("A", date(2020, 1, 2), date(2020, 1, 4)), ("A", date(2020, 1, 6), None), ("B", date(2019, 1, 1), None)
+    )
     days = [date(2020, 1, day) for day in range(1, 8)]
     frame = pl.DataFrame({"date": days[::-1], "ticker": ["A"] * 7})
-    assert with_membership(frame, known).sort("date")["is_member"].to_list() == [False, True, True, False, False, True, True]
+    assert with_membership(frame, known).sort("date")["is_member"].to_list() == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
     assert with_membership(frame, known).drop("is_member").equals(frame)
 
 
@@ -99,7 +109,10 @@ def test_the_flag_equals_the_naive_definition(bounds: list[date], days: list[dat
     [
         ([("A", date(2020, 1, 2), date(2020, 1, 2))], r"A from 2020-01-02 to 2020-01-02 is empty"),
         ([("A", date(2020, 1, 1), None), ("A", date(2021, 1, 1), None)], r"A from 2021-01-01 overlaps"),
-        ([("A", date(2020, 1, 1), date(2020, 6, 1)), ("A", date(2020, 5, 31), None)], r"A from 2020-05-31 overlaps the interval that ends 2020-06-01"),
+        (
+            [("A", date(2020, 1, 1), date(2020, 6, 1)), ("A", date(2020, 5, 31), None)],
+            r"A from 2020-05-31 overlaps the interval that ends 2020-06-01",
+        ),
         ([("A", None, None)], "lacks a ticker or a from_date"),
         ([], "no members"),
     ],

@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError, SourceError
-from quant_core.market.sources import SOURCES
-from quant_core.market.sources import last_closed_session
+from quant_core.market.sources import SOURCES, last_closed_session
 from quant_core.market.sources.yahoo import YahooSource
 
 NOW = datetime(2023, 3, 31, 14, 0, tzinfo=UTC)
@@ -55,10 +54,13 @@ def chart(symbol: str, bars: dict[int, tuple], dividends: dict | None = None, sp
         "range": "",
         "validRanges": ["1d", "5d", "1mo", "1y", "max"],
         "currentTradingPeriod": {
-            name: {"timezone": "IST", "start": OPENING_UTC[31], "end": OPENING_UTC[31] + 22500, "gmtoffset": 19800} for name in ("pre", "regular", "post")
+            name: {"timezone": "IST", "start": OPENING_UTC[31], "end": OPENING_UTC[31] + 22500, "gmtoffset": 19800}
+            for name in ("pre", "regular", "post")
         },
     }
-    quote = dict(zip(("open", "high", "low", "close"), map(list, columns[:4]), strict=True)) | {"volume": list(columns[5])}
+    quote = dict(zip(("open", "high", "low", "close"), map(list, columns[:4]), strict=True)) | {
+        "volume": list(columns[5])
+    }
     result = {
         "meta": meta,
         "timestamp": [OPENING_UTC[day] for day in bars],
@@ -113,7 +115,11 @@ def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 
 
 TCS = {1: (100.0, 103.0, 99.0, 102.0, 101.0, 5000), 2: (102.0, 104.0, 101.0, 103.0, 102.0, 6000)}
-MM = {1: (50.0, 51.0, 49.5, 50.5, 50.5, 700), 2: (50.5, 52.0, 50.0, 51.5, 51.5, 800), 3: (51.5, 53.0, 51.0, 52.5, 52.5, 900)}
+MM = {
+    1: (50.0, 51.0, 49.5, 50.5, 50.5, 700),
+    2: (50.5, 52.0, 50.0, 51.5, 51.5, 800),
+    3: (51.5, 53.0, 51.0, 52.5, 52.5, 900),
+}
 
 
 def test_a_batch_gives_sorted_rows_with_yahoo_names_mapped(yahoo: Yahoo) -> None:
@@ -140,7 +146,10 @@ def test_a_batch_gives_sorted_rows_with_yahoo_names_mapped(yahoo: Yahoo) -> None
 def test_the_request_reaches_to_the_last_closed_session_in_indian_time(yahoo: Yahoo) -> None:
     yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
     YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 1), datetime(2023, 3, 2, 13, 0, tzinfo=UTC))
-    midnight = [int(datetime(2023, 2, 28, 18, 30, tzinfo=UTC).timestamp()), int(datetime(2023, 3, 2, 18, 30, tzinfo=UTC).timestamp())]
+    midnight = [
+        int(datetime(2023, 2, 28, 18, 30, tzinfo=UTC).timestamp()),
+        int(datetime(2023, 3, 2, 18, 30, tzinfo=UTC).timestamp()),
+    ]
     assert yahoo.spans == [tuple(midnight)]
 
 
@@ -164,7 +173,9 @@ def test_a_rate_limit_is_waited_out_with_doubling_pauses(yahoo: Yahoo) -> None:
     yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS)), "M&M.NS": (200, chart("M&M.NS", MM))}
     yahoo.refusals["TCS.NS"] = 4  # yfinance itself asks twice a try
     pauses: list[float] = []
-    fetch = YahooSource(backoff_s=1.5).fetch(["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 3), NOW, sleep=pauses.append)
+    fetch = YahooSource(backoff_s=1.5).fetch(
+        ["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 3), NOW, sleep=pauses.append
+    )
     assert pauses == [1.5, 3.0]
     assert fetch.problems == ()
     assert fetch.rows.filter(pl.col("ticker") == "TCS").height == 2
@@ -185,7 +196,9 @@ def test_no_network_is_a_source_error_with_the_remedy(yahoo: Yahoo) -> None:
     yahoo.down = NoConnection("Failed to perform, curl: (6) Could not resolve host")
     pauses: list[float] = []
     with pytest.raises(SourceError, match=r'none of 2 tickers.*Could not resolve host.*source "files"'):
-        YahooSource(attempts=3, backoff_s=1.0).fetch(["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=pauses.append)
+        YahooSource(attempts=3, backoff_s=1.0).fetch(
+            ["TCS", "M&M"], date(2023, 3, 1), date(2023, 3, 2), NOW, sleep=pauses.append
+        )
     assert pauses == [1.0, 2.0]
 
 
@@ -202,7 +215,9 @@ def test_a_split_is_undone_before_its_ex_date_and_becomes_its_price_factor(yahoo
 def test_a_month_has_the_same_rows_whether_it_was_fetched_before_or_after_a_later_split(yahoo: Yahoo) -> None:
     before, after = datetime(2023, 3, 2, 13, 0, tzinfo=UTC), datetime(2023, 3, 3, 13, 0, tzinfo=UTC)
     bars = {1: (200.0, 206.0, 198.0, 204.0, 204.0, 2500), 2: (205.0, 208.0, 204.0, 206.0, 206.0, 3000)}
-    halved = {day: (*(price / 2 for price in bar[:5]), bar[5] * 2) for day, bar in bars.items()} | {3: (104.0, 105.0, 103.0, 104.5, 104.5, 9000)}
+    halved = {day: (*(price / 2 for price in bar[:5]), bar[5] * 2) for day, bar in bars.items()} | {
+        3: (104.0, 105.0, 103.0, 104.5, 104.5, 9000)
+    }
     months = []
     for now, answer in ((before, chart("TCS.NS", bars)), (after, chart("TCS.NS", halved, splits={3: 2}))):
         yahoo.answers = {"TCS.NS": (200, answer)}

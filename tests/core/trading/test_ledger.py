@@ -113,7 +113,9 @@ def test_a_fill_at_the_close_earns_nothing_on_the_day_of_the_fill():
 def test_buys_beyond_the_cash_shrink_by_one_factor_and_leave_no_cash():
     targets = np.array([[0.75, 0.25], [np.nan, np.nan]])
     flat = np.zeros((2, 2))
-    book = run_ledger(flat, flat, targets, np.ones((2, 2), bool), costs=FlatCosts(100.0, 0.0, 0.0), initial_capital=101.0)
+    book = run_ledger(
+        flat, flat, targets, np.ones((2, 2), bool), costs=FlatCosts(100.0, 0.0, 0.0), initial_capital=101.0
+    )
     np.testing.assert_allclose(book.weights[1] * book.equity[1], [75.0, 25.0])  # 101 = 100 of stock + 1 of cost
     assert book.cash[1] == 0.0
     assert book.cost[1] == pytest.approx(1.0)
@@ -138,7 +140,9 @@ def test_the_last_decision_has_no_session_left_to_be_filled_in():
 
 def test_cash_earns_its_rate_from_the_second_session_on():
     flat = np.zeros((3, 1))
-    book = run_ledger(flat, flat, np.full((3, 1), np.nan), np.ones((3, 1), bool), costs=FREE, cash_return_1d=[0.5, 0.01, 0.02])
+    book = run_ledger(
+        flat, flat, np.full((3, 1), np.nan), np.ones((3, 1), bool), costs=FREE, cash_return_1d=[0.5, 0.01, 0.02]
+    )
     np.testing.assert_allclose(book.equity / 1e7, [1.0, 1.01, 1.01 * 1.02])
 
 
@@ -192,7 +196,10 @@ def test_on_fixed_trades_equity_falls_by_exactly_the_cost():
     overnight, intraday = rng.normal(0, 0.01, shape), rng.normal(0, 0.01, shape)
     targets = np.full(shape, np.nan)
     targets[0] = 0.2  # a cash buffer, so that no purchase is cut
-    free, paid = (run_ledger(overnight, intraday, targets, np.ones(shape, bool), costs=c) for c in (FREE, FlatCosts(50.0, 0.0, 0.0)))
+    free, paid = (
+        run_ledger(overnight, intraday, targets, np.ones(shape, bool), costs=c)
+        for c in (FREE, FlatCosts(50.0, 0.0, 0.0))
+    )
     np.testing.assert_allclose(free.equity[1:] - paid.equity[1:], 0.005 * 0.8 * 1e7, rtol=1e-9)
 
 
@@ -202,7 +209,9 @@ def test_rebalancing_daily_for_free_is_the_constantly_rebalanced_portfolio(seed)
     rng = np.random.default_rng(seed)
     intraday = rng.normal(0, 0.03, (25, 5))
     weights = rng.dirichlet(np.ones(6))[:5]  # the sixth part is cash
-    book = run_ledger(np.zeros_like(intraday), intraday, np.tile(weights, (25, 1)), np.ones_like(intraday, bool), costs=FREE)
+    book = run_ledger(
+        np.zeros_like(intraday), intraday, np.tile(weights, (25, 1)), np.ones_like(intraday, bool), costs=FREE
+    )
     np.testing.assert_allclose(book.equity[1:], 1e7 * np.cumprod(1 + intraday[1:] @ weights), rtol=1e-10)
 
 

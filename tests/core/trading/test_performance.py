@@ -66,7 +66,9 @@ def test_cagr_and_calmar_equal_empyrical_where_252_sessions_take_a_year():
     theirs = empyrical.annual_return(returns)
     ours = (1 + p.cagr(returns, dates)) ** (730 / 365.25 / 2) - 1  # 730 whole days instead of 730.5
     assert ours == pytest.approx(theirs, rel=1e-10)
-    assert p.calmar(returns, stretched) == pytest.approx(p.cagr(returns, stretched) / -empyrical.max_drawdown(returns), rel=1e-10)
+    assert p.calmar(returns, stretched) == pytest.approx(
+        p.cagr(returns, stretched) / -empyrical.max_drawdown(returns), rel=1e-10
+    )
 
 
 def test_cagr_counts_days_from_the_close_before_the_first_return():

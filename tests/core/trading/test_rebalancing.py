@@ -20,7 +20,9 @@ def test_monthly_dates_are_the_last_sessions_of_months():
 
 
 def test_daily_dates_are_all_sessions():
-    assert rebalance_dates(date(2021, 1, 1), date(2021, 3, 31), "daily") == calendar.sessions(date(2021, 1, 1), date(2021, 3, 31))
+    assert rebalance_dates(date(2021, 1, 1), date(2021, 3, 31), "daily") == calendar.sessions(
+        date(2021, 1, 1), date(2021, 3, 31)
+    )
 
 
 @pytest.mark.parametrize("rebalance", ["weekly", "monthly"])

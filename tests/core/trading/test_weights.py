@@ -50,7 +50,9 @@ def test_the_projection_equals_one_found_by_halving(seed):
     wishes = rng.normal(0.2, 1.0, int(rng.integers(1, 30)))
     cap = rng.uniform(0.0, 1.0, wishes.shape) if rng.random() < 0.5 else float(rng.uniform(0.05, 1.0))
     total = float(rng.choice([0.5, 1.0]))
-    np.testing.assert_allclose(project_capped_simplex(wishes, cap, total), bisected_projection(wishes, cap, total), atol=1e-12)
+    np.testing.assert_allclose(
+        project_capped_simplex(wishes, cap, total), bisected_projection(wishes, cap, total), atol=1e-12
+    )
 
 
 @settings(max_examples=500, deadline=None)
@@ -87,7 +89,9 @@ def test_leading_dimensions_are_projected_row_by_row():
 
 
 def test_positions_below_the_minimum_are_dropped_and_their_room_is_used_by_wishes_left_over():
-    np.testing.assert_allclose(make_feasible([0.6, 0.6, 0.12, 0.0], max_position=0.5, min_position=0.05), [0.5, 0.5, 0.0, 0.0])
+    np.testing.assert_allclose(
+        make_feasible([0.6, 0.6, 0.12, 0.0], max_position=0.5, min_position=0.05), [0.5, 0.5, 0.0, 0.0]
+    )
     np.testing.assert_allclose(make_feasible([0.15, 0.019, 0.02]), [0.15, 0.0, 0.02])
 
 
