@@ -128,7 +128,10 @@ def drawdown_ns_per_row(n_tickers: int, n_sessions: int, window: int = 252) -> f
 
 
 def run_one(name: str, n_tickers: int, n_sessions: int) -> dict[str, float]:
-    """Wall and CPU seconds (best of three, of one for pandas), columns made and peak memory of one contender, in this process."""
+    """Measure one contender in this process: wall and CPU seconds, columns made and peak memory.
+
+    The times are the best of three runs; pandas is run once.
+    """
     if name == "ours":
         ours(make_prices(3, 600))
     prices = make_prices(n_tickers, n_sessions)
@@ -163,8 +166,10 @@ def main() -> None:
         results[name] = json.loads(done.stdout)
         r, base = results[name], results.get("ours", results[name])
         print(
-            f"{name:7s} {r['wall_s']:7.2f} s ({r['wall_s'] / base['wall_s']:.1f}x)  CPU {r['cpu_s']:7.2f} s ({r['cpu_s'] / base['cpu_s']:.1f}x)  "
-            f"peak {r['peak_mib']:.0f} MiB ({r['base_mib']:.0f} before)  {int(r['columns'])} columns, {int(r['rows'])} rows"
+            f"{name:7s} {r['wall_s']:7.2f} s ({r['wall_s'] / base['wall_s']:.1f}x)  "
+            f"CPU {r['cpu_s']:7.2f} s ({r['cpu_s'] / base['cpu_s']:.1f}x)  "
+            f"peak {r['peak_mib']:.0f} MiB ({r['base_mib']:.0f} before)  "
+            f"{int(r['columns'])} columns, {int(r['rows'])} rows"
         )
     print(f"max drawdown, w=252: {drawdown_ns_per_row(options.tickers, options.sessions):.1f} ns/row")
     print(f"load average at the end: {', '.join(f'{x:.2f}' for x in os.getloadavg())}")

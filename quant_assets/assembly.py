@@ -1,7 +1,5 @@
 """Puts the assets, checks, jobs, automation and resources of one profile together; nothing is defined here."""
 
-import warnings
-
 import dagster as dg
 
 from quant_assets import automation, checks
@@ -10,10 +8,6 @@ from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile
 from quant_assets.resources import mlflow_tracking
-
-# Partitioned checks and backfill policies are marked beta and preview; the lab pins the version it was measured on.
-for category in (dg.BetaWarning, dg.PreviewWarning):
-    warnings.filterwarnings("ignore", category=category)
 
 STAGES = (market_data, features, training, models, signals, evaluation)
 

@@ -73,7 +73,8 @@ class LabStorage(dg.IOManager):
         if strangers:
             raise DataError(
                 f"{context.asset_key.to_user_string()}: rows of {strangers[0]} and {len(strangers) - 1} more "
-                f"partitions in a run of {min(partitions)}..{max(partitions)}; an asset returns rows of its own partitions only."
+                f"partitions in a run of {min(partitions)}..{max(partitions)}; "
+                "an asset returns rows of its own partitions only."
             )
         hashes = []
         for name in sorted(partitions):

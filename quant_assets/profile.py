@@ -5,6 +5,7 @@ on another source than its own becomes `<name>_<source>` for the same reason.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from quant_assets.paths import safe_name
 from quant_core.errors import DataError, UnknownName
 
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -49,6 +51,11 @@ class Profile:
 
     def __post_init__(self) -> None:
         safe_name(self.name, "profile name")
+        for entry, month in (("start", self.start), ("end", self.end)):
+            if month is not None and not MONTH.fullmatch(month):
+                raise DataError(f"profile {self.name}: {entry} {month!r} is not a month; write it as YYYY-MM.")
+        if self.end is not None and self.end < self.start:
+            raise DataError(f"profile {self.name}: end {self.end} is before start {self.start}; swap them.")
         first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")
         if self.first_fold < first_possible:
             raise DataError(

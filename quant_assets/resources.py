@@ -60,15 +60,19 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         make_store(_local_folder())
     uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
+    served = "MLFLOW_TRACKING_URI" in os.environ
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(experiment) is None:
-        location = None if os.environ.get("MLFLOW_TRACKING_URI") else (_local_folder() / "artifacts").as_uri()
+        # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
+        location = None if served else (_local_folder() / "artifacts").as_uri()
         mlflow.create_experiment(experiment, artifact_location=location)
     context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
     try:
         yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
     finally:
         mlflow.end_run()
+        if not served:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)  # set_tracking_uri writes it; the next run may have other data
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Months of one asset go in one run; a fold is a run of its own. Everything is an 
 DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,9 @@ from quant_core.forecasting import MODELS
 
 #: Settings of a run: asset -> setting -> value.
 Overrides = Mapping[str, Mapping[str, Any]]
+
+#: How Dagster begins the message of an error that the lab raised on purpose.
+OWN_ERROR = re.compile(r"quant_core\.errors\.\w+: ")
 
 
 class RunFailed(QuantError):
@@ -175,21 +179,22 @@ class Runner:
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(
-                f"{self.lab.profile.name}/{step.asset} {step.partitions[0]}..{step.partitions[-1]}: "
-                f"{failure_reason(result)}"
-            )
+            span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
+            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failure_reason(result)}")
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost error of the first failed step, in one paragraph."""
+    """Why the first failed step failed, in one paragraph: the lab's own error where there is one, else the innermost."""
     for event in result.all_events:
         if event.is_step_failure:
+            chain = []
             error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
+            while error is not None:
+                chain.append(" ".join(error.message.split()))
                 error = error.cause
-            if error is not None:
-                return " ".join(error.message.split())
+            if chain:
+                own = [message for message in chain if OWN_ERROR.match(message)]
+                return OWN_ERROR.sub("", own[0]) if own else chain[-1]
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.blocking:
             details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())

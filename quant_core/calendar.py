@@ -19,10 +19,12 @@ LAST_PUBLISHED_DAY = date(2026, 12, 31)
 LAST_DAY = date(2035, 12, 31)
 SESSIONS_PER_YEAR = 252
 
-#: (month, day) of NSE holidays with a fixed date: Republic Day, Maharashtra Day, Independence Day, Gandhi Jayanti, Christmas.
+#: (month, day) of NSE holidays with a fixed date: Republic Day, Maharashtra Day, Independence Day,
+#: Gandhi Jayanti, Christmas.
 FIXED_HOLIDAYS = frozenset({(1, 26), (5, 1), (8, 15), (10, 2), (12, 25)})
 
-#: XBOM lists Friday 2013-11-15 as a session and Thursday 2013-11-14 as a holiday; NSE traded on the 14th (Muharram moved).
+#: XBOM lists Friday 2013-11-15 as a session and Thursday 2013-11-14 as a holiday; NSE traded on the 14th
+#: (Muharram moved).
 NOT_SESSIONS = frozenset({date(2013, 11, 15)})
 
 SPECIAL_SESSIONS = tuple(
@@ -97,7 +99,8 @@ def sessions(start: date, end: date) -> list[date]:
     for bound in (start, end):
         if not FIRST_DAY <= bound <= LAST_DAY:
             raise DataError(
-                f"calendar: {bound} is outside {FIRST_DAY}..{LAST_DAY}; ask for a range inside it or extend quant_core/calendar.py."
+                f"calendar: {bound} is outside {FIRST_DAY}..{LAST_DAY}; "
+                "ask for a range inside it or extend quant_core/calendar.py."
             )
     days = _all_sessions()
     return list(days[bisect_left(days, start) : bisect_right(days, end)])

@@ -1,7 +1,8 @@
 """The leak certificate: rows up to a date must not change when everything after that date does.
 
 Belongs here: the one function that certifies any deterministic table-to-table step (cleaning, features, scores from a
-fitted artifact held fixed, weights, a backtest). Fitting on the wrong rows is caught elsewhere, by an artifact's fit_end.
+fitted artifact held fixed, weights, a backtest). Fitting on the wrong rows is caught elsewhere,
+by an artifact's fit_end.
 
 Three perturbations of the rows after the cut, because each is blind to something:
     truncate  drops them: sees whatever reads their presence, dates, order or values.
@@ -66,7 +67,8 @@ def assert_causal(
         changed = _perturb(table, cut, name, keys, date_column, seed)
         if changed.equals(table):
             raise DataError(
-                f"assert_causal: {name} changes no input after {cut}, nothing to certify; choose an earlier cut or a table with values after it."
+                f"assert_causal: {name} changes no input after {cut}, nothing to certify; "
+                "choose an earlier cut or a table with values after it."
             )
         found = _known(fn(changed), cut, keys, date_column)
         _compare(wanted, found, keys, atol, _DONE[name].format(cut=cut))
@@ -116,7 +118,8 @@ def _compare(wanted: pl.DataFrame, found: pl.DataFrame, keys: Sequence[str], ato
         only = one.join(other, on=list(keys), how="anti", nulls_equal=True)
         if only.height:
             raise LookaheadError(
-                f"row {only.select(*keys).row(0)} {what} when {done} ({only.height} such rows); decide which rows exist from trailing data only."
+                f"row {only.select(*keys).row(0)} {what} when {done} ({only.height} such rows); "
+                "decide which rows exist from trailing data only."
             )
     for column in wanted.columns:
         if column in keys:

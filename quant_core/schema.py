@@ -1,7 +1,8 @@
 """The contract of every table that passes between stages: columns, dtypes, keys, units.
 
-Tables are long and sorted by (date, ticker). A price is in rupees of the row's own `basis`; a return is simple unless the
-name says log; a weight is a fraction of equity. `validate` turns a broken contract into a DataError that names the row.
+Tables are long and sorted by (date, ticker). A price is in rupees of the row's own `basis`; a return is simple unless
+the name says log; a weight is a fraction of equity. `validate` turns a broken contract into a DataError that names
+the row.
 """
 
 import dataframely as dy

@@ -50,8 +50,8 @@ class AllocationConfig:
             raise DataError("allocation: index_ticker is empty; name the index, e.g. '^NSEI'.")
 
 
-#: (prices, forecasts, config) -> (date, strategy, ticker, weight). Both frames hold the decision dates only; a weight is
-#: decided from rows of its own date, and a weight of 0 may be left out.
+#: (prices, forecasts, config) -> (date, strategy, ticker, weight). Both frames hold the decision dates only; a weight
+#: is decided from rows of its own date, and a weight of 0 may be left out.
 Strategy = Callable[[pl.DataFrame, pl.DataFrame, AllocationConfig], pl.DataFrame]
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "quant_core.allocation")

@@ -218,7 +218,8 @@ def _check_fills_follow(sessions: Sequence[date], decided: Sequence[int]) -> Non
         if row + 1 < len(sessions) and sessions[row + 1] != calendar.next_session(sessions[row]):
             raise LookaheadError(
                 f"backtest: the decision of {sessions[row]} would be filled on {sessions[row + 1]}, which is not the "
-                f"session after it ({calendar.next_session(sessions[row])}); the panel must hold every session once, ascending."
+                f"session after it ({calendar.next_session(sessions[row])}); the panel must hold every session once, "
+                "ascending."
             )
 
 

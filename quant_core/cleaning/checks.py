@@ -58,8 +58,9 @@ def flag_bars(raw: pl.DataFrame, on_bad_bar: str, where: str) -> pl.DataFrame:
     if on_bad_bar == "raise" and marked["bad_bar"].any():
         row = marked.filter("bad_bar").row(0, named=True)
         raise DataError(
-            f"{where}: {row['ticker']} {row['date']}: open {row['open_inr']}, high {row['high_inr']}, low {row['low_inr']}, "
-            f'close {row["close_inr"]} contradict each other; fix the source row or set clean_prices.on_bad_bar="repair" or "drop".'
+            f"{where}: {row['ticker']} {row['date']}: open {row['open_inr']}, high {row['high_inr']}, "
+            f"low {row['low_inr']}, close {row['close_inr']} contradict each other; "
+            'fix the source row or set clean_prices.on_bad_bar="repair" or "drop".'
         )
     unusable = pl.any_horizontal(*UNUSABLE) | (pl.col("bad_bar") & pl.lit(on_bad_bar == "drop"))
     labels = [pl.when(kind).then(pl.lit(kind)) for kind in (*UNUSABLE, *FLAGGED)]
@@ -75,10 +76,12 @@ def flag_bars(raw: pl.DataFrame, on_bad_bar: str, where: str) -> pl.DataFrame:
 def quality_counts(flagged: pl.DataFrame, prices: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
     """(kind, ticker, n_rows) of the rows in `start`..`end`, raw defects and carried rows together, largest first."""
     inside = pl.col("date").is_between(start, end)
-    found = pl.concat([
-        flagged.filter(inside, pl.col("flags") != "").select("ticker", "flags"),
-        prices.filter(inside, "is_filled").select("ticker", "flags"),
-    ])  # fmt: skip
+    found = pl.concat(
+        [
+            flagged.filter(inside, pl.col("flags") != "").select("ticker", "flags"),
+            prices.filter(inside, "is_filled").select("ticker", "flags"),
+        ]
+    )
     return (
         found.with_columns(kind=pl.col("flags").str.split("|"))
         .explode("kind", empty_as_null=True)

@@ -1,10 +1,11 @@
 """Raw rows in, one sound row per session and instrument out, with a count of everything that was wrong.
 
 What belongs here: putting rows on the NSE calendar, carrying prices over short gaps, and the one-day total return.
-What does not: reading vendors (market/sources), features and their outlier caps (features). A value here depends only on
-rows of the same month and of the `LOOKBACK_SESSIONS` before it, so months can be cleaned in any order.
+What does not: reading vendors (market/sources), features and their outlier caps (features). A value here depends only
+on rows of the same month and of the `LOOKBACK_SESSIONS` before it, so months can be cleaned in any order.
 
-Every session's return is computed from that row and the last sound row before it; it never changes once the day is over.
+Every session's return is computed from that row and the last sound row before it;
+it never changes once the day is over.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from quant_core.cleaning.checks import flag_bars, quality_counts
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, INDEX, CleanPrices, validate
 
-#: A close older than this many sessions is not a previous close; the exchange's own PREV_CLOSE is used where it is given.
+#: A close older than this many sessions is not a previous close; the exchange's own PREV_CLOSE
+#: is used where it is given.
 LOOKBACK_SESSIONS = 40
 LOOKBACK_SPAN = timedelta(days=75)
 #: PREV_CLOSE stands in only where the open lies within this share of it: on a first listing the field may hold anything
@@ -30,7 +32,8 @@ class CleaningConfig:
     """How rows become sound.
 
     Attributes:
-        ffill_limit: sessions that a price is carried forward over a gap; carried rows are untradable and have no return.
+        ffill_limit: sessions that a price is carried forward over a gap; carried rows are untradable
+            and have no return.
         on_bad_bar: a bar whose high or low contradicts its open or close is widened ("repair"), left out ("drop") or
             an error ("raise").
     """
@@ -41,7 +44,8 @@ class CleaningConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.ffill_limit <= LOOKBACK_SESSIONS:
             raise DataError(
-                f"clean_prices.ffill_limit: {self.ffill_limit} is outside 0..{LOOKBACK_SESSIONS}; choose a value inside it."
+                f"clean_prices.ffill_limit: {self.ffill_limit} is outside 0..{LOOKBACK_SESSIONS}; "
+                "choose a value inside it."
             )
         if self.on_bad_bar not in ("repair", "drop", "raise"):
             raise DataError(
@@ -159,12 +163,14 @@ def _with_returns(rows: pl.DataFrame) -> pl.DataFrame:
     has_open = pl.col("open_inr").is_not_null()
     priced = rows.join(calendar, on="date").sort("ticker", "date").with_columns(before).with_columns(base=base)
     return priced.with_columns(
-        overnight_return_1d=pl.when(has_open).then((pl.col("open_inr") + pl.col("dividend_inr")) / pl.col("base") - 1)
+        overnight_return_1d=pl.when(has_open)
+        .then((pl.col("open_inr") + pl.col("dividend_inr")) / pl.col("base") - 1)
         .when(pl.col("base").is_not_null())
         .then(0.0),
-        intraday_return_1d=pl.when(has_open).then(pl.col("close_inr") / pl.col("open_inr") - 1)
+        intraday_return_1d=pl.when(has_open)
+        .then(pl.col("close_inr") / pl.col("open_inr") - 1)
         .otherwise((pl.col("close_inr") + pl.col("dividend_inr")) / pl.col("base") - 1),
-    ).with_columns(total_return_1d=(1 + pl.col("overnight_return_1d")) * (1 + pl.col("intraday_return_1d")) - 1)  # fmt: skip
+    ).with_columns(total_return_1d=(1 + pl.col("overnight_return_1d")) * (1 + pl.col("intraday_return_1d")) - 1)
 
 
 def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
@@ -177,9 +183,13 @@ def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
         | ((pl.col("volume_shares").fill_null(0) > 0) & pl.col("open_inr").is_not_null()),
     )
     calendar = _session_table(priced["date"].min(), priced["date"].max())  # type: ignore[arg-type]
-    # A session after the month's last row has not been seen yet; a rule by month gives the same rows whatever span was loaded.
-    seen = calendar.join(priced.group_by(pl.col("date").dt.truncate("1mo").alias("month")).agg(pl.col("date").max().alias("edge")),
-                         left_on=pl.col("date").dt.truncate("1mo"), right_on="month").filter(pl.col("date") <= pl.col("edge"))  # fmt: skip
+    # A session after the month's last row has not been seen yet; a rule by month gives the same rows
+    # whatever span was loaded.
+    seen = calendar.join(
+        priced.group_by(pl.col("date").dt.truncate("1mo").alias("month")).agg(pl.col("date").max().alias("edge")),
+        left_on=pl.col("date").dt.truncate("1mo"),
+        right_on="month",
+    ).filter(pl.col("date") <= pl.col("edge"))
     following = pl.col("session").shift(-1).over("ticker", order_by="date")
     last_carried = pl.min_horizontal(following.fill_null(1 << 30) - 1, pl.col("session") + limit)
     carried = (

@@ -175,7 +175,10 @@ def _session_index(rows: pl.DataFrame, days: list[date]) -> NDArray[np.int64]:
 
 def _repeated(rows: pl.DataFrame) -> str:
     row = rows.filter(rows.select("date", "ticker").is_duplicated()).sort("date", "ticker").row(0, named=True)
-    return f"clean_prices: {row['ticker']} {row['date']} appears more than once; wanted one row per (date, ticker); drop duplicates in cleaning."
+    return (
+        f"clean_prices: {row['ticker']} {row['date']} appears more than once; "
+        "wanted one row per (date, ticker); drop duplicates in cleaning."
+    )
 
 
 def _check_returns(rows: pl.DataFrame, returns: FloatPanel) -> None:

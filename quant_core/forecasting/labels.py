@@ -145,7 +145,8 @@ def _one_row_a_session(rows: pl.DataFrame) -> pl.DataFrame:
     if stray.height:
         first = stray.row(0, named=True)
         raise DataError(
-            f"forward_returns: {first['ticker']} {first['date']} is not an NSE session ({stray.height} such rows); clean the month again."
+            f"forward_returns: {first['ticker']} {first['date']} is not an NSE session ({stray.height} such rows); "
+            "clean the month again."
         )
     spans = rows.group_by("ticker").agg(
         pl.int_range(pl.col("session").min(), pl.col("session").max() + 1).alias("session")

@@ -5,7 +5,8 @@ The file (`corporate_actions.csv`) is long: ticker, ex_date, kind, value, source
 | kind | value |
 |---|---|
 | split | shares after for one before (5.0 is 5-for-1); the price factor is its reciprocal |
-| split_or_bonus_confirmed, split_or_bonus_unconfirmed | price factor (0.2 is 5-for-1), read from the exchange's own prices |
+| split_or_bonus_confirmed | price factor (0.2 is 5-for-1), read from the exchange's own prices |
+| split_or_bonus_unconfirmed | the same |
 | demerger | price factor; empty: ex-date open over previous close |
 | dividend, dividend_implied | rupees a share, adjusted for the splits up to `as_of` |
 

@@ -21,7 +21,6 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError, UnknownName
-from quant_core.schema import INDEX
 
 HERE = Path(__file__).parent
 #: Stands for every stock that the source has; universes without a list consist of it alone.
@@ -103,27 +102,6 @@ def tickers(universe: str | Sequence[str]) -> list[str] | None:
     """Everyone who ever was a member, sorted; None where that is whatever the source has."""
     names: list[str] = membership(universe)["ticker"].unique().sort().to_list()
     return None if EVERY_TICKER in names else names
-
-
-def with_membership(frame: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with the Boolean column is_member.
-
-    Args:
-        frame: columns date and ticker; where it has `instrument`, indices are never members.
-        intervals: see `membership`.
-    """
-    stock = pl.col("instrument") != INDEX if "instrument" in frame.columns else pl.lit(True)
-    frame = frame.drop("is_member", strict=False)
-    if EVERY_TICKER in intervals["ticker"]:
-        return frame.with_columns(is_member=stock)
-    starts = intervals.select("ticker", "from_date", "to_date").sort("from_date")
-    keyed = frame.select("date", "ticker").with_row_index("_row").sort("date")
-    found = keyed.join_asof(
-        starts, left_on="date", right_on="from_date", by="ticker", strategy="backward", check_sortedness=False
-    )
-    inside = pl.col("from_date").is_not_null() & (pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date")))
-    flags = found.select("_row", is_member=inside).sort("_row")["is_member"]
-    return frame.with_columns(flags).with_columns(is_member=pl.col("is_member") & stock)
 
 
 def check_intervals(intervals: pl.DataFrame, where: str) -> pl.DataFrame:

@@ -107,7 +107,8 @@ def _check_returns(panel: Floats, name: str) -> None:
     if _count_bad_returns(panel.ravel()):
         row, column = np.argwhere((panel <= -1.0) | np.isposinf(panel))[0]
         raise DataError(
-            f"ledger: {name} row {row} column {column} is {panel[row, column]}; wanted a finite number above -1, or NaN."
+            f"ledger: {name} row {row} column {column} is {panel[row, column]}; "
+            "wanted a finite number above -1, or NaN."
         )
 
 

@@ -191,7 +191,8 @@ def _clean(values: ArrayLike, what: str = "returns") -> Array:
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
         raise DataError(
-            f"performance: {what} row {bad[0]} is {array[bad[0]]} ({len(bad)} such rows); drop the sessions without a value or fill them before measuring."
+            f"performance: {what} row {bad[0]} is {array[bad[0]]} ({len(bad)} such rows); "
+            "drop the sessions without a value or fill them before measuring."
         )
     return array
 

@@ -118,5 +118,6 @@ def check_limits(max_position: float, min_position: float) -> None:
     """Raise a DataError unless 0 <= min_position <= max_position <= 1 and max_position > 0."""
     if not (0.0 <= min_position <= max_position <= 1.0 and max_position > 0.0):
         raise DataError(
-            f"weights: min_position {min_position} and max_position {max_position}; wanted 0 <= min_position <= max_position <= 1 and max_position > 0."
+            f"weights: min_position {min_position} and max_position {max_position}; "
+            "wanted 0 <= min_position <= max_position <= 1 and max_position > 0."
         )

@@ -11,7 +11,7 @@ from quant_core.errors import DataError
 from quant_core.market.actions import price_factors, read_actions
 from quant_core.market.sources import Fetch
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.universe import members_on, membership, tickers, with_membership
+from quant_core.market.universe import members_on, membership, tickers
 
 pytestmark = pytest.mark.real_data
 
@@ -124,8 +124,10 @@ def test_adjusted_rows_fill_the_names_that_lack_official_history(nifty: Fetch, r
 
 
 def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
-    rows = with_membership(nifty.rows.unique(["date", "ticker"]), membership("nifty50")).filter("is_member")
-    daily = rows.filter(pl.col("date") >= date(2014, 4, 1)).group_by("date").len()
+    rows = nifty.rows.select("date", "ticker").unique().join(membership("nifty50"), on="ticker")
+    left = pl.col("date") >= pl.col("to_date")
+    members = rows.filter(pl.col("date") >= pl.col("from_date"), ~left.fill_null(False))
+    daily = members.filter(pl.col("date") >= date(2014, 4, 1)).group_by("date").len()
     usual = daily.filter(pl.col("len") >= 49)
     assert usual.height / daily.height > 0.99
     assert set(tickers("nifty50") or []) - set(nifty.rows["ticker"]) == NEVER_PRICED

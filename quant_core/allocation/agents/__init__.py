@@ -1,4 +1,7 @@
-"""Learning allocators: one module an agent, registered by its decorator. The registry is what `quant list agents` prints."""
+"""Learning allocators: one module an agent, registered by its decorator.
+
+The registry is what `quant list agents` prints.
+"""
 
 from typing import Any
 

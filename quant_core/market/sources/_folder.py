@@ -26,7 +26,10 @@ _DAY_IN_NAME = re.compile(r"(?<!\d)(?:(\d{4})-?(\d\d)-?(\d\d)|(\d\d)-?(\d\d)-?(\
 
 @dataclass(frozen=True)
 class PriceFile:
-    """A file with prices. ticker: from the file name where no column says it, else "". day: of a one-day file, else None."""
+    """A file with prices.
+
+    ticker: from the file name where no column says it, else "". day: of a one-day file, else None.
+    """
 
     stamp: FileStamp
     layout: Layout

@@ -4,9 +4,9 @@
 |---|---|---|
 | nse_bhavcopy | DATE1, CLOSE_PRICE: NSE's `sec_bhavdata_full` | blanks around values; turnover in lakh rupees |
 | kaggle_nse | "Prev Close" and Turnover: Kaggle `rohanrao/nifty50-stock-market-data` | turnover in 1e-5 rupees |
-| yfinance | "Adj Close", or Dividends and "Stock Splits": a yfinance export | split-adjusted; without Adj Close also dividend-adjusted |
+| yfinance | "Adj Close", or Dividends and "Stock Splits" | split-adjusted; without Adj Close also dividend-adjusted |
 | lab | close_inr: this lab's own raw table | none |
-| long | date, close and the like, one ticker a file or a ticker column | an adj_close column marks split-adjusted rows |
+| long | date, close and the like, one ticker a file or a ticker column | adj_close marks split-adjusted rows |
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Reading one price file of a known or guessed layout into the lab's column names; texts become dates and numbers here."""
+"""Reading one price file of a known or guessed layout into the lab's column names.
+
+Texts become dates and numbers here.
+"""
 
 import csv
 import re
@@ -95,7 +98,8 @@ def layout_of(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
     header = _cells(lines[0])
     if len(header) == 1:
         raise DataError(
-            f"{file.name}: no table: the first line is {lines[0].strip()[:80]!r}, a message rather than a header; fetch it again."
+            f"{file.name}: no table: the first line is {lines[0].strip()[:80]!r}, a message rather than a header; "
+            "fetch it again."
         )
     layout = recognise(header, file.name, wanted, renamed, basis)
     if not any(line.strip() for line in lines[1:]):

@@ -186,7 +186,10 @@ def _read(
     start: date,
     end: date,
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """Rows of files of one basis, chained to tickers. Where files overlap, the first by name keeps the (ticker, date)."""
+    """Rows of files of one basis, chained to tickers.
+
+    Where files overlap, the first by name keeps the (ticker, date).
+    """
     wanted = _of_span(files, start, end)
     scans = [_scan(config, folder, number, file, tickers, start, end) for number, file in enumerate(wanted)]
     problems = [problem for _, found in scans for problem in found]
@@ -222,7 +225,10 @@ def _scan(
     layout, names = file.layout, _names(folder.changes, config.symbol_changes)
     frame, problems = scan(file.stamp, layout, config.date_format)
     if layout.dividend_adjusted:
-        detail = f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already and dividends are ignored"
+        detail = (
+            f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already "
+            "and dividends are ignored"
+        )
         problems.append(Problem(file.ticker, "dividend_adjusted", detail))
     frame = frame.filter(pl.col("date").is_between(start, end))
     key, chained = _key(file)
@@ -257,7 +263,10 @@ def _scan(
 
 
 def _source_name(file: PriceFile) -> str:
-    """What the `source` column says where the file has none: the vendor's format, or the name of a file of many tickers."""
+    """What the `source` column says where the file has none.
+
+    That is the vendor's format, or the name of a file of many tickers.
+    """
     return file.stamp.name if file.layout.format == "long" and not file.ticker else file.layout.format
 
 

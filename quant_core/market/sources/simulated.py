@@ -81,7 +81,10 @@ class SimulatedSource:
         return pl.DataFrame({"ticker": self.tickers, "sector": names})
 
     def fetch(self, tickers: Sequence[str] | None, start: date, end: date, now: datetime) -> Fetch:
-        """Rows of the span up to the last closed session; a part before the market's first day gives no rows and a Problem."""
+        """Rows of the span up to the last closed session.
+
+        A part before the market's first day gives no rows and a Problem.
+        """
         check_span("simulated", start, end)
         end = min(end, last_closed_session(now))
         problems = []

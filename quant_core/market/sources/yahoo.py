@@ -212,8 +212,8 @@ def as_traded(rows: pl.DataFrame) -> pl.DataFrame:
     """Undo a vendor's adjustment for the splits after each row; the rows must reach to the day of the download.
 
     Args:
-        rows: date, prices, dividend and volume adjusted for all later splits; `split_ratio` (shares after for one before)
-            on its ex-date, 0 or null for none.
+        rows: date, prices, dividend and volume adjusted for all later splits; `split_ratio` (shares after for one
+            before) on its ex-date, 0 or null for none.
     Returns:
         the same rows as they were traded, and `price_factor` (1 / ratio) on each ex-date.
     """

@@ -21,8 +21,9 @@ FETCHED = datetime(2021, 4, 1, tzinfo=UTC)
 def bar(day: date, close: float | None, ticker: str = "TCS", **over: Any) -> dict[str, Any]:
     price = close if close is not None else 100.0
     row = {
-        "date": day, "ticker": ticker, "symbol": ticker, "instrument": "equity", "open_inr": price, "high_inr": price, "low_inr": price,
-        "close_inr": close, "prev_close_inr": None, "volume_shares": 1000, "turnover_inr": None, "dividend_inr": 0.0, "price_factor": 1.0,
+        "date": day, "ticker": ticker, "symbol": ticker, "instrument": "equity",
+        "open_inr": price, "high_inr": price, "low_inr": price, "close_inr": close, "prev_close_inr": None,
+        "volume_shares": 1000, "turnover_inr": None, "dividend_inr": 0.0, "price_factor": 1.0,
         "basis": "unadjusted", "source": "test", "fetched_at": FETCHED,
     }  # fmt: skip
     return row | over

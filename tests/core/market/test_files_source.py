@@ -111,8 +111,12 @@ def test_daily_files_outside_the_span_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_kaggle_turnover_is_in_a_hundred_thousandth_of_a_rupee(tmp_path: Path) -> None:
-    text = "Date,Symbol,Series,Prev Close,Open,High,Low,Last,Close,VWAP,Volume,Turnover,Trades,Deliverable Volume,%Deliverble\n"
-    text += "2012-12-28,INFRATEL,EQ,220.0,200.0,200.85,188.65,191.0,191.65,194.06,35351056,686009974700000.0,210800,12889842,0.36\n"
+    text = (
+        "Date,Symbol,Series,Prev Close,Open,High,Low,Last,Close,VWAP,"
+        "Volume,Turnover,Trades,Deliverable Volume,%Deliverble\n"
+        "2012-12-28,INFRATEL,EQ,220.0,200.0,200.85,188.65,191.0,191.65,194.06,"
+        "35351056,686009974700000.0,210800,12889842,0.36\n"
+    )
     row = fetch(write(tmp_path, "INFRATEL.csv", text)).rows.row(0, named=True)
     assert row["turnover_inr"] == pytest.approx(6_860_099_747.0)
     assert row["turnover_inr"] / row["volume_shares"] == pytest.approx(194.06, abs=0.01)
@@ -154,7 +158,11 @@ def test_a_yfinance_export_with_actions_keeps_them_on_its_own_basis(tmp_path: Pa
 
 
 def test_a_yfinance_export_without_adjusted_close_is_not_paid_twice(tmp_path: Path) -> None:
-    text = "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n2020-01-01,10,11,9,10,100,0.0,0.0\n2020-01-02,10,11,9,9.8,100,0.2,0.0\n"
+    text = (
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n"
+        "2020-01-01,10,11,9,10,100,0.0,0.0\n"
+        "2020-01-02,10,11,9,9.8,100,0.2,0.0\n"
+    )
     result = fetch(write(tmp_path, "TCS.NS.csv", text))
     assert result.rows["dividend_inr"].to_list() == [0.0, 0.0]
     assert kinds(result) == ["dividend_adjusted"]

@@ -1,4 +1,4 @@
-"""The simulated market: the same rows for every request, coherent bars, and a truth that estimators can be judged by."""
+"""The simulated market: the same rows for every request, coherent bars, and a truth to judge estimators by."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime

@@ -1,12 +1,10 @@
-"""Dated membership: intervals, the shipped facts, and the flag on rows."""
+"""Dated membership: intervals and the shipped facts."""
 
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quant_core.errors import DataError, UnknownName
 from quant_core.market.universe import (
@@ -19,7 +17,6 @@ from quant_core.market.universe import (
     sector_of,
     tickers,
     universe,
-    with_membership,
 )
 
 SCHEMA = {"ticker": pl.String, "from_date": pl.Date, "to_date": pl.Date}
@@ -62,46 +59,9 @@ def test_todays_list_is_labelled_as_survivors_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["all", "indian_market", "simulated"])
-def test_a_universe_without_a_list_takes_every_stock_and_no_index(name: str) -> None:
+def test_a_universe_without_a_list_takes_every_stock(name: str) -> None:
     assert tickers(name) is None
     assert members_on(name, date(2020, 1, 1)) == [EVERY_TICKER]
-    frame = pl.DataFrame({"date": [date(2020, 1, 1)] * 2, "ticker": ["X", "^NSEI"], "instrument": ["equity", "index"]})
-    assert with_membership(frame, membership(name))["is_member"].to_list() == [True, False]
-
-
-def test_an_interval_begins_on_its_first_day_and_ends_before_its_last() -> None:
-    known = intervals(
-        ("A", date(2020, 1, 2), date(2020, 1, 4)), ("A", date(2020, 1, 6), None), ("B", date(2019, 1, 1), None)
-    )
-    days = [date(2020, 1, day) for day in range(1, 8)]
-    frame = pl.DataFrame({"date": days[::-1], "ticker": ["A"] * 7})
-    assert with_membership(frame, known).sort("date")["is_member"].to_list() == [
-        False,
-        True,
-        True,
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert with_membership(frame, known).drop("is_member").equals(frame)
-
-
-def test_an_index_of_the_same_name_is_no_member() -> None:
-    frame = pl.DataFrame({"date": [date(2020, 1, 2)] * 2, "ticker": ["A", "A"], "instrument": ["equity", "index"]})
-    assert with_membership(frame, intervals(("A", date(2019, 1, 1), None)))["is_member"].to_list() == [True, False]
-
-
-_days = st.dates(date(2020, 1, 1), date(2020, 2, 28))
-
-
-@given(st.lists(_days, min_size=2, max_size=8, unique=True), st.lists(_days, min_size=1, max_size=20))
-def test_the_flag_equals_the_naive_definition(bounds: list[date], days: list[date]) -> None:
-    bounds = sorted(bounds)[: len(bounds) // 2 * 2]
-    spans = list(zip(bounds[::2], bounds[1::2], strict=True))
-    known = intervals(*[("A", begin, finish) for begin, finish in spans])
-    flags = with_membership(pl.DataFrame({"date": days, "ticker": ["A"] * len(days)}), known)["is_member"].to_list()
-    assert flags == [any(begin <= day < finish for begin, finish in spans) for day in days]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""A backfill from the web UI: one run, and the same files as month by month in any order."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from lab_process import DevServer, dev_server, poll
+from small_lab import SmallLab
+
+from quant_assets.assembly import build_definitions
+from quant_assets.lab import Lab
+from quant_assets.profile import load_profile
+from quant_assets.runner import Runner, Step
+
+pytestmark = pytest.mark.slow
+
+ASSETS = ("raw_ohlcv", "clean_prices", "features")
+MONTHS = tuple(f"{year}-{month:02d}" for year in (2018, 2019) for month in range(1, 13))
+BACKFILL_WITHIN_S = 200
+LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
+STATUS = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    with dev_server(tmp_path_factory.mktemp("backfill")) as running:
+        yield running
+
+
+def backfilled(server: DevServer, **params: Any) -> list[dict[str, Any]]:
+    """Launch a backfill as the UI does, and its runs once it is over."""
+    launched = server.graphql(LAUNCH, params={"tags": [], **params})["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    backfill = launched["backfillId"]
+
+    def over() -> str | None:
+        status = server.graphql(STATUS, id=backfill)["partitionBackfillOrError"]["status"]
+        return status if status.startswith(("COMPLETED", "FAIL", "CANCEL")) else None
+
+    status = poll(f"backfill {backfill}", over, BACKFILL_WITHIN_S, every_s=1)
+    runs = [run for run in server.runs(*ASSETS) if run["tags"].get("dagster/backfill") == backfill]
+    assert (status, {run["status"] for run in runs}) == ("COMPLETED_SUCCESS", {"SUCCESS"}), server.log.read_text()[-4000:]
+    return runs
+
+
+def partition_range(run: dict[str, Any]) -> tuple[str, str]:
+    tags = run["tags"]
+    return tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"]
+
+
+@pytest.fixture(scope="module")
+def two_years(server: DevServer) -> list[dict[str, Any]]:
+    """Runs of one backfill of every month asset over both years."""
+    span = {"ranges": [{"start": MONTHS[0], "end": MONTHS[-1]}]}
+    return backfilled(
+        server, partitionsByAssets=[{"assetKey": {"path": ["demo", a]}, "partitions": span} for a in ASSETS]
+    )
+
+
+def test_a_backfill_over_two_years_makes_each_asset_in_one_run(two_years: list[dict[str, Any]]) -> None:
+    for asset in ASSETS:
+        own = [run for run in two_years if asset in run["assets"]]
+        assert [partition_range(run) for run in own] == [(MONTHS[0], MONTHS[-1])], asset
+
+
+def test_a_backfill_of_one_asset_is_one_run_over_the_chosen_months_only(
+    server: DevServer, two_years: list[dict[str, Any]]
+) -> None:
+    before = stored(server)
+    months = MONTHS[6:18]
+    runs = backfilled(server, assetSelection=[{"path": ["demo", "clean_prices"]}], partitionNames=list(months))
+    assert [(run["assets"], partition_range(run)) for run in runs] == [({"clean_prices"}, (months[0], months[-1]))]
+    assert stored(server) == before
+
+
+def stored(server: DevServer) -> dict[str, str]:
+    return SmallLab(Path(server.environment["QUANT_DATA"]).parent, server.environment).hashes()
+
+
+def shuffled(seed: int) -> list[str]:
+    return random.Random(seed).sample(MONTHS, len(MONTHS))
+
+
+#: Orders in which single months may be made: upstream months before those that read them.
+ORDERS = {
+    "asset by asset, raw backwards and the rest shuffled": [
+        *(("raw_ohlcv", month) for month in reversed(MONTHS)),
+        *(("clean_prices", month) for month in shuffled(1)),
+        *(("features", month) for month in shuffled(2)),
+    ],
+    "asset by asset, raw shuffled and the rest backwards": [
+        *(("raw_ohlcv", month) for month in shuffled(3)),
+        *(("clean_prices", month) for month in reversed(MONTHS)),
+        *(("features", month) for month in reversed(MONTHS)),
+    ],
+    "month by month, as the daily refresh does": [(asset, month) for month in MONTHS for asset in ASSETS],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_single_months_in_any_order_have_the_content_of_the_backfill(
+    server: DevServer, two_years: list[dict[str, Any]], order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUANT_DATA", str(tmp_path / "data"))
+    profile = load_profile("demo")
+    with dg.DagsterInstance.ephemeral() as instance:
+        runner = Runner(Lab(profile), build_definitions(profile), instance, {}, "CRITICAL")
+        for asset, month in ORDERS[order]:
+            runner.execute(Step(asset, (month,)))
+    found = SmallLab(tmp_path, {}).hashes()
+    assert found.keys() == {f"{asset}/{month}" for asset in ASSETS for month in MONTHS}
+    assert found == stored(server)

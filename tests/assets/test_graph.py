@@ -1,0 +1,75 @@
+"""The asset graph as a whole: what there is, what feeds what, how it is partitioned. A change here is a change of design."""
+
+import dagster as dg
+import pytest
+
+from quant_assets.assembly import build_definitions
+from quant_assets.assets.models import GPU_TAGS
+from quant_assets.profile import load_profile, profile_names
+
+GRAPH = {
+    # asset: (group, partitions, upstream)
+    "raw_ohlcv": ("market_data", "months", set()),
+    "clean_prices": ("market_data", "months", {"raw_ohlcv"}),
+    "features": ("features", "months", {"clean_prices"}),
+    "training_window": ("training", "folds", {"features", "clean_prices"}),
+    "forecaster_ridge": ("models", "folds", {"training_window"}),
+    "forecasts_ridge": ("signals", "months", {"features", "forecaster_ridge"}),
+    "target_weights": ("signals", "months", {"clean_prices", "forecasts_ridge"}),
+    "backtest": ("evaluation", "folds", {"clean_prices", "target_weights", "features", "forecasts_ridge"}),
+    "backtest_report": ("evaluation", "folds", {"backtest"}),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(load_profile("nifty50"))
+
+
+def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    found = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        months = isinstance(node.partitions_def, dg.MonthlyPartitionsDefinition)
+        parents = {parent.path[-1] for parent in node.parent_keys}
+        found[key.path[-1]] = (node.group_name, "months" if months else "folds", parents)
+    assert found == GRAPH
+
+
+def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        single = graph.get(key).backfill_policy == dg.BackfillPolicy.single_run()
+        assert single == (GRAPH[key.path[-1]][1] == "months"), key
+
+
+def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    checks = {(key.asset_key.path[-1], key.name): graph.get(key).blocking for key in graph.asset_check_keys}
+    assert checks == {
+        ("clean_prices", "contract"): True,
+        ("clean_prices", "sessions_complete"): False,
+        ("features", "causality_sample"): True,
+        ("target_weights", "feasible"): True,
+    }
+
+
+def test_training_is_three_ops_whose_train_step_holds_a_pool_and_resource_tags(definitions: dg.Definitions) -> None:
+    asset = definitions.resolve_assets_def(dg.AssetKey(["nifty50", "forecaster_ridge"]))
+    ops = {op.name: op for op in asset.node_def.iterate_op_defs()}
+    assert set(ops) == {"ridge__prepare", "ridge__train", "ridge__publish"}
+    assert ops["ridge__train"].pool == "cpu_training"
+    assert "dagster-k8s/config" in ops["ridge__train"].tags
+    assert GPU_TAGS["dagster-k8s/config"]["container_config"]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+
+
+def test_every_asset_says_what_it_is_and_every_profile_has_its_own_keys() -> None:
+    seen: set[str] = set()
+    for name in profile_names():
+        graph = build_definitions(load_profile(name)).resolve_asset_graph()
+        for key in graph.get_all_asset_keys():
+            assert key.path[0] == name
+            assert graph.get(key).description, key
+            seen.add(key.to_user_string())
+    assert len(seen) == len(profile_names()) * len(GRAPH)

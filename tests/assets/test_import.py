@@ -1,0 +1,30 @@
+"""Loading the code location is light: every process of the web UI does it."""
+
+import json
+import subprocess
+import sys
+
+from lab_process import ROOT
+
+#: The goal is 3 s with warm caches; loose for a busy machine.
+LOADED_WITHIN_S = 6.0
+HEAVY = {"torch", "sklearn", "mlflow", "yfinance", "stable_baselines3", "plotly", "dagster_mlflow", "pandas"}
+PROGRAM = """
+import json, sys, time
+begun = time.perf_counter()
+import quant_assets.definitions
+print(json.dumps({"seconds": time.perf_counter() - begun, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
+"""
+
+
+def loaded() -> dict:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_definitions_load_quickly_and_without_a_heavy_library() -> None:
+    tries = [loaded() for _ in range(3)]
+    assert not HEAVY & set(tries[0]["modules"])
+    quickest = min(one["seconds"] for one in tries)
+    print(f"quant_assets.definitions loads in {quickest:.2f} s")
+    assert quickest < LOADED_WITHIN_S
