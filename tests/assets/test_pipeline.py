@@ -16,7 +16,7 @@ from quant_assets.assets.signals import score
 from quant_assets.checks import bad_clean_rows, infeasible, missing_sessions
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, RunFailed, Step, check_overrides
+from quant_assets.runner import RunFailed, Runner, Step, check_overrides
 from quant_assets.storage import read_artifact, read_stamp, read_tables, table_path, write_table
 from quant_core.allocation.baselines import AllocationConfig, target_weights
 from quant_core.calendar import sessions
