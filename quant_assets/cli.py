@@ -137,7 +137,9 @@ def list_(
     if not rows:
         console.print(f"No {kind} are registered yet.")
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_plain(cell) for cell in row))
     console.print(table)
@@ -254,7 +256,9 @@ def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: b
                 stale = sorted({*stale, *runner.newest_months()} & set(partitions))
             current = len(partitions) - len(stale)
             what = f"{len(stale)} to do, {current} current" if stale else f"{current} current"
-            task = progress.add_task(asset, total=len(stale) or 1, completed=0 if stale else 1, what=what)
+            task = progress.add_task(asset, total=len(stale) or 1, what=what)
+            if not stale:
+                progress.advance(task)
             for step in runner.steps(asset, stale):
                 runner.execute(step)
                 progress.advance(task, len(step.partitions))

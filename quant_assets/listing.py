@@ -87,8 +87,8 @@ HEADLINE = {
     "cagr": "CAGR",
     "volatility_ann": "volatility",
     "sharpe_ann": "Sharpe",
-    "max_drawdown": "max drawdown",
-    "turnover_ann": "turnover a year",
+    "max_drawdown": "drawdown",
+    "turnover_ann": "turnover",
 }
 PERCENT = {"cagr", "volatility_ann", "max_drawdown"}
 
@@ -105,6 +105,7 @@ def headline(lab: Lab, report: Path) -> Table:
         header_style="bold",
         pad_edge=False,
     )
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for row in metrics.sort(pl.col("strategy") == "benchmark", "strategy").iter_rows(named=True):

@@ -96,7 +96,7 @@ def render_report(data: ReportInput) -> str:
 
 
 def markdown_summary(data: ReportInput) -> str:
-    """A compact Markdown table of the strategies and a sparkline of the chosen one's equity."""
+    """A compact Markdown table of the strategies, sparklines of equity, and each model's rank IC."""
     data = _within_period(data)
     measured = _with_extras(data)
     columns = [name for name in COMPARED if name in measured.columns]
@@ -111,7 +111,13 @@ def markdown_summary(data: ReportInput) -> str:
     if growth[BENCHMARK_KEY].null_count() < growth.height:
         sparks.append(f"`{sparkline(growth[BENCHMARK_KEY])}` {_markdown(_benchmark_name(data))}")
     title = f"**{_markdown(data.title)}** \u00b7 {data.start} to {data.end}"
-    return "\n\n".join([title, "\n".join(lines), "  \n".join(sparks)]) + "\n"
+    scores = [
+        f"{_markdown(row['model'])}: mean rank IC {row['mean_rank_ic']:.3f} over {row['n_dates']:,} sessions, "
+        f"Newey-West t {row['nw_t']:.1f}"
+        for row in data.quality_summary
+    ]
+    blocks = [title, "\n".join(lines), "  \n".join(sparks), "  \n".join(scores)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def sparkline(values: pl.Series, width: int = SPARK_WIDTH) -> str:

@@ -43,7 +43,9 @@ def backfilled(server: DevServer, **params: Any) -> list[dict[str, Any]]:
 
     status = poll(f"backfill {backfill}", over, BACKFILL_WITHIN_S, every_s=1)
     runs = [run for run in server.runs(*ASSETS) if run["tags"].get("dagster/backfill") == backfill]
-    assert (status, {run["status"] for run in runs}) == ("COMPLETED_SUCCESS", {"SUCCESS"}), server.log.read_text()[-4000:]
+    assert (status, {run["status"] for run in runs}) == ("COMPLETED_SUCCESS", {"SUCCESS"}), server.log.read_text()[
+        -4000:
+    ]
     return runs
 
 

@@ -22,19 +22,34 @@ OFFLINE_WITHIN_S = 90
 
 MISTAKES = {
     "an unknown profile": (["--profile", "nope"], r"profile 'nope' is unknown; known: demo, .*nifty50"),
-    "a month that no calendar has": (["--to", "2031-13"], r"--to 2031-13: profile demo has months 2018-01\.\.\d{4}-\d\d"),
+    "a month that no calendar has": (
+        ["--to", "2031-13"],
+        r"--to 2031-13: profile demo has months 2018-01\.\.\d{4}-\d\d",
+    ),
     "a month before the data": (["--to", "2017-01"], r"--to 2017-01: .*give one of them as YYYY-MM"),
-    "a span that runs backwards": (["--from", "2019-05", "--to", "2019-01"], r"--from 2019-05 is after --to 2019-01; swap"),
+    "a span that runs backwards": (
+        ["--from", "2019-05", "--to", "2019-01"],
+        r"--from 2019-05 is after --to 2019-01; swap",
+    ),
     "an unknown stage": (["--stages", "nope"], r"stage 'nope' is unknown; known: .*features"),
     "an unknown setting": (["--set", "features.nope=1"], r"features: nope is not a setting; known: .*zscore_lookback"),
     "a setting of an unknown asset": (["--set", "nope.x=1"], r"'nope' is unknown; known: .*features"),
     "a setting without an asset": (["--set", "top_n=1"], r"--set top_n=1: not of the form ASSET\.SETTING=VALUE"),
-    "a value that is no number": (["--set", "features.zscore_lookback=abc"], r"features\.zscore_lookback: 'abc' is not a"),
+    "a value that is no number": (
+        ["--set", "features.zscore_lookback=abc"],
+        r"features\.zscore_lookback: 'abc' is not a",
+    ),
     "a number out of range": (["--set", "features.zscore_lookback=-5"], r"zscore_lookback is -5, wanted at least 2"),
     "an unknown profile entry": (["--set", "profile.nope=1"], r"'nope'\] are not profile entries; known: .*start"),
-    "a start that is no month": (["--set", "profile.start=banana"], r"start 'banana' is not a month; write it as YYYY-MM"),
+    "a start that is no month": (
+        ["--set", "profile.start=banana"],
+        r"start 'banana' is not a month; write it as YYYY-MM",
+    ),
     "an end that is no month": (["--set", "profile.end=2020-13"], r"end '2020-13' is not a month; write it as YYYY-MM"),
-    "a fold without its years": (["--set", "profile.first_fold=2019"], r"fold 2019 needs 3 full years .*use first_fold 2021"),
+    "a fold without its years": (
+        ["--set", "profile.first_fold=2019"],
+        r"fold 2019 needs 3 full years .*use first_fold 2021",
+    ),
     "an unknown source": (["--source", "nope"], r"source 'nope' is unknown; known: files, simulated, yahoo"),
     "files without a path": (["--source", "files"], r"path must be given; .*--path"),
 }
@@ -98,7 +113,8 @@ def test_without_a_network_yahoo_fails_soon_and_says_what_to_do(tmp_path: Path) 
     environment = lab_environment(tmp_path) | {"QUANT_SOURCE_TRIES": "0"}
     begun = time.monotonic()
     message = refused(
-        ["--profile", "nifty50", "--to", "2010-01", "--stages", "raw_ohlcv", "--set", "raw_ohlcv.attempts=1"], environment
+        ["--profile", "nifty50", "--to", "2010-01", "--stages", "raw_ohlcv", "--set", "raw_ohlcv.attempts=1"],
+        environment,
     )
     print(f"yahoo without a network failed after {time.monotonic() - begun:.1f} s")
     assert time.monotonic() - begun < OFFLINE_WITHIN_S

@@ -18,7 +18,9 @@ print(json.dumps({"seconds": time.perf_counter() - begun, "modules": sorted({nam
 
 
 def loaded() -> dict:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -152,12 +152,16 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
     assert yaml.safe_load(run["runConfigYaml"])["ops"]["demo__features"]["config"] == {"zscore_lookback": 63}
 
 
-def test_no_daemon_sensor_or_schedule_is_in_error(server: DevServer) -> None:
-    health = server.graphql(
-        "{instance {daemonHealth {allDaemonStatuses {daemonType healthy required lastHeartbeatErrors {message}}}}}"
-    )
-    statuses = health["instance"]["daemonHealth"]["allDaemonStatuses"]
-    assert not [status for status in statuses if status["lastHeartbeatErrors"]]
-    ticks = server.graphql("{instigationStatesOrError: workspaceOrError {__typename}}")
-    assert ticks["instigationStatesOrError"]["__typename"] == "Workspace"
-    assert "Traceback" not in server.log.read_text()
+def test_no_daemon_or_sensor_is_in_error_and_the_terminal_shows_no_warning_of_the_code(server: DevServer) -> None:
+    health = server.graphql("{instance {daemonHealth {allDaemonStatuses {daemonType lastHeartbeatErrors {message}}}}}")
+    daemons = health["instance"]["daemonHealth"]["allDaemonStatuses"]
+    assert {"SENSOR", "SCHEDULER", "BACKFILL", "ASSET"} <= {daemon["daemonType"] for daemon in daemons}
+    assert not [daemon for daemon in daemons if daemon["lastHeartbeatErrors"]]
+    query = """{sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "quant_lab"})
+        {... on Sensors {results {name sensorState {ticks(limit: 5) {status error {message}}}}}}}"""
+    sensors = {
+        sensor["name"]: sensor["sensorState"]["ticks"] for sensor in server.graphql(query)["sensorsOrError"]["results"]
+    }
+    assert sensors["alert_on_failure"], "the alert has not been evaluated"
+    assert not [tick for ticks in sensors.values() for tick in ticks if tick["status"] == "FAILURE"]
+    assert not re.search("Traceback|SupersessionWarning", server.log.read_text())
