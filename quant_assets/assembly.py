@@ -22,5 +22,5 @@ def build_definitions(profile: Profile) -> dg.Definitions:
         jobs=list(jobs.values()),
         schedules=[automation.build_schedule(lab, jobs["refresh"])],
         sensors=automation.build_sensors(lab, jobs),
-        resources={"io_manager": LabStorage(lab.root, lab.external_version), "mlflow": mlflow_tracking},
+        resources={"io_manager": LabStorage(lab), "mlflow": mlflow_tracking},
     )

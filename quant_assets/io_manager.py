@@ -2,16 +2,21 @@
 
 import hashlib
 import re
+import shutil
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 from upath import UPath
 
-from quant_assets.currency import ExternalVersion, fingerprint, node_config
+from quant_assets.currency import fingerprint, node_config
+from quant_assets.lab import Lab
 from quant_assets.storage import (
     Files,
+    local_path,
     pointer_path,
     read_artifact,
     read_tables,
@@ -21,6 +26,8 @@ from quant_assets.storage import (
 )
 from quant_core.errors import DataError
 
+SCRATCH_KEPT = timedelta(days=7)
+
 
 class LabStorage(dg.IOManager):
     """Stores a frame as one file per partition and a mapping of bytes as an artifact.
@@ -29,9 +36,9 @@ class LabStorage(dg.IOManager):
     the input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
     """
 
-    def __init__(self, root: UPath, external: ExternalVersion) -> None:
-        self.root = root
-        self.external = external
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.root: UPath = lab.root
 
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | Files) -> None:
         value = obj.collect() if isinstance(obj, pl.LazyFrame) else obj
@@ -46,10 +53,10 @@ class LabStorage(dg.IOManager):
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 
     def _fingerprint(self, context: dg.OutputContext, partition: str) -> str:
-        step = context.step_context
+        step, key = context.step_context, context.asset_key
         graph = step.job_def.asset_layer.asset_graph
-        config = node_config(step.run_config, step.node_handle.path[0])
-        return fingerprint(graph, self.root, context.asset_key, partition, config, self.external)
+        changed = self.lab.changed_settings(key.path[-1], node_config(step.run_config, step.node_handle.path[0]))
+        return fingerprint(graph, self.root, key, partition, changed, self.lab.external_version)
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
         if len(partitions) != 1:
@@ -59,6 +66,7 @@ class LabStorage(dg.IOManager):
             )
         pointer = pointer_path(self.root, context.asset_key, partitions[0])
         stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
+        drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
         context.add_output_metadata({"path": dg.MetadataValue.path(str(pointer.parent))})
         return stamp.content_hash
 
@@ -107,6 +115,18 @@ class LabStorage(dg.IOManager):
     def _scratch(self, output: dg.OutputContext) -> UPath:
         place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]
         return self.root.joinpath(".scratch", *place)
+
+
+def drop_scratch(root: UPath, run_id: str, node: str) -> None:
+    """Remove the values between the ops of a finished asset, and whatever failed runs left there a week ago."""
+    scratch = local_path(root / ".scratch")
+    if scratch is None or not scratch.is_dir():
+        return
+    for folder in (scratch / run_id).glob(f"{node}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in scratch.iterdir():
+        if not any(folder.iterdir()) or time.time() - folder.stat().st_mtime > SCRATCH_KEPT.total_seconds():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def combined_hash(hashes: Sequence[str]) -> str:

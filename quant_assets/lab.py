@@ -93,6 +93,21 @@ class Lab:
             raise UnknownName("asset with settings", asset, list(self.settings_classes))
         return build(self.settings_classes[asset], self.settings(asset) | dict(values), asset)
 
+    def changed_settings(self, asset: str, node: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run's configuration of an asset's node changes against the profile.
+
+        The launchpad writes out every default; a run that changes nothing must look the same from wherever it started.
+        """
+        given = dict(node.get("config") or {})
+        for op in (node.get("ops") or {}).values():
+            given |= op.get("config") or {}
+        plain = self._launch_defaults.get(asset, {})
+        return {name: value for name, value in given.items() if name not in plain or plain[name] != value}
+
+    @cached_property
+    def _launch_defaults(self) -> dict[str, dict[str, Any]]:
+        return {asset: self.config(asset)().model_dump() for asset in self.settings_classes}
+
     def code(self, asset: str, *roots: str) -> str:
         """Code version of an asset: its stage's source, the foundation's and the profile's settings for it."""
         return code_version(*FOUNDATION, *roots, settings=self.settings(asset))

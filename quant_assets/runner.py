@@ -125,7 +125,7 @@ class Runner:
 
     def stale(self, asset: str, partitions: Sequence[str]) -> list[str]:
         """Partitions that are missing, or were made from something else than a run would use now."""
-        key, config = self.lab.key(asset), self.node_config(asset)
+        key, config = self.lab.key(asset), self.lab.changed_settings(asset, self.node_config(asset))
         found = []
         for partition in partitions:
             stamp = stored_stamp(self.lab.root, key, partition)
@@ -184,7 +184,7 @@ class Runner:
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
-    """Why the first failed step failed, in one paragraph: the lab's own error where there is one, else the innermost."""
+    """Why the first failed step failed, in one paragraph: the lab's own error if there is one, else the innermost."""
     for event in result.all_events:
         if event.is_step_failure:
             chain = []

@@ -1,4 +1,4 @@
-"""What a mistake looks like: one message that says where, what and the remedy, exit 1, and everything stored as before."""
+"""What a mistake looks like: one message with where, what and the remedy, exit 1, everything stored as before."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The asset graph as a whole: what there is, what feeds what, how it is partitioned. A change here changes the design."""
+"""The asset graph as a whole: what there is, what feeds what, how it is partitioned; a change changes the design."""
 
 import dagster as dg
 import pytest

@@ -13,7 +13,8 @@ PROGRAM = """
 import json, sys, time
 begun = time.perf_counter()
 import quant_assets.definitions
-print(json.dumps({"seconds": time.perf_counter() - begun, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
+seconds = time.perf_counter() - begun
+print(json.dumps({"seconds": seconds, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
 """
 
 

@@ -75,3 +75,14 @@ def test_set_pairs_are_read_as_yaml_and_profile_entries_told_apart() -> None:
 def test_a_set_pair_of_another_form_is_refused(pair: str) -> None:
     with pytest.raises(DataError, match=r"ASSET\.SETTING=VALUE"):
         parse_settings([pair])
+
+
+def test_written_out_defaults_are_no_change_and_a_changed_setting_is_found_at_any_depth() -> None:
+    lab = Lab(load_profile("demo"))
+    written_out = lab.config("forecaster_ridge")().model_dump()
+    assert lab.changed_settings("forecaster_ridge", {"ops": {"ridge__train": {"config": written_out}}}) == {}
+    assert lab.changed_settings(
+        "forecaster_ridge", {"ops": {"ridge__train": {"config": written_out | {"alpha": 2.0}}}}
+    ) == {"alpha": 2.0}
+    assert lab.changed_settings("target_weights", {"config": {"top_n": 5}}) == {}
+    assert lab.changed_settings("backtest_report", {}) == {}

@@ -12,8 +12,13 @@ from lab_process import DevServer, dev_server, lab_environment, poll, run_quant
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
 GROUPS = ("market_data", "features", "training", "models", "signals", "evaluation")
 #: Loose: the goal on an idle machine is 20 s, and this one may be busy.
 SERVING_WITHIN_S = 60
@@ -75,7 +80,8 @@ def run_ids(server: DevServer, asset: str) -> set[str]:
 def check_status(server: DevServer, asset: str, month: str) -> list[tuple[str, str]]:
     """(check, status) of one partition, from the UI's API."""
     query = """query($key: AssetKeyInput!) {assetChecksOrError: assetNodeOrError(assetKey: $key) {... on AssetNode {
-        assetChecksOrError {... on AssetChecks {checks {name executionForLatestMaterialization {status evaluation {partition}}}}}}}}"""
+        assetChecksOrError {... on AssetChecks {checks {
+            name executionForLatestMaterialization {status evaluation {partition}}}}}}}}"""
     checks = server.graphql(query, key={"path": ["demo", asset]})["assetChecksOrError"]["assetChecksOrError"]["checks"]
     newest = [(check["name"], check["executionForLatestMaterialization"]) for check in checks]
     return [
@@ -92,9 +98,9 @@ def test_the_ui_serves_soon_after_one_command(server: DevServer, record_property
 
 
 def test_the_code_location_loads_without_error_and_everything_says_what_it_is(server: DevServer) -> None:
-    location = server.graphql(
-        "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename ... on PythonError {message}}}}}}"
-    )["workspaceOrError"]["locationEntries"]
+    query = """{workspaceOrError {... on Workspace {locationEntries {
+        name locationOrLoadError {__typename ... on PythonError {message}}}}}}"""
+    location = server.graphql(query)["workspaceOrError"]["locationEntries"]
     assert [entry["locationOrLoadError"]["__typename"] for entry in location] == ["RepositoryLocation"], location
     nodes = server.graphql("{assetNodes {assetKey {path} groupName description}}")["assetNodes"]
     assert {node["groupName"] for node in nodes} == set(GROUPS)
@@ -157,11 +163,11 @@ def test_no_daemon_or_sensor_is_in_error_and_the_terminal_shows_no_warning_of_th
     daemons = health["instance"]["daemonHealth"]["allDaemonStatuses"]
     assert {"SENSOR", "SCHEDULER", "BACKFILL", "ASSET"} <= {daemon["daemonType"] for daemon in daemons}
     assert not [daemon for daemon in daemons if daemon["lastHeartbeatErrors"]]
-    query = """{sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "quant_lab"})
-        {... on Sensors {results {name sensorState {ticks(limit: 5) {status error {message}}}}}}}"""
-    sensors = {
-        sensor["name"]: sensor["sensorState"]["ticks"] for sensor in server.graphql(query)["sensorsOrError"]["results"]
-    }
-    assert sensors["alert_on_failure"], "the alert has not been evaluated"
-    assert not [tick for ticks in sensors.values() for tick in ticks if tick["status"] == "FAILURE"]
+    query = """query($lab: RepositorySelector!) {sensorsOrError(repositorySelector: $lab) {... on Sensors {results {
+        name sensorState {ticks(limit: 5) {status error {message}}}}}}}"""
+    lab = {"repositoryName": "__repository__", "repositoryLocationName": "quant_lab"}
+    sensors = server.graphql(query, lab=lab)["sensorsOrError"]["results"]
+    ticks = {sensor["name"]: sensor["sensorState"]["ticks"] for sensor in sensors}
+    assert ticks["alert_on_failure"], "the alert has not been evaluated"
+    assert not [tick for own in ticks.values() for tick in own if tick["status"] == "FAILURE"]
     assert not re.search("Traceback|SupersessionWarning", server.log.read_text())
