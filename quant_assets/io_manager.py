@@ -16,6 +16,7 @@ from quant_assets.currency import fingerprint, node_config
 from quant_assets.lab import Lab
 from quant_assets.storage import (
     Files,
+    artifact_folder,
     local_path,
     pointer_path,
     read_artifact,
@@ -67,7 +68,7 @@ class LabStorage(dg.IOManager):
         pointer = pointer_path(self.root, context.asset_key, partitions[0])
         stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
         drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
-        context.add_output_metadata({"path": dg.MetadataValue.path(str(pointer.parent))})
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(artifact_folder(pointer)))})
         return stamp.content_hash
 
     def _store_table(self, context: dg.OutputContext, partitions: Sequence[str], table: pl.DataFrame) -> list[str]:

@@ -1,60 +1,102 @@
 """What can be wrong with a row, found row by row: each kind has one name, used in flags, counts and checks.
 
-Nothing is deleted silently: a row that cannot be used is counted, a row that is repaired is flagged.
+Nothing is deleted silently: a row that cannot be used is counted, a row that is repaired is flagged. Checks that need
+the row before (units, rebased indices) are in units.py, suspected corporate actions in suspects.py.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
-from quant_core.calendar import sessions
+from quant_core.calendar import FIRST_DAY, sessions
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY
 
 #: kind -> what it means; the first group makes a row unusable, the second is flagged and kept.
 UNUSABLE = {
-    "repeat": "an exact or later duplicate of a (date, ticker)",
+    "repeat": "the same row again: a (date, ticker) with the same prices and volume",
+    "conflict": "a (date, ticker) again with other prices or volume; the first one is used",
     "off_calendar": "a row on a day that NSE did not trade",
-    "no_close": "a close that is null, zero or negative",
+    "no_close": "a close that is null, zero, negative or no number",
 }
 FLAGGED = {
     "bad_bar": "a high below, or a low above, the open, the close or each other",
-    "bad_open": "an open that is zero or negative",
+    "bad_open": "an open that is zero, negative or no number",
+    "bad_volume": "a volume below zero",
     "zero_volume": "an equity row without volume",
     "stale": "open, high, low, close and volume all equal to the row before",
 }
+#: Found by units.py, suspects.py and the calendar.
+OTHER = {
+    "unit_jump": "a price off by a power of ten: unusable on its first day, bridged if the new level stays",
+    "rebased": "an index level off by a power of ten from its day before: the return is bridged",
+    "suspected_action": "open and close moved by a simple ratio that no listed action explains",
+    "filled": "no sound row: the last close carried forward, without return and untradable",
+}
+KINDS = {**UNUSABLE, **FLAGGED, **OTHER}
+#: Rows that are counted as lost; `unit_jump` also stands on the row that is bridged.
+LOST_KINDS = (*UNUSABLE, "unit_jump")
+STALE_SPAN = timedelta(days=75)
+PRICES = ("open_inr", "high_inr", "low_inr", "close_inr")
+
+
+@dataclass(frozen=True)
+class QualityThresholds:
+    """Above which counts a month of clean prices is called bad.
+
+    Attributes:
+        max_filled_share: carried rows over all rows.
+        max_unusable_share: raw rows that could not be used over all rows.
+        max_suspected_actions: jumps that look like an unlisted split or bonus.
+        max_unit_jumps: rows off by a power of ten.
+        max_conflicts: rows that contradict another row of the same day and ticker.
+        max_bad_bar_share: bars whose high or low contradicts their open or close over all rows.
+    """
+
+    max_filled_share: float = 0.05
+    max_unusable_share: float = 0.05
+    max_suspected_actions: int = 0
+    max_unit_jumps: int = 0
+    max_conflicts: int = 0
+    max_bad_bar_share: float = 0.01
+
+
+def breaches(quality: pl.DataFrame, n_rows: int, thresholds: QualityThresholds) -> list[str]:
+    """One sentence for every threshold that the counts exceed; empty for a good table.
+
+    Args:
+        quality: columns kind and n_rows (any others are ignored), as in `Cleaned.quality`.
+        n_rows: rows of the clean table, carried rows included.
+    """
+    found: dict[str, int] = dict(quality.group_by("kind").agg(pl.col("n_rows").sum()).iter_rows())
+    lost = sum(found.get(kind, 0) for kind in LOST_KINDS)
+    shares = (
+        ("carried rows", found.get("filled", 0), thresholds.max_filled_share, "max_filled_share"),
+        ("unusable rows", lost, thresholds.max_unusable_share, "max_unusable_share"),
+        ("contradictory bars", found.get("bad_bar", 0), thresholds.max_bad_bar_share, "max_bad_bar_share"),
+    )
+    counts = (
+        ("suspected actions", found.get("suspected_action", 0), thresholds.max_suspected_actions,
+         "max_suspected_actions"),
+        ("unit jumps", found.get("unit_jump", 0), thresholds.max_unit_jumps, "max_unit_jumps"),
+        ("conflicting rows", found.get("conflict", 0), thresholds.max_conflicts, "max_conflicts"),
+    )  # fmt: skip
+    messages = [
+        f"{count} {what} are {count / max(n_rows, 1):.2%} of {n_rows} rows, above {name} {limit:.2%}"
+        for what, count, limit, name in shares
+        if count > limit * max(n_rows, 1)
+    ]
+    return messages + [f"{count} {what}, above {name} {limit}" for what, count, limit, name in counts if count > limit]
 
 
 def flag_bars(raw: pl.DataFrame, on_bad_bar: str, where: str) -> pl.DataFrame:
-    """Raw rows with `flags`, `is_repeat` and `is_sound`; bars that contradict themselves are widened.
+    """Raw rows with `flags`, `is_sound` and `is_repeat`; bars that contradict themselves are widened.
 
     Raises:
         DataError: a contradictory bar while `on_bad_bar` is "raise".
     """
-    days = sessions(raw["date"].min(), raw["date"].max()) if len(raw) else []  # type: ignore[arg-type]
-    equity = pl.col("instrument") == EQUITY
-    high, low, open_, close = (pl.col(f"{name}_inr") for name in ("high", "low", "open", "close"))
-    prices = (open_, high, low, close)
-    repeat_first = pl.col("date").cum_count().over("date", "ticker") > 1
-    recent = pl.col("date").diff().over("ticker", order_by="date") <= timedelta(days=75)
-    same = [column == column.shift(1).over("ticker", order_by="date") for column in (*prices, pl.col("volume_shares"))]
-    marked = (
-        raw.sort("date", "ticker", maintain_order=True)
-        .with_columns(repeat=repeat_first)
-        .with_columns(
-            off_calendar=~pl.col("date").is_in(days),
-            no_close=~(close > 0).fill_null(False),
-            bad_open=(open_ <= 0).fill_null(False),
-            zero_volume=equity & (pl.col("volume_shares").fill_null(0) <= 0),
-            stale=equity & ~pl.col("repeat") & pl.all_horizontal(recent, *same).fill_null(False),
-        )
-        .with_columns(open_inr=pl.when(open_ > 0).then(open_))
-        .with_columns(
-            bad_bar=(
-                (high < pl.max_horizontal(open_, low, close)) | (low > pl.min_horizontal(open_, high, close))
-            ).fill_null(False)
-        )
-    )
+    marked = _marked(raw)
     if on_bad_bar == "raise" and marked["bad_bar"].any():
         row = marked.filter("bad_bar").row(0, named=True)
         raise DataError(
@@ -65,27 +107,91 @@ def flag_bars(raw: pl.DataFrame, on_bad_bar: str, where: str) -> pl.DataFrame:
     unusable = pl.any_horizontal(*UNUSABLE) | (pl.col("bad_bar") & pl.lit(on_bad_bar == "drop"))
     labels = [pl.when(kind).then(pl.lit(kind)) for kind in (*UNUSABLE, *FLAGGED)]
     return marked.with_columns(
-        high_inr=pl.max_horizontal(prices),
-        low_inr=pl.min_horizontal(prices),
+        high_inr=pl.max_horizontal(PRICES),
+        low_inr=pl.min_horizontal(PRICES),
         flags=pl.concat_str(labels, separator="|", ignore_nulls=True),
         is_sound=~unusable,
-        is_repeat=pl.col("repeat"),
+        is_repeat=pl.col("repeat") | pl.col("conflict"),
     ).drop(*UNUSABLE, *FLAGGED)
 
 
-def quality_counts(flagged: pl.DataFrame, prices: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
-    """(kind, ticker, n_rows) of the rows in `start`..`end`, raw defects and carried rows together, largest first."""
+def _marked(raw: pl.DataFrame) -> pl.DataFrame:
+    """Rows sorted by date and ticker with a Boolean column a kind; prices and volumes that are none become null."""
+    first = max(raw["date"].min(), FIRST_DAY) if len(raw) else FIRST_DAY  # type: ignore[type-var]
+    days = sessions(first, raw["date"].max()) if len(raw) and raw["date"].max() >= FIRST_DAY else []  # type: ignore
+    equity = pl.col("instrument") == EQUITY
+    values = (*PRICES, "volume_shares")
+    rows = raw.sort("date", "ticker", maintain_order=True)
+    again = rows.select(pl.struct("date", "ticker").is_duplicated()).to_series()
+    if again.any():
+        key = ("date", "ticker")
+        same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).first().over(key)) for name in values)
+        later = pl.col("date").cum_count().over(key) > 1
+        rows = rows.with_columns(repeat=later & same, conflict=later & ~same)
+    else:
+        rows = rows.with_columns(repeat=pl.lit(False), conflict=pl.lit(False))
+    sane = [pl.when(pl.col(name).is_finite() & (pl.col(name) > 0)).then(pl.col(name)).alias(name) for name in PRICES]
+    bad_open = pl.col("open_inr").is_not_null() & ~(pl.col("open_inr").is_finite() & (pl.col("open_inr") > 0))
+    rows = rows.with_columns(
+        bad_open=bad_open.fill_null(False),
+        bad_volume=(pl.col("volume_shares") < 0).fill_null(False),
+        zero_volume=equity & (pl.col("volume_shares").fill_null(0) == 0),
+        off_calendar=~pl.col("date").is_in(days),
+    ).with_columns(*sane, volume_shares=pl.when(pl.col("volume_shares") >= 0).then(pl.col("volume_shares")))
+    high, low, open_, close = (pl.col(f"{name}_inr") for name in ("high", "low", "open", "close"))
+    contradicts = (high < pl.max_horizontal(open_, low, close)) | (low > pl.min_horizontal(open_, high, close))
+    return rows.with_columns(
+        no_close=close.is_null(),
+        stale=_stale(rows) & equity & ~pl.col("repeat") & ~pl.col("conflict"),
+        bad_bar=contradicts.fill_null(False),
+    )
+
+
+def _stale(rows: pl.DataFrame) -> pl.Series:
+    """True where prices and volume equal those of the ticker's row before, at most `STALE_SPAN` earlier."""
+    values = (*PRICES, "volume_shares")
+    keyed = rows.select("ticker", "date", *values).with_row_index("_row").sort("ticker", "date", "_row")
+    before = [pl.col(name) == pl.col(name).shift(1) for name in values]
+    recent = pl.col("date") - pl.col("date").shift(1) <= STALE_SPAN
+    stale = pl.all_horizontal(pl.col("ticker") == pl.col("ticker").shift(1), recent, *before).fill_null(False)
+    return keyed.select("_row", stale=stale).sort("_row")["stale"]
+
+
+def add_flag(flags: pl.Expr, kind: str, found: pl.Expr) -> pl.Expr:
+    """`flags` with `kind` appended where `found`."""
+    longer = pl.when(flags == "").then(pl.lit(kind)).otherwise(flags + f"|{kind}")
+    return pl.when(found).then(longer).otherwise(flags)
+
+
+def defects(flagged: pl.DataFrame, prices: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
+    """(date, kind, ticker): one row for every defect in `start`..`end`, raw defects and carried rows together."""
     inside = pl.col("date").is_between(start, end)
     found = pl.concat(
         [
-            flagged.filter(inside, pl.col("flags") != "").select("ticker", "flags"),
-            prices.filter(inside, "is_filled").select("ticker", "flags"),
+            flagged.filter(inside, pl.col("flags") != "").select("date", "ticker", "flags"),
+            prices.filter(inside, "is_filled").select("date", "ticker", "flags"),
         ]
     )
     return (
         found.with_columns(kind=pl.col("flags").str.split("|"))
         .explode("kind", empty_as_null=True)
-        .group_by("kind", "ticker")
+        .select("date", "kind", "ticker")
+    )
+
+
+def quality_counts(found: pl.DataFrame) -> pl.DataFrame:
+    """(kind, ticker, n_rows) of `defects`, largest first."""
+    return (
+        found.group_by("kind", "ticker")
         .agg(pl.len().cast(pl.Int64).alias("n_rows"))
         .sort(["n_rows", "kind", "ticker"], descending=[True, False, False])
+    )
+
+
+def monthly_counts(found: pl.DataFrame) -> pl.DataFrame:
+    """(kind, month, n_rows) of `defects`; month is its first day."""
+    return (
+        found.group_by("kind", pl.col("date").dt.truncate("1mo").alias("month"))
+        .agg(pl.len().cast(pl.Int64).alias("n_rows"))
+        .sort("month", "kind")
     )
