@@ -9,7 +9,14 @@ from upath import UPath
 
 from quant_assets.storage import Stamp, read_artifact, read_stamp
 
-SPAN = ["profile.first_fold=2020", "profile.train_years=2", "profile.end=2020-02", "raw_ohlcv.n_tickers=8"]
+SPAN = [
+    "profile.start=2018-01",
+    "raw_ohlcv.start=2018-01-01",
+    "profile.first_fold=2020",
+    "profile.train_years=2",
+    "profile.end=2020-02",
+    "raw_ohlcv.n_tickers=8",
+]
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 STAGES = (
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",

@@ -18,7 +18,7 @@ from quant_assets.runner import Runner, Step
 pytestmark = pytest.mark.slow
 
 ASSETS = ("raw_ohlcv", "clean_prices", "features")
-MONTHS = tuple(f"{year}-{month:02d}" for year in (2018, 2019) for month in range(1, 13))
+MONTHS = tuple(f"{year}-{month:02d}" for year in (2015, 2016) for month in range(1, 13))
 BACKFILL_WITHIN_S = 200
 LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""

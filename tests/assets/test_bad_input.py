@@ -24,7 +24,7 @@ MISTAKES = {
     "an unknown profile": (["--profile", "nope"], r"profile 'nope' is unknown; known: demo, .*nifty50"),
     "a month that no calendar has": (
         ["--to", "2031-13"],
-        r"--to 2031-13: profile demo has months 2018-01\.\.\d{4}-\d\d",
+        r"--to 2031-13: profile demo has months 2015-01\.\.\d{4}-\d\d",
     ),
     "a month before the data": (["--to", "2017-01"], r"--to 2017-01: .*give one of them as YYYY-MM"),
     "a span that runs backwards": (
@@ -47,8 +47,8 @@ MISTAKES = {
     ),
     "an end that is no month": (["--set", "profile.end=2020-13"], r"end '2020-13' is not a month; write it as YYYY-MM"),
     "a fold without its years": (
-        ["--set", "profile.first_fold=2019"],
-        r"fold 2019 needs 3 full years .*use first_fold 2021",
+        ["--set", "profile.first_fold=2016"],
+        r"fold 2016 needs 3 full years .*use first_fold 2018",
     ),
     "an unknown source": (["--source", "nope"], r"source 'nope' is unknown; known: files, simulated, yahoo"),
     "files without a path": (["--source", "files"], r"path must be given; .*--path"),
@@ -75,7 +75,7 @@ def test_a_mistake_in_a_command_is_one_message_and_changes_nothing(small_lab: Sm
 
 
 PRICES = "date,ticker,open,high,low,close,volume\n"
-GOOD_FILE = PRICES + "".join(f"2018-01-{day:02d},AAA,100,102,99,101,1000\n" for day in (1, 2, 3, 4, 5))
+GOOD_FILE = PRICES + "".join(f"2015-01-{day:02d},AAA,100,102,99,101,1000\n" for day in (1, 2, 3, 4, 5))
 #: (file content or None for an empty folder, what the message must say)
 BAD_FILES = {
     "an empty folder": (None, r"no file in .*prices matches .*fix path or pattern"),
@@ -90,11 +90,11 @@ def test_files_gone_bad_are_named_and_the_months_made_from_good_ones_stay(tmp_pa
     lab, prices = SmallLab(tmp_path, lab_environment(tmp_path)), tmp_path / "prices"
     prices.mkdir()
     (prices / "a.csv").write_text(GOOD_FILE)
-    command = ["--source", "files", "--path", str(prices), "--to", "2018-01", "--stages", "clean_prices"]
+    command = ["--source", "files", "--path", str(prices), "--to", "2015-01", "--stages", "clean_prices"]
     good = run_quant(["run", *command], lab.environment)
     assert good.returncode == 0, good.stdout + good.stderr
     before = lab.hashes("demo_files")
-    assert before.keys() == {"raw_ohlcv/2018-01", "clean_prices/2018-01"}
+    assert before.keys() == {"raw_ohlcv/2015-01", "clean_prices/2015-01"}
 
     (prices / "a.csv").unlink()
     if content is not None:
@@ -105,7 +105,7 @@ def test_files_gone_bad_are_named_and_the_months_made_from_good_ones_stay(tmp_pa
 
 def test_a_path_that_does_not_exist_is_named(small_lab: SmallLab, tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
-    message = refused(["--source", "files", "--path", str(missing), "--to", "2018-01"], small_lab.environment)
+    message = refused(["--source", "files", "--path", str(missing), "--to", "2015-01"], small_lab.environment)
     assert f"path {missing} does not exist; set the source's path to a file or a folder" in message
 
 
@@ -136,7 +136,7 @@ def empty_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     return Runner(Lab(profile), build_definitions(profile), dg.DagsterInstance.ephemeral(), {}, "CRITICAL")
 
 
-REMEDY = r"demo/clean_prices: partition 2018-01 and 4 more up to 2018-05 is not materialized; materialize it first"
+REMEDY = r"demo/clean_prices: partition 2015-01 and 4 more up to 2015-05 is not materialized; materialize it first"
 
 
 def test_a_missing_upstream_month_is_named_with_the_remedy(empty_runner: Runner, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_missing_upstream_month_is_named_with_the_remedy(empty_runner: Runner,
     result = dg.materialize(
         [*(definitions.assets or []), *(definitions.asset_checks or [])],  # type: ignore[list-item]
         selection=dg.AssetSelection.assets(asset_key("features")),
-        partition_key="2018-05",
+        partition_key="2015-05",
         instance=empty_runner.instance,
         resources=definitions.resources,
         raise_on_error=False,
@@ -155,5 +155,5 @@ def test_a_missing_upstream_month_is_named_with_the_remedy(empty_runner: Runner,
 
 
 def test_the_runner_reports_the_failed_asset_and_month_before_the_reason(empty_runner: Runner) -> None:
-    with pytest.raises(QuantError, match=r"^demo/features 2018-05: " + REMEDY):
-        empty_runner.execute(Step("features", ("2018-05",)))
+    with pytest.raises(QuantError, match=r"^demo/features 2015-05: " + REMEDY):
+        empty_runner.execute(Step("features", ("2015-05",)))

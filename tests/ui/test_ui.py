@@ -38,7 +38,7 @@ pytestmark = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     folder = tmp_path_factory.mktemp("ui")
     history = run_quant(
-        ["run", "--profile", "demo", "--to", "2018-04", "--stages", "clean_prices"], lab_environment(folder)
+        ["run", "--profile", "demo", "--to", "2015-04", "--stages", "clean_prices"], lab_environment(folder)
     )
     assert history.returncode == 0, history.stdout + history.stderr
     with dev_server(folder) as running:
@@ -120,21 +120,21 @@ def test_a_month_of_features_is_materialized_by_clicking_and_shows_its_rows_and_
     before = run_ids(server, "features")
     page.goto(f"{server.url}/assets/demo/features")
     page.get_by_role("button", name="Materialize").first.click()
-    months = page.get_by_placeholder(re.compile("2018-01"))
-    months.fill("2018-03")
+    months = page.get_by_placeholder(re.compile("2015-01"))
+    months.fill("2015-03")
     months.press("Enter")
     page.get_by_role("button", name=re.compile("Launch 1 run")).click()
 
     run = finished_run(server, "features", before)
-    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2018-03")
+    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2015-03")
 
-    page.goto(f"{server.url}/assets/demo/features?partition=2018-03")
+    page.goto(f"{server.url}/assets/demo/features?partition=2015-03")
     for text in ("Row count", "Latest check results", "sessions", "preview", "coverage", "log_return_21d"):
         page.get_by_text(text, exact=True).first.wait_for()
     page.goto(f"{server.url}/assets/demo/features?view=checks")
     page.get_by_text("causality_sample").first.wait_for()
     page.get_by_text("Passed", exact=True).first.wait_for()
-    assert check_status(server, "features", "2018-03") == [("causality_sample", "SUCCEEDED")]
+    assert check_status(server, "features", "2015-03") == [("causality_sample", "SUCCEEDED")]
 
 
 def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, page: Any) -> None:
@@ -145,7 +145,7 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
     editor = page.locator(".CodeMirror").first
     editor.get_by_text("zscore_lookback").wait_for()  # the launchpad offers every setting with its default
     partition = page.get_by_placeholder("Partition")
-    partition.fill("2018-02")
+    partition.fill("2015-02")
     partition.press("Enter")
     editor.click()
     page.keyboard.press("ControlOrMeta+a")
@@ -154,7 +154,7 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
     page.get_by_role("button", name=re.compile("Materialize")).last.click()
 
     run = finished_run(server, "features", before)
-    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2018-02")
+    assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2015-02")
     assert yaml.safe_load(run["runConfigYaml"])["ops"]["demo__features"]["config"] == {"zscore_lookback": 63}
 
 
