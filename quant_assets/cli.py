@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import webbrowser
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -219,8 +220,8 @@ def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], 
             value = text
         if asset == "profile":
             profile[setting] = text
-        else:
-            assets.setdefault(asset, {})[setting] = value
+        else:  # YAML reads dates as dates, run configuration holds them as text
+            assets.setdefault(asset, {})[setting] = text if isinstance(value, date) else value
     return assets, profile
 
 

@@ -66,8 +66,18 @@ def test_an_unknown_profile_lists_the_known_ones() -> None:
 
 
 def test_set_pairs_are_read_as_yaml_and_profile_entries_told_apart() -> None:
-    assets, profile = parse_settings(["forecaster_ridge.alpha=1.5", "features.windows=[1, 5]", "profile.start=2012-01"])
-    assert assets == {"forecaster_ridge": {"alpha": 1.5}, "features": {"windows": [1, 5]}}
+    pairs = [
+        "forecaster_ridge.alpha=1.5",
+        "features.windows=[1, 5]",
+        "raw_ohlcv.start=2018-01-01",
+        "profile.start=2012-01",
+    ]
+    assets, profile = parse_settings(pairs)
+    assert assets == {
+        "forecaster_ridge": {"alpha": 1.5},
+        "features": {"windows": [1, 5]},
+        "raw_ohlcv": {"start": "2018-01-01"},
+    }
     assert profile == {"start": "2012-01"}
 
 
