@@ -26,7 +26,7 @@ MISTAKES = {
         ["--to", "2031-13"],
         r"--to 2031-13: profile demo has months 2015-01\.\.\d{4}-\d\d",
     ),
-    "a month before the data": (["--to", "2014-01"], r"--to 2017-01: .*give one of them as YYYY-MM"),
+    "a month before the data": (["--to", "2014-01"], r"--to 2014-01: .*give one of them as YYYY-MM"),
     "a span that runs backwards": (
         ["--from", "2019-05", "--to", "2019-01"],
         r"--from 2019-05 is after --to 2019-01; swap",
