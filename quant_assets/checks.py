@@ -10,21 +10,30 @@ from quant_assets.config import core_settings
 from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
+from quant_assets.storage import read_tables, table_path
 from quant_core.allocation.baselines import AllocationConfig
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
 from quant_core.errors import QuantError
 from quant_core.features import FeatureConfig, compute_features
+from quant_core.features.drift import drift
 from quant_core.schema import CleanPrices, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
+DRIFT_MONTHS = 12
 TOLERANCE = 1e-9
 
 
 def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
     """Checks of one profile."""
-    return [_clean_contract(lab), _sessions_complete(lab), _features_causal(lab), _weights_feasible(lab)]
+    return [
+        _clean_contract(lab),
+        _sessions_complete(lab),
+        _features_causal(lab),
+        _features_drift(lab),
+        _weights_feasible(lab),
+    ]
 
 
 def _clean_contract(lab: Lab) -> dg.AssetChecksDefinition:
@@ -105,11 +114,11 @@ def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
         month = [day for day in days if (day.year, day.month) == (days[-1].year, days[-1].month)]
         month = month if len(month) >= 3 else days[-3:]
         cut = month[len(month) // 2]
-        sample = sample_prices(clean_prices, month[-1])
         overrides = node_config(context.run.run_config, f"{lab.profile.name}__features").get("config") or {}
         settings = core_settings(FeatureConfig, feature_settings(**overrides))
+        sample, sectors = sample_prices(clean_prices, month[-1], settings.index_ticker), lab.sectors()
         try:
-            assert_causal(lambda table: compute_features(table, settings, month[0], month[-1]), sample, cut)
+            assert_causal(lambda table: compute_features(table, settings, month[0], month[-1], sectors), sample, cut)
         except QuantError as error:
             return dg.AssetCheckResult(passed=False, metadata={"cut": str(cut), "error": str(error)})
         return dg.AssetCheckResult(passed=True, metadata={"cut": str(cut), "tickers": sample["ticker"].n_unique()})
@@ -117,15 +126,45 @@ def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
     return causality_sample
 
 
-def sample_prices(prices: pl.LazyFrame, until: date) -> pl.DataFrame:
-    """History of a few tickers, the longest-lived first, up to `until`."""
+def _features_drift(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("features"), name="drift", partitions_def=lab.partitions.months,
+        description="The newest month's distribution of each feature beside the twelve months before it.",
+    )  # fmt: skip
+    def drift_of_features(features: pl.LazyFrame) -> dg.AssetCheckResult:
+        newest = features.select(pl.col("date").max()).collect().item()
+        if newest is None:
+            return dg.AssetCheckResult(passed=True, metadata={"note": "the month has no sessions yet"})
+        months = lab.partitions.months.get_partition_keys()
+        position = months.index(f"{newest:%Y-%m}")
+        # A check cannot take its own asset's other partitions as an input; what is stored of them is read directly.
+        paths = [
+            table_path(lab.root, lab.key("features"), m) for m in months[max(position - DRIFT_MONTHS, 0) : position]
+        ]
+        stored = [path for path in paths if path.exists()]
+        if not stored:
+            return dg.AssetCheckResult(passed=True, metadata={"note": "no earlier month is stored to compare with"})
+        current = features.filter(pl.col("date") >= newest.replace(day=1)).collect()
+        limits = lab.drift_limits()
+        table = drift(current, read_tables(stored).collect(), limits)
+        share = float(table["drifted"].sum()) / max(table.height, 1)
+        return dg.AssetCheckResult(
+            passed=share <= limits.largest_share_of_features, severity=dg.AssetCheckSeverity.WARN,
+            metadata={"month": months[position], "drifted_share": share, "features": markdown_table(table, 40)},
+        )  # fmt: skip
+
+    return drift_of_features
+
+
+def sample_prices(prices: pl.LazyFrame, until: date, index_ticker: str) -> pl.DataFrame:
+    """History of a few tickers, the longest-lived first, and of the index, up to `until`."""
     names = (
         prices.filter(pl.col("instrument") == "equity", pl.col("date") <= until)
         .group_by("ticker")
         .len()
         .sort(["len", "ticker"], descending=[True, False])
     )
-    chosen = names.head(CERTIFICATE_TICKERS).select("ticker")
+    chosen = pl.concat([names.head(CERTIFICATE_TICKERS).select("ticker"), pl.LazyFrame({"ticker": [index_ticker]})])
     return prices.filter(pl.col("date") <= until).join(chosen, on="ticker", how="semi").sort("date", "ticker").collect()
 
 

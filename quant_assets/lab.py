@@ -16,13 +16,16 @@ from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_core.allocation.baselines import AllocationConfig
 from quant_core.backtest.simulate import BacktestConfig
+from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
+from quant_core.cleaning.liquidity import LiquidityRule
 from quant_core.errors import UnknownName
 from quant_core.features import FeatureConfig, warm_up_sessions
+from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.labels import LabelConfig
 from quant_core.market.sources import SOURCES
-from quant_core.market.universe import membership, tickers
+from quant_core.market.universe import membership, sector_of, tickers
 
 #: Shared by every stage; a change there makes everything after raw data stale.
 FOUNDATION = tuple(f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry"))
@@ -70,6 +73,7 @@ class Lab:
         price, total = self.profile.price_index, self.profile.total_return_index or self.profile.price_index
         derived: dict[str, dict[str, Any]] = {
             "raw_ohlcv": {key: value for key, value in self.profile.source.items() if key != "name"},
+            "features": {"index_ticker": price},
             "target_weights": {"index_ticker": price},
             "backtest": {"index_ticker": price, "total_return_index_ticker": total},
         }
@@ -108,9 +112,9 @@ class Lab:
     def _launch_defaults(self) -> dict[str, dict[str, Any]]:
         return {asset: self.config(asset)().model_dump() for asset in self.settings_classes}
 
-    def code(self, asset: str, *roots: str) -> str:
-        """Code version of an asset: its stage's source, the foundation's and the profile's settings for it."""
-        return code_version(*FOUNDATION, *roots, settings=self.settings(asset))
+    def code(self, asset: str, *roots: str, **more: Any) -> str:
+        """Code version of an asset: its stage's source, the foundation's, the profile's settings for it and `more`."""
+        return code_version(*FOUNDATION, *roots, settings={**self.settings(asset), **more})
 
     # ---- the source -------------------------------------------------------------------------------------------------
 
@@ -121,12 +125,31 @@ class Lab:
     def wanted_tickers(self) -> list[str] | None:
         """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""
         names = tickers(self.profile.universe)
-        indices = [name for name in (self.profile.price_index, self.profile.total_return_index) if name]
+        benchmarks = (self.profile.price_index, self.profile.total_return_index)
+        indices = [name for name in (*benchmarks, *self.profile.market_series) if name]
         return None if names is None else sorted({*names, *indices})
 
     def membership(self) -> pl.DataFrame | None:
         """Dated membership of the profile's universe, None where everything the source has is a member."""
         return None if tickers(self.profile.universe) is None else membership(self.profile.universe)
+
+    def sectors(self) -> pl.DataFrame:
+        """Columns ticker, sector: the simulator's own, else what NSE's lists say."""
+        source = self.defaults("raw_ohlcv")
+        return source.sectors() if hasattr(source, "sectors") else sector_of().select("ticker", "sector")
+
+    def drift_limits(self) -> DriftConfig:
+        """What the profile calls drift of a month's features."""
+        return build(DriftConfig, dict(self.profile.drift), "drift")
+
+    def liquidity(self) -> LiquidityRule | None:
+        """The rule that makes the most traded stocks the members, None where the universe's list decides."""
+        rule = self.profile.liquidity
+        return None if rule is None else build(LiquidityRule, dict(rule), "liquidity")
+
+    def thresholds(self) -> QualityThresholds:
+        """What the profile calls a bad month of prices."""
+        return build(QualityThresholds, dict(self.profile.quality), "quality")
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
         """What the source would add to the fingerprint of a raw month; "" for every other asset."""

@@ -34,6 +34,10 @@ class Profile:
         first_fold: first out-of-sample year.
         train_years: full years of data before a fold that its models are fitted on.
         price_index, total_return_index: benchmark tickers as the source calls them.
+        market_series: further index-like series to keep beside the prices, as the source calls them.
+        liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
+        quality: settings of cleaning's QualityThresholds, for the check on clean_prices.
+        drift: settings of the features' DriftConfig.
         presets: per asset, the settings that replace the defaults.
     """
 
@@ -47,6 +51,10 @@ class Profile:
     train_years: int = 5
     price_index: str = "^NSEI"
     total_return_index: str | None = "NIFTY 50 TRI"
+    market_series: tuple[str, ...] = ()
+    liquidity: Mapping[str, Any] | None = None
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    drift: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, table_metadata
+from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.features import FeatureConfig, compute_features
 
@@ -23,27 +23,36 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "numba"},
-        code_version=lab.code("features", "quant_core/features"),
+        code_version=lab.code("features", "quant_core/features", "quant_core/market/sectors.csv"),
         ins={"clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)},
     )
     def features(context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame) -> pl.DataFrame:
         """One row per (date, ticker): every enabled feature, from trailing data only."""
         start, end = month_span(context)
-        table = compute_features(clean_prices, core_settings(FeatureConfig, config), start, end)
+        table = compute_features(clean_prices, core_settings(FeatureConfig, config), start, end, lab.sectors())
         columns = [name for name, dtype in table.schema.items() if dtype.is_float()]
-        coverage = pl.DataFrame(
-            {"feature": columns, "coverage": [1 - table[c].null_count() / max(table.height, 1) for c in columns]}
-        )
         context.add_output_metadata(
             dict(
                 table_metadata(
                     table,
                     columns=len(columns),
                     eligible_rows=int(table["is_eligible"].sum()),
-                    coverage=markdown_table(coverage.sort("coverage"), 100),
+                    distribution=markdown_table(distribution(table, columns), 200),
                 )
             )
         )
         return table
 
     return [features]
+
+
+def distribution(table: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """Coverage, mean, spread, tails and a small histogram of each feature, the least covered first."""
+    rows = []
+    for name in columns:
+        values = table[name].drop_nulls()
+        tails = [values.quantile(q) for q in (0.01, 0.5, 0.99)]
+        counts = values.hist(bin_count=12)["count"].to_list() if len(values) > 1 else []
+        rows.append((name, len(values) / max(table.height, 1), values.mean(), values.std(), *tails, sparkline(counts)))
+    names = ["feature", "coverage", "mean", "std", "p1", "median", "p99", "histogram"]
+    return pl.DataFrame(rows, schema=names, orient="row").sort("coverage", "feature")

@@ -1,6 +1,7 @@
 """Raw prices as the vendor gave them, and the clean table that everything else reads."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
-from quant_core.cleaning.clean import CleaningConfig, clean
+from quant_core.cleaning.checks import breaches
+from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.errors import DataError, SourceError
 from quant_core.schema import EQUITY
 
@@ -83,6 +85,7 @@ def source_tries() -> int:
 
 def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
     config_type: Any = lab.config("clean_prices")
+    rules = {"liquidity": lab.profile.liquidity, "quality": lab.profile.quality, "universe": lab.profile.universe}
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -90,34 +93,58 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("clean_prices", "quant_core/cleaning", "quant_core/market/universe.py"),
+        code_version=lab.code("clean_prices", "quant_core/cleaning", "quant_core/market/universe.py", **rules),
         ins={"raw_ohlcv": dg.AssetIn(lab.key("raw_ohlcv"), partition_mapping=lab.partitions.cleaning_lookback)},
-    )
-    def clean_prices(context: dg.AssetExecutionContext, config: config_type, raw_ohlcv: pl.LazyFrame) -> pl.DataFrame:
+        check_specs=[
+            dg.AssetCheckSpec(
+                "quality", asset=lab.key("clean_prices"),
+                description="Carried, unusable and contradictory rows and suspected actions stay within limits.",
+            )
+        ],
+    )  # fmt: skip
+    def clean_prices(
+        context: dg.AssetExecutionContext, config: config_type, raw_ohlcv: pl.LazyFrame
+    ) -> Iterator[dg.Output | dg.AssetCheckResult]:
         """One sound row per session and ticker, with the split- and dividend-aware one-day total return."""
         start, end = month_span(context)
         where = f"{lab.profile.name}/clean_prices {start:%Y-%m}..{end:%Y-%m}"
-        cleaned = clean(raw_ohlcv.collect(), lab.membership(), core_settings(CleaningConfig, config), start, end, where)
-        prices = cleaned.prices
-        members = prices.filter("is_member", ~pl.col("is_filled")).group_by("date").len().sort("date")
-        counts = members["len"].to_list()
-        expected = members_expected(lab, end)
-        context.add_output_metadata(
-            dict(
-                table_metadata(
-                    prices.filter(pl.col("instrument") == EQUITY),
-                    quality=markdown_table(cleaned.quality, 50),
-                    filled_rows=int(prices["is_filled"].sum()),
-                    untradable_rows=int((~prices["is_tradable"]).sum()),
-                    members_priced_a_session=dg.MetadataValue.md(
-                        f"`{sparkline(counts[-60:])}` mean {sum(counts) / max(len(counts), 1):.1f} of {expected}"
-                    ),
-                )
-            )
-        )
-        return prices
+        settings = core_settings(CleaningConfig, config)
+        cleaned = clean(raw_ohlcv.collect(), lab.membership(), settings, start, end, where, lab.liquidity())
+        yield dg.Output(cleaned.prices, metadata=clean_metadata(cleaned, members_expected(lab, end)))
+        found = breaches(cleaned.quality, cleaned.prices.height, lab.thresholds())
+        yield dg.AssetCheckResult(
+            check_name="quality", passed=not found, severity=dg.AssetCheckSeverity.WARN,
+            metadata={"breaches": "; ".join(found) or "none", "suspects": markdown_table(cleaned.suspects, 50)},
+        )  # fmt: skip
 
     return clean_prices
+
+
+def clean_metadata(cleaned: Cleaned, members: str) -> dict[str, Any]:
+    """What a person wants to see of a cleaned span: coverage of the universe, what was wrong where and when."""
+    prices = cleaned.prices
+    priced = prices.filter("is_member", ~pl.col("is_filled")).group_by("date").len().sort("date")["len"].to_list()
+    kinds = (
+        cleaned.quality.group_by("kind").agg(pl.col("n_rows").sum(), tickers=pl.len()).sort("n_rows", descending=True)
+    )
+    timeline = [
+        f"`{sparkline(rows.sort('month')['n_rows'].to_list()[-60:])}` {kind} ({rows['n_rows'].sum():,} rows)"
+        for (kind,), rows in sorted(cleaned.by_month.partition_by("kind", as_dict=True).items())
+    ]
+    return dict(
+        table_metadata(
+            prices.filter(pl.col("instrument") == EQUITY),
+            defects=markdown_table(kinds, 30),
+            defects_by_ticker=markdown_table(cleaned.quality, 40),
+            defects_by_month=dg.MetadataValue.md("  \n".join(timeline) or "none"),
+            suspected_actions=markdown_table(cleaned.suspects, 50),
+            filled_rows=int(prices["is_filled"].sum()),
+            untradable_rows=int((~prices["is_tradable"]).sum()),
+            members_priced_a_session=dg.MetadataValue.md(
+                f"`{sparkline(priced[-60:])}` mean {sum(priced) / max(len(priced), 1):.1f} of {members}"
+            ),
+        )
+    )
 
 
 def members_expected(lab: Lab, end: date) -> str:

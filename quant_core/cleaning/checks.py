@@ -18,12 +18,13 @@ UNUSABLE = {
     "repeat": "the same row again: a (date, ticker) with the same prices and volume",
     "conflict": "a (date, ticker) again with other prices or volume; the first one is used",
     "off_calendar": "a row on a day that NSE did not trade",
-    "no_close": "a close that is null, zero, negative or no number",
+    "no_close": "a close that is null, zero, negative or beyond any price",
 }
 FLAGGED = {
-    "bad_bar": "a high below, or a low above, the open, the close or each other",
+    "bad_bar": "a high below, or a low above, the open, the close or each other, or no price at all",
     "bad_open": "an open that is zero, negative or no number",
     "bad_volume": "a volume below zero",
+    "bad_action": "a price factor that is not above zero, or a dividend below zero: read as none",
     "zero_volume": "an equity row without volume",
     "stale": "open, high, low, close and volume all equal to the row before",
 }
@@ -38,6 +39,8 @@ KINDS = {**UNUSABLE, **FLAGGED, **OTHER}
 #: Rows that are counted as lost; `unit_jump` also stands on the row that is bridged.
 LOST_KINDS = (*UNUSABLE, "unit_jump")
 STALE_SPAN = timedelta(days=75)
+#: Rupees that a price can be: back-adjusted closes go down to paise of a paisa, no share or index comes near the upper.
+LEAST_PRICE_INR, MOST_PRICE_INR = 1e-4, 1e9
 PRICES = ("open_inr", "high_inr", "low_inr", "close_inr")
 
 
@@ -130,21 +133,33 @@ def _marked(raw: pl.DataFrame) -> pl.DataFrame:
         rows = rows.with_columns(repeat=later & same, conflict=later & ~same)
     else:
         rows = rows.with_columns(repeat=pl.lit(False), conflict=pl.lit(False))
-    sane = [pl.when(pl.col(name).is_finite() & (pl.col(name) > 0)).then(pl.col(name)).alias(name) for name in PRICES]
-    bad_open = pl.col("open_inr").is_not_null() & ~(pl.col("open_inr").is_finite() & (pl.col("open_inr") > 0))
+    sane = [pl.when(~_insane(name)).then(pl.col(name)).alias(name) for name in PRICES]
+    factor, dividend = pl.col("price_factor"), pl.col("dividend_inr")
     rows = rows.with_columns(
-        bad_open=bad_open.fill_null(False),
+        bad_open=_insane("open_inr"),
+        bad_bar=_insane("high_inr") | _insane("low_inr"),
         bad_volume=(pl.col("volume_shares") < 0).fill_null(False),
         zero_volume=equity & (pl.col("volume_shares").fill_null(0) == 0),
         off_calendar=~pl.col("date").is_in(days),
-    ).with_columns(*sane, volume_shares=pl.when(pl.col("volume_shares") >= 0).then(pl.col("volume_shares")))
+        bad_action=(factor <= 0) | (dividend < 0),
+    ).with_columns(
+        *sane,
+        price_factor=pl.when(factor > 0).then(factor).otherwise(1.0),
+        dividend_inr=pl.when(dividend > 0).then(dividend).otherwise(0.0),
+        volume_shares=pl.when(pl.col("volume_shares") >= 0).then(pl.col("volume_shares")),
+    )
     high, low, open_, close = (pl.col(f"{name}_inr") for name in ("high", "low", "open", "close"))
     contradicts = (high < pl.max_horizontal(open_, low, close)) | (low > pl.min_horizontal(open_, high, close))
     return rows.with_columns(
         no_close=close.is_null(),
         stale=_stale(rows) & equity & ~pl.col("repeat") & ~pl.col("conflict"),
-        bad_bar=contradicts.fill_null(False),
+        bad_bar=pl.col("bad_bar") | contradicts.fill_null(False),
     )
+
+
+def _insane(name: str) -> pl.Expr:
+    """True where a price is given and cannot be one."""
+    return (~pl.col(name).is_between(LEAST_PRICE_INR, MOST_PRICE_INR)).fill_null(False)
 
 
 def _stale(rows: pl.DataFrame) -> pl.Series:

@@ -14,9 +14,12 @@ from datetime import date, timedelta
 import polars as pl
 
 from quant_core.calendar import sessions
-from quant_core.cleaning.checks import flag_bars, quality_counts
+from quant_core.cleaning.checks import defects, flag_bars, monthly_counts, quality_counts
+from quant_core.cleaning.liquidity import LiquidityRule, liquid_months
+from quant_core.cleaning.suspects import find_suspects, flag_suspects
+from quant_core.cleaning.units import flag_units
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY, INDEX, CleanPrices, validate
+from quant_core.schema import EQUITY, INDEX, CleanPrices, RawOhlcv, validate
 
 #: A close older than this many sessions is not a previous close; the exchange's own PREV_CLOSE
 #: is used where it is given.
@@ -36,10 +39,13 @@ class CleaningConfig:
             and have no return.
         on_bad_bar: a bar whose high or low contradicts its open or close is widened ("repair"), left out ("drop") or
             an error ("raise").
+        suspected_actions: jumps that look like a split or bonus that no action explains are listed and flagged
+            ("report"), also taken as the price factor ("apply"), or not looked for ("off").
     """
 
     ffill_limit: int = 5
     on_bad_bar: str = "repair"
+    suspected_actions: str = "report"
 
     def __post_init__(self) -> None:
         if not 0 <= self.ffill_limit <= LOOKBACK_SESSIONS:
@@ -51,6 +57,11 @@ class CleaningConfig:
             raise DataError(
                 f'clean_prices.on_bad_bar: {self.on_bad_bar!r} is unknown; choose "repair", "drop" or "raise".'
             )
+        if self.suspected_actions not in ("report", "apply", "off"):
+            raise DataError(
+                f"clean_prices.suspected_actions: {self.suspected_actions!r} is unknown; "
+                'choose "report", "apply" or "off".'
+            )
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,15 @@ class Cleaned:
 
     Attributes:
         prices: rows as in schema.CleanPrices, sorted by (date, ticker).
-        quality: columns (kind, ticker, n_rows): defects by kind and ticker, largest first.
+        quality: columns (kind, ticker, n_rows): defects by kind and ticker, largest first; kinds as in checks.KINDS.
+        by_month: columns (kind, month, n_rows), month being its first day.
+        suspects: columns (date, ticker, ratio, open_ratio, close_ratio, volume_ratio): see suspects.find_suspects.
     """
 
     prices: pl.DataFrame
     quality: pl.DataFrame
+    by_month: pl.DataFrame
+    suspects: pl.DataFrame
 
 
 def clean(
@@ -73,32 +88,37 @@ def clean(
     start: date,
     end: date,
     where: str = "clean_prices",
+    liquidity: LiquidityRule | None = None,
 ) -> Cleaned:
-    """Clean the sessions `start`..`end` of raw rows that may begin up to `LOOKBACK_SESSIONS` earlier.
+    """Clean the sessions `start`..`end` of raw rows that may begin up to three months before `start`'s month.
 
     Args:
         raw: rows as in schema.RawOhlcv; may be empty (a month that has not traded yet).
         membership: intervals (ticker, from_date, to_date exclusive or null), or None where everything is a member.
         where: what messages call the table.
+        liquidity: members are moreover the most traded stocks of the months before; needs those months in `raw`.
     Returns:
-        prices and quality counts of `start`..`end` only.
+        prices, quality counts and suspects of `start`..`end` only.
     Raises:
-        DataError: a bad bar while `config.on_bad_bar` is "raise".
+        DataError: a bad bar while `config.on_bad_bar` is "raise"; raw rows of other columns, types or without a key.
     """
-    flagged = flag_bars(raw.filter(pl.col("date") <= end), config.on_bad_bar, where)
-    sound = flagged.filter("is_sound").drop("is_sound")
-    priced = _with_returns(_carry_actions(flagged, sound))
-    filled = _on_calendar(priced, config.ffill_limit)
-    prices = (
-        _with_membership(filled, membership)
-        .filter(pl.col("date").is_between(start, end))
-        .select(CleanPrices.column_names())
-        .sort("date", "ticker")
-    )
-    quality = quality_counts(flagged, prices, start, end)
-    return Cleaned(
-        validate(prices, CleanPrices, where, "report it: cleaning made a row that breaks its own contract."), quality
-    )
+    raw = validate(raw, RawOhlcv, f"{where}: raw rows", "fetch the month again or fix the source row.")
+    flagged = flag_units(flag_bars(raw.filter(pl.col("date") <= end), config.on_bad_bar, where))
+    seen = _seen_sessions(flagged)
+    sound = _with_previous(_carry_actions(flagged, flagged.filter("is_sound").drop("is_sound")), seen)
+    suspects = find_suspects(sound if config.suspected_actions != "off" else sound.clear())
+    sound = flag_suspects(sound, suspects, config.suspected_actions == "apply")
+    filled = _on_calendar(_with_returns(sound), config.ffill_limit, seen)
+    inside = pl.col("date").is_between(start, end)
+    prices = _with_membership(filled.filter(inside), membership)
+    if liquidity is not None:
+        prices = _with_liquidity(prices, flagged, liquidity)
+    prices = prices.select(CleanPrices.column_names()).sort("date", "ticker")
+    suspects = suspects.filter(inside)
+    suspected = suspects.select("date", "ticker", flags=pl.lit("suspected_action"))
+    found = defects(pl.concat([flagged.select("date", "ticker", "flags"), suspected]), prices, start, end)
+    remedy = "report it: cleaning made a row that breaks its own contract."
+    return Cleaned(validate(prices, CleanPrices, where, remedy), quality_counts(found), monthly_counts(found), suspects)
 
 
 def _session_table(first: date, last: date) -> pl.DataFrame:
@@ -139,42 +159,68 @@ def _carry_actions(flagged: pl.DataFrame, sound: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _with_previous(rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """Rows by ticker and date with session and close_inr, session and basis of the row before, if it is near enough."""
+    if rows.is_empty():
+        nothing = pl.lit(None, pl.Int32)
+        return rows.with_columns(
+            session=nothing,
+            session_before=nothing,
+            close_inr_before=pl.lit(None, pl.Float64),
+            basis_before=pl.lit(None, pl.String),
+        )
+    rows = rows.join(seen, on="date").sort("ticker", "date")
+    same = pl.col("ticker") == pl.col("ticker").shift(1)
+    near = same & (pl.col("session") - pl.col("session").shift(1) <= LOOKBACK_SESSIONS)
+    return rows.with_columns(
+        pl.when(near).then(pl.col(name).shift(1)).alias(f"{name}_before") for name in ("close_inr", "session", "basis")
+    )
+
+
 def _with_returns(rows: pl.DataFrame) -> pl.DataFrame:
     """One-day returns against the last sound close: dividends and splits counted at the open.
 
     overnight = (open + dividend) / (previous close x price factor) - 1; an instrument without opens (a total-return
     index) has its whole return in the session.
     """
-    if rows.is_empty():
-        return rows.with_columns(
-            *(
-                pl.lit(None, pl.Float64).alias(c)
-                for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")
-            ),
-            session=pl.lit(None, pl.Int32),
-        )
-    calendar = _session_table(rows["date"].min(), rows["date"].max())  # type: ignore[arg-type]
-    before = pl.col("close_inr", "session").shift(1).over("ticker", order_by="date").name.suffix("_before")
-    near = pl.col("session") - pl.col("session_before") <= LOOKBACK_SESSIONS
     first_price = pl.coalesce("open_inr", "close_inr")
     field = pl.col("prev_close_inr") * pl.col("price_factor")
     trusted = (first_price / field - 1).abs() <= PREV_CLOSE_TRUST
-    base = pl.when(near).then(pl.col("close_inr_before") * pl.col("price_factor")).when(trusted).then(field)
+    last = pl.col("close_inr_before") * pl.col("price_factor")
+    base = pl.coalesce(last, pl.when(trusted).then(field))
     has_open = pl.col("open_inr").is_not_null()
-    priced = rows.join(calendar, on="date").sort("ticker", "date").with_columns(before).with_columns(base=base)
-    return priced.with_columns(
-        overnight_return_1d=pl.when(has_open)
-        .then((pl.col("open_inr") + pl.col("dividend_inr")) / pl.col("base") - 1)
-        .when(pl.col("base").is_not_null())
-        .then(0.0),
-        intraday_return_1d=pl.when(has_open)
-        .then(pl.col("close_inr") / pl.col("open_inr") - 1)
-        .otherwise((pl.col("close_inr") + pl.col("dividend_inr")) / pl.col("base") - 1),
-    ).with_columns(total_return_1d=(1 + pl.col("overnight_return_1d")) * (1 + pl.col("intraday_return_1d")) - 1)
+    return (
+        rows.with_columns(base=base)
+        .with_columns(
+            overnight_return_1d=pl.when(has_open)
+            .then((pl.col("open_inr") + pl.col("dividend_inr")) / pl.col("base") - 1)
+            .when(pl.col("base").is_not_null())
+            .then(0.0),
+            intraday_return_1d=pl.when(has_open)
+            .then(pl.col("close_inr") / pl.col("open_inr") - 1)
+            .otherwise((pl.col("close_inr") + pl.col("dividend_inr")) / pl.col("base") - 1),
+        )
+        .with_columns(total_return_1d=(1 + pl.col("overnight_return_1d")) * (1 + pl.col("intraday_return_1d")) - 1)
+    )
 
 
-def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
-    """Add carried rows for up to `limit` sessions after each sound row, within what each month has shown so far."""
+def _seen_sessions(flagged: pl.DataFrame) -> pl.DataFrame:
+    """(date, session) of the sessions up to the last row of each month.
+
+    A session after it has not been seen yet; a rule by month gives the same rows whatever span was loaded.
+    """
+    days = flagged.filter(~pl.col("flags").str.contains("off_calendar")).select("date").unique()
+    if days.is_empty():
+        return pl.DataFrame(schema={"date": pl.Date, "session": pl.Int32})
+    calendar = _session_table(days["date"].min(), days["date"].max())  # type: ignore[arg-type]
+    month = pl.col("date").dt.truncate("1mo")
+    edges = days.group_by(month.alias("month")).agg(edge=pl.col("date").max())
+    seen = calendar.with_columns(month=month).join(edges, on="month").filter(pl.col("date") <= pl.col("edge"))
+    return seen.select("date", "session")
+
+
+def _on_calendar(priced: pl.DataFrame, limit: int, seen: pl.DataFrame) -> pl.DataFrame:
+    """Add carried rows for up to `limit` of the `seen` sessions after each sound row."""
     if priced.is_empty():
         return priced.with_columns(is_filled=pl.lit(False), is_tradable=pl.lit(False))
     real = priced.with_columns(
@@ -182,14 +228,6 @@ def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
         is_tradable=(pl.col("instrument") == INDEX)
         | ((pl.col("volume_shares").fill_null(0) > 0) & pl.col("open_inr").is_not_null()),
     )
-    calendar = _session_table(priced["date"].min(), priced["date"].max())  # type: ignore[arg-type]
-    # A session after the month's last row has not been seen yet; a rule by month gives the same rows
-    # whatever span was loaded.
-    seen = calendar.join(
-        priced.group_by(pl.col("date").dt.truncate("1mo").alias("month")).agg(pl.col("date").max().alias("edge")),
-        left_on=pl.col("date").dt.truncate("1mo"),
-        right_on="month",
-    ).filter(pl.col("date") <= pl.col("edge"))
     following = pl.col("session").shift(-1).over("ticker", order_by="date")
     last_carried = pl.min_horizontal(following.fill_null(1 << 30) - 1, pl.col("session") + limit)
     carried = (
@@ -197,7 +235,7 @@ def _on_calendar(priced: pl.DataFrame, limit: int) -> pl.DataFrame:
         .with_columns(session=pl.int_ranges(pl.col("session") + 1, last_carried + 1, dtype=pl.Int32))
         .explode("session", empty_as_null=False)
         .drop("date")
-        .join(seen.select("date", "session"), on="session")
+        .join(seen, on="session")
         .with_columns(
             *(pl.col("close_inr").alias(name) for name in ("open_inr", "high_inr", "low_inr")),
             *(
@@ -231,3 +269,16 @@ def _with_membership(rows: pl.DataFrame, membership: pl.DataFrame | None) -> pl.
     return rows.join(inside, on=["date", "ticker"], how="left").with_columns(
         is_member=is_equity & pl.col("inside").fill_null(False)
     )
+
+
+def _with_liquidity(rows: pl.DataFrame, flagged: pl.DataFrame, rule: LiquidityRule) -> pl.DataFrame:
+    """`rows` with is_member only where the rule chose the ticker for the row's month.
+
+    The rule reads raw rows that need no row before them to be judged, so it does not depend on where `flagged` begins.
+    """
+    month = pl.col("date").dt.truncate("1mo")
+    months: list[date] = rows.select(month.unique()).to_series().to_list()
+    traded = flagged.filter(~pl.col("is_repeat"), ~pl.col("flags").str.contains("off_calendar"))
+    chosen = liquid_months(traded, rule, months).with_columns(is_liquid=pl.lit(True))
+    joined = rows.with_columns(month=month).join(chosen, on=["month", "ticker"], how="left")
+    return joined.with_columns(is_member=pl.col("is_member") & pl.col("is_liquid").fill_null(False))

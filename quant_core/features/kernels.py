@@ -41,12 +41,23 @@ def log1p_panel(simple: FloatPanel) -> FloatPanel:
 
 
 @compiled
-def expm1_in_place(panel: FloatPanel) -> None:
+def expm1_panel(values: FloatPanel) -> FloatPanel:
     """exp(x) - 1 by the scalar library function."""
-    for n in range(panel.shape[0]):
-        for t in range(panel.shape[1]):
-            if panel[n, t] == panel[n, t]:
-                panel[n, t] = np.expm1(panel[n, t])
+    out = np.empty_like(values)
+    for n in range(values.shape[0]):
+        for t in range(values.shape[1]):
+            out[n, t] = np.expm1(values[n, t]) if values[n, t] == values[n, t] else np.nan
+    return out
+
+
+@compiled
+def log_panel(values: FloatPanel) -> FloatPanel:
+    """log(x) by the scalar library function; NaN where x is not above zero."""
+    out = np.empty_like(values)
+    for n in range(values.shape[0]):
+        for t in range(values.shape[1]):
+            out[n, t] = np.log(values[n, t]) if values[n, t] > 0.0 else np.nan
+    return out
 
 
 @compiled
@@ -67,6 +78,25 @@ def full_windows(values: FloatPanel, priced: BoolPanel, window: int, need: int, 
         for t in range(window, sessions):
             begin = t - window + 1
             enough = n_values[t + 1] - n_values[begin] >= need
+            anchored = n_prices[begin] > n_prices[max(begin - reach, 0)]
+            out[n, t] = priced[n, t] and enough and anchored
+    return out
+
+
+@compiled
+def full_windows_before(values: FloatPanel, priced: BoolPanel, window: int, need: int, reach: int) -> BoolPanel:
+    """The same for the window of `window` sessions that ends yesterday; today needs a price."""
+    tickers, sessions = values.shape
+    out = np.zeros((tickers, sessions), dtype=np.bool_)
+    n_values = np.zeros(sessions + 1, dtype=np.int64)
+    n_prices = np.zeros(sessions + 1, dtype=np.int64)
+    for n in range(tickers):
+        for t in range(sessions):
+            n_values[t + 1] = n_values[t] + (values[n, t] == values[n, t])
+            n_prices[t + 1] = n_prices[t] + priced[n, t]
+        for t in range(window + 1, sessions):
+            begin = t - window
+            enough = n_values[t] - n_values[begin] >= need
             anchored = n_prices[begin] > n_prices[max(begin - reach, 0)]
             out[n, t] = priced[n, t] and enough and anchored
     return out
@@ -202,6 +232,56 @@ def window_std(values: FloatPanel, window: int, first_session: int, full: BoolPa
 
 
 @compiled
+def window_mean(values: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
+    """Mean of the window's values where `full`, else NaN."""
+    tickers, sessions = values.shape
+    out = window_sum(values, window, first_session, full)
+    n_values = np.zeros(sessions + 1, dtype=np.int64)
+    for n in range(tickers):
+        for t in range(sessions):
+            n_values[t + 1] = n_values[t] + (values[n, t] == values[n, t])
+            if full[n, t]:
+                out[n, t] /= n_values[t + 1] - n_values[max(t + 1 - window, 0)]
+    return out
+
+
+@compiled
+def mean_before(values: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
+    """Mean of the `window` sessions that end yesterday, where `full` holds today, else NaN."""
+    yesterday = np.zeros_like(full)
+    yesterday[:, :-1] = full[:, 1:]
+    means = window_mean(values, window, first_session, yesterday)
+    out = np.full(values.shape, np.nan)
+    out[:, 1:] = means[:, :-1]
+    return out
+
+
+@compiled
+def window_max(values: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
+    """Largest of the window's values where `full`, else NaN."""
+    tickers, sessions = values.shape
+    out = np.full((tickers, sessions), np.nan)
+    tail = np.full(window + 1, -np.inf)
+    for n in range(tickers):
+        tail[:] = -np.inf
+        for begin in range(-(first_session % window), sessions, window):
+            lo, hi = max(begin, 0), min(begin + window, sessions)
+            head = -np.inf
+            for t in range(lo, hi):
+                if values[n, t] > head:
+                    head = values[n, t]
+                if full[n, t]:
+                    out[n, t] = max(tail[t - begin + 1], head)
+            highest = -np.inf
+            for t in range(hi - 1, lo - 1, -1):
+                if values[n, t] > highest:
+                    highest = values[n, t]
+                tail[t - begin] = highest
+            tail[: lo - begin] = highest
+    return out
+
+
+@compiled
 def window_zscore(values: FloatPanel, window: int, first_session: int, need: int) -> FloatPanel:
     """(today - mean) / standard deviation (ddof 1) over the window, today included.
 
@@ -222,87 +302,24 @@ def window_zscore(values: FloatPanel, window: int, first_session: int, need: int
 
 
 @compiled
-def window_max_drawdown(steps: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
-    """Worst peak-to-trough fall inside the window where `full`, as a fraction <= 0, else NaN.
+def cap_outliers(values: FloatPanel, window: int, first_session: int, need: int, sigma: float) -> FloatPanel:
+    """Values cut to mean +- sigma standard deviations of the `window` sessions that end yesterday.
 
-    `steps` are log returns; levels are their running sum, and the level before the window's first step counts as a
-    possible peak. A missing step leaves the level where it was. Two spans merge by
-    min(fall in the first, fall in the second, lowest of the second - highest of the first).
+    A value whose trailing window has fewer than `need` values, or does not vary, is left as it is.
     """
-    tickers, sessions = steps.shape
-    out = np.full((tickers, sessions), np.nan)
-    tail_peak = np.zeros(window + 1)  # highest level of the tail, relative to the level at the block's end
-    tail_fall = np.zeros(window + 1)
+    tickers, sessions = values.shape
+    least = max(need, 2)
+    out = values.copy()
+    counts, tails, inverse = np.zeros(window + 1, dtype=np.int64), np.zeros((window + 1, 2)), _reciprocals(window)
+    n_values, mean, variance = np.zeros(sessions, dtype=np.int64), np.zeros(sessions), np.zeros(sessions)
     for n in range(tickers):
-        tail_peak[:] = 0.0
-        tail_fall[:] = 0.0
-        for begin in range(-(first_session % window), sessions, window):
-            lo, hi = max(begin, 0), min(begin + window, sessions)
-            level, lowest, below_peak, fall = 0.0, 0.0, 0.0, 0.0
-            for t in range(lo, hi):
-                if steps[n, t] == steps[n, t]:
-                    level += steps[n, t]
-                    lowest = min(lowest, level)
-                    below_peak = min(0.0, below_peak + steps[n, t])
-                    fall = min(fall, below_peak)
-                if full[n, t]:
-                    before = t - begin + 1
-                    out[n, t] = np.expm1(min(fall, tail_fall[before], lowest - tail_peak[before]))
-            level, peak, ahead, fall = 0.0, 0.0, 0.0, 0.0
-            for t in range(hi - 1, lo - 1, -1):
-                if steps[n, t] == steps[n, t]:
-                    level -= steps[n, t]
-                    peak = max(peak, level)
-                    ahead = min(0.0, ahead) + steps[n, t]
-                    fall = min(fall, ahead)
-                tail_peak[t - begin] = peak
-                tail_fall[t - begin] = fall
-            tail_peak[: lo - begin] = peak
-            tail_fall[: lo - begin] = fall
+        _row_moments(values[n], first_session, inverse, counts, tails, n_values, mean, variance)
+        for t in range(1, sessions):
+            std = np.sqrt(variance[t - 1])
+            if n_values[t - 1] >= least and std > RELATIVE_STD_FLOOR * abs(mean[t - 1]):
+                highest, lowest = mean[t - 1] + sigma * std, mean[t - 1] - sigma * std
+                if out[n, t] > highest:
+                    out[n, t] = highest
+                elif out[n, t] < lowest:
+                    out[n, t] = lowest
     return out
-
-
-@compiled
-def eligible(listed: BoolPanel, priced: BoolPanel, member: BoolPanel, history: int, need: int, reach: int) -> BoolPanel:
-    """Member and priced today, `need` prices in the last `history` sessions, and a row `history` sessions ago.
-
-    The last test asks for any row within the `reach` sessions that end `history` sessions ago: a session that is
-    missing for the whole market must not make every ticker ineligible.
-    """
-    tickers, sessions = listed.shape
-    out = np.zeros((tickers, sessions), dtype=np.bool_)
-    n_rows = np.zeros(sessions + 1, dtype=np.int64)
-    n_prices = np.zeros(sessions + 1, dtype=np.int64)
-    for n in range(tickers):
-        for t in range(sessions):
-            n_rows[t + 1] = n_rows[t] + listed[n, t]
-            n_prices[t + 1] = n_prices[t] + priced[n, t]
-        for t in range(history, sessions):
-            begin = t - history + 1
-            old = n_rows[begin] > n_rows[max(begin - reach, 0)]
-            enough = n_prices[t + 1] - n_prices[begin] >= need
-            out[n, t] = member[n, t] and priced[n, t] and old and enough
-    return out
-
-
-#: Sessions handled together when a panel is melted: eight float64 values fill one cache line.
-MELT_TILE = 8
-
-
-@compiled
-def melt(panel: NDArray[Any], listed: BoolPanel, begin: int, first_row: NDArray[np.int64], out: NDArray[Any]) -> None:
-    """Copy listed cells of sessions begin.. to long order: by session, then by ticker.
-
-    Args:
-        first_row: for each session from `begin` on, the row of its first listed ticker.
-        out: one slot a listed cell.
-    """
-    tickers, sessions = panel.shape
-    cursor = first_row.copy()
-    for tile in range(begin, sessions, MELT_TILE):
-        stop = min(tile + MELT_TILE, sessions)
-        for n in range(tickers):
-            for t in range(tile, stop):
-                if listed[n, t]:
-                    out[cursor[t - begin]] = panel[n, t]
-                    cursor[t - begin] += 1

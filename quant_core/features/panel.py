@@ -1,18 +1,21 @@
 """The dense session panel that features are computed on: N tickers x T sessions, one contiguous row a ticker.
 
-Belongs here: clean prices to panel, panel to long rows, and the one rule for when a trailing window may be used. Does
-not belong here: what a feature means (`price.py`) and how it is normalised (`normalize.py`).
+Belongs here: clean prices to panel, the market index beside it, and the one rule for when a trailing window may be
+used. Does not belong here: what a feature means (`price.py` and its neighbours), how it is normalised (`normalize.py`)
+and the way back to long rows (`melt.py`).
 
 Window rule. A window of w sessions ending at t is full when t has a price of its own (not a filled one), at least
-ceil(0.9 w) of the window's sessions have a return, and the ticker had a price within the ten sessions before the
+ceil(0.9 w) of the window's sessions have a value, and the ticker had a price within the ten sessions before the
 window's first session. So each ticker's first w rows are null, one session missing for the whole market (2021-11-04)
-does not null a year, and nothing further back than w + 10 sessions is ever read.
+does not null a year, and nothing further back than w + 10 sessions is ever read. The market index follows the same
+rule: a session without an index row is a missing value.
 """
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -23,17 +26,24 @@ from quant_core.errors import DataError
 
 FloatPanel = NDArray[np.float64]
 BoolPanel = NDArray[np.bool_]
+Row = NDArray[Any]
 
 #: Sessions before a window within which its ticker must have had a price.
 ANCHOR_REACH_SESSIONS = 10
-#: Share of a window's sessions that must have a return, in tenths: integers, so that no rounding decides.
+#: Share of a window's sessions that must have a value, in tenths: integers, so that no rounding decides.
 FULL_WINDOW_TENTHS = 9
 KEYS = ("date", "ticker", "is_member", "is_filled")
+RETURN = "total_return_1d"
+
+
+def needed(window_sessions: int) -> int:
+    """Values that a full window must have: nine tenths of its sessions, rounded up."""
+    return -(-FULL_WINDOW_TENTHS * window_sessions // 10)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Equities over consecutive sessions.
+    """Equities over consecutive sessions, and the market index over the same sessions.
 
     Args:
         tickers: N names, sorted.
@@ -42,7 +52,12 @@ class Panel:
         listed: (N, T) a row exists.
         priced: (N, T) a row exists and is not filled.
         member: (N, T) in the universe that day.
+        eligible: (N, T) member with enough history and few enough gaps as of that day.
         inputs: price columns as (N, T) float64; NaN where absent or filled.
+        log_return_1d: (N, T) log of one plus the one-day total return; NaN where there is none.
+        index_log_return_1d: (1, T) the same of the market index.
+        index_priced: (1, T) the index has a row that is not filled.
+        sector: (N,) sector number, -1 for a ticker whose sector is unknown.
     """
 
     tickers: pl.Series
@@ -51,101 +66,159 @@ class Panel:
     listed: BoolPanel
     priced: BoolPanel
     member: BoolPanel
+    eligible: BoolPanel
     inputs: dict[str, FloatPanel]
-    _full: dict[int, BoolPanel] = field(default_factory=dict, repr=False)
+    log_return_1d: FloatPanel
+    index_log_return_1d: FloatPanel
+    index_priced: BoolPanel
+    sector: NDArray[np.int64]
+    _kept: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def log_return_1d(self) -> FloatPanel:
-        """(N, T) log of one plus the one-day total return; NaN where there is none."""
+    def keep(self, what: str, window_sessions: int, make: Callable[[], NDArray[Any]]) -> Any:
+        """The array `make()`, made once for this panel because several features start from it; never write to it."""
+        key = (what, window_sessions)
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def full_of(self, values: FloatPanel, window_sessions: int) -> BoolPanel:
+        """(N, T) where a window of `values` ending today may be used (see the module's rule)."""
         from quant_core.features import kernels
 
-        return kernels.log1p_panel(self.inputs["total_return_1d"])
+        need = needed(window_sessions)
+        return kernels.full_windows(values, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
 
     def full(self, window_sessions: int) -> BoolPanel:
-        """(N, T) where a window ending today may be used (see the module's rule)."""
+        """(N, T) where a window of one-day returns ending today may be used."""
+        mask = self.keep("full", window_sessions, lambda: self.full_of(self.log_return_1d, window_sessions))
+        return cast("BoolPanel", mask)
+
+    def log_return(self, window_sessions: int) -> FloatPanel:
+        """(N, T) sum of the window's daily log total returns; shared by several features, so never write to it."""
         from quant_core.features import kernels
 
-        if window_sessions not in self._full:
-            need = -(-FULL_WINDOW_TENTHS * window_sessions // 10)
-            self._full[window_sessions] = kernels.full_windows(
-                self.log_return_1d, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS
-            )
-        return self._full[window_sessions]
+        def make() -> FloatPanel:
+            full = self.full(window_sessions)
+            return kernels.window_sum(self.log_return_1d, window_sessions, self.first_session, full)
+
+        return cast("FloatPanel", self.keep("log_return", window_sessions, make))
+
+    def some(self, begin: int, end: int) -> "Panel":
+        """The same sessions for tickers begin..end-1; arrays are views."""
+        rows = slice(begin, end)
+        return replace(
+            self,
+            tickers=self.tickers[begin:end],
+            listed=self.listed[rows],
+            priced=self.priced[rows],
+            member=self.member[rows],
+            eligible=self.eligible[rows],
+            inputs={name: values[rows] for name, values in self.inputs.items()},
+            log_return_1d=self.log_return_1d[rows],
+            sector=self.sector[rows],
+            _kept={},
+        )
 
 
-def build_panel(rows: pl.DataFrame, reads: tuple[str, ...]) -> Panel:
+def build_panel(
+    rows: pl.DataFrame,
+    reads: tuple[str, ...] = (),
+    *,
+    index: pl.DataFrame | None = None,
+    sectors: pl.DataFrame | None = None,
+    min_history_sessions: int = 252,
+    max_missing_share: float = 0.20,
+) -> Panel:
     """The panel of `rows`: non-empty CleanPrices rows of equities in any order, each (date, ticker) once.
 
     Args:
-        reads: value columns to lay out beside the keys; each must be numeric.
+        reads: value columns to lay out beside the keys and the return; each must be numeric.
+        index: the market index's rows; days outside those of `rows` are not read. None for no index.
+        sectors: columns ticker, sector; None for no sectors.
+        min_history_sessions, max_missing_share: who is eligible, see `FeatureConfig`.
     Raises:
-        DataError: a date that is no session, a repeated row, a return that is not a finite number above -1.
+        DataError: a date that is no session, a repeated row, a return that is not a finite number above -1, a ticker
+            with two sectors.
     """
+    from quant_core.features import day_kernels, kernels
+
     tickers = rows["ticker"].unique().sort()
     days = sessions(*_bounds(rows))
+    layout = _lay_out(rows, tickers, days, tuple(dict.fromkeys((RETURN, *reads))))
+    index_return, index_priced = _index_series(index, days)
+    history = min_history_sessions
+    need = math.ceil(round(history * (1.0 - max_missing_share), 9))
+    who = day_kernels.eligible(layout.listed, layout.priced, layout.member, history, need, ANCHOR_REACH_SESSIONS)
+    return Panel(
+        tickers=tickers,
+        first_session=session_number(days[0]),
+        days=days,
+        listed=layout.listed,
+        priced=layout.priced,
+        member=layout.member,
+        eligible=who,
+        inputs=layout.inputs,
+        log_return_1d=kernels.log1p_panel(layout.inputs[RETURN]),
+        index_log_return_1d=kernels.log1p_panel(index_return),
+        index_priced=index_priced,
+        sector=_sector_numbers(tickers, sectors),
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    listed: BoolPanel
+    priced: BoolPanel
+    member: BoolPanel
+    inputs: dict[str, FloatPanel]
+
+
+def _lay_out(rows: pl.DataFrame, tickers: pl.Series, days: list[date], reads: tuple[str, ...]) -> _Layout:
+    """Long rows to (N, T) arrays."""
+    from quant_core.features import day_kernels
+
     ticker = rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy().astype(np.int64)
     cell = ticker * len(days) + _session_index(rows, days)
     shape = (len(tickers), len(days))
 
-    def lay(values: NDArray[Any] | bool, empty: bool | float) -> NDArray[Any]:
+    def lay(values: NDArray[Any], empty: bool | float) -> NDArray[Any]:
         panel = np.full(shape[0] * shape[1], empty)
-        panel[cell] = values
+        day_kernels.scatter(np.ascontiguousarray(values), cell, panel)
         return panel.reshape(shape)
 
-    listed = lay(True, False)
-    if int(listed.sum()) != rows.height:
+    listed = lay(np.ones(rows.height, dtype=np.bool_), False)
+    if int(np.count_nonzero(listed)) != rows.height:
         raise DataError(_repeated(rows))
     filled = rows["is_filled"].fill_null(True).to_numpy()
     inputs = {}
     for name in reads:
         values = np.where(filled, np.nan, rows[name].cast(pl.Float64).to_numpy())
-        if name == "total_return_1d":
+        if name == RETURN:
             _check_returns(rows, values)
         inputs[name] = lay(values, np.nan)
-    member = lay(rows["is_member"].fill_null(False).to_numpy(), False)
-    return Panel(tickers, session_number(days[0]), days, listed, lay(~filled, False), member, inputs)
+    return _Layout(listed, lay(~filled, False), lay(rows["is_member"].fill_null(False).to_numpy(), False), inputs)
 
 
-def melt_panels(panel: Panel, start: date) -> "Melter":
-    """What turns the panel's (N, T) arrays into long columns for sessions from `start` on."""
-    begin = int(np.searchsorted(np.array(panel.days, dtype="datetime64[D]"), np.datetime64(start)))
-    counts = panel.listed[:, begin:].sum(axis=0, dtype=np.int64)
-    first_row = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)[:-1]]) if len(counts) else counts
-    return Melter(panel, begin, counts, first_row)
+def _index_series(index: pl.DataFrame | None, days: list[date]) -> tuple[FloatPanel, BoolPanel]:
+    """(1, T) one-day returns of the index and where it has a row of its own."""
+    inside = None if index is None else index.filter(pl.col("date").is_between(days[0], days[-1]))
+    if inside is None or inside.is_empty():
+        return np.full((1, len(days)), np.nan), np.zeros((1, len(days)), dtype=np.bool_)
+    layout = _lay_out(inside, inside["ticker"].unique(), days, (RETURN,))
+    return layout.inputs[RETURN], layout.priced
 
 
-@dataclass(frozen=True)
-class Melter:
-    """Panel to long rows, sorted by date then ticker; only listed cells.
-
-    Args:
-        begin: first session column that is kept.
-        counts: listed tickers in each kept session.
-        first_row: row of each kept session's first ticker.
-    """
-
-    panel: Panel
-    begin: int
-    counts: NDArray[np.int64]
-    first_row: NDArray[np.int64]
-
-    def column(self, name: str, values: FloatPanel | BoolPanel) -> pl.Series:
-        """One long column; NaN becomes null."""
-        from quant_core.features import kernels
-
-        out = np.empty(int(self.counts.sum()), dtype=values.dtype)
-        kernels.melt(values, self.panel.listed, self.begin, self.first_row, out)
-        return pl.Series(name, out, nan_to_null=True)
-
-    def keys(self) -> list[pl.Series]:
-        """The date and ticker columns."""
-        from quant_core.features import kernels
-
-        index = np.broadcast_to(np.arange(len(self.panel.tickers), dtype=np.uint32)[:, None], self.panel.listed.shape)
-        rows = np.empty(int(self.counts.sum()), dtype=np.uint32)
-        kernels.melt(np.ascontiguousarray(index), self.panel.listed, self.begin, self.first_row, rows)
-        days = np.repeat(np.array(self.panel.days[self.begin :], dtype="datetime64[D]"), self.counts)
-        return [pl.Series("date", days, dtype=pl.Date), self.panel.tickers.gather(pl.Series(rows)).alias("ticker")]
+def _sector_numbers(tickers: pl.Series, sectors: pl.DataFrame | None) -> NDArray[np.int64]:
+    if sectors is None:
+        return np.full(len(tickers), -1, dtype=np.int64)
+    known = sectors.select("ticker", "sector").drop_nulls().unique()
+    twice = known.filter(known["ticker"].is_duplicated()).sort("ticker", "sector")
+    if twice.height:
+        names = twice.filter(pl.col("ticker") == twice["ticker"][0])["sector"].to_list()
+        raise DataError(f"sectors: {twice['ticker'][0]} is in {names}; wanted one sector a ticker.")
+    numbers = known.with_columns(number=pl.col("sector").rank("dense").cast(pl.Int64))
+    joined = tickers.alias("ticker").to_frame().join(numbers, on="ticker", how="left", maintain_order="left")
+    return joined["number"].fill_null(-1).to_numpy().astype(np.int64)
 
 
 def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
@@ -158,8 +231,9 @@ def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
 
 
 def _session_index(rows: pl.DataFrame, days: list[date]) -> NDArray[np.int64]:
-    """Column of each row's date, by a table over calendar days."""
-    first, last = _bounds(rows)
+    """Column of each row's date, by a table over the calendar days that rows and sessions span."""
+    bounds = (*_bounds(rows), *days)
+    first, last = min(bounds), max(bounds)
     table = np.full((last - first).days + 1, -1, dtype=np.int64)
     table[[(day - first).days for day in days]] = np.arange(len(days))
     index: NDArray[np.int64] = table[rows["date"].cast(pl.Int32).to_numpy() - (first - date(1970, 1, 1)).days]

@@ -2,7 +2,7 @@
 
 All are computed from `total_return_1d`, which is split and dividend aware and never changes once its day is over;
 adjusted price levels are never read. The return on the first session after a gap spans the gap. When a window may be
-used is defined once, in `panel.py`. Cross-asset and regime signals belong in files of their own.
+used is defined once, in `panel.py`. Cross-asset and regime signals, liquidity and ranges have files of their own.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.errors import DataError
-from quant_core.features import feature
+from quant_core.features import feature, require_windows
 from quant_core.features.panel import FloatPanel, Panel
 
 
@@ -27,13 +26,8 @@ def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252))
     Raises:
         DataError: a window below 1.
     """
-    from quant_core.features import kernels
-
-    _require("log_returns", windows, at_least=1)
-    return {
-        f"log_return_{w}d": kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w))
-        for w in windows
-    }
+    require_windows("log_returns", windows, at_least=1)
+    return {f"log_return_{w}d": panel.log_return(w) for w in windows}
 
 
 @feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2)
@@ -51,11 +45,11 @@ def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 
     """
     from quant_core.features import kernels
 
-    _require("realized_volatility", windows, at_least=2)
+    require_windows("realized_volatility", windows, at_least=2)
     columns = {}
     for w in windows:
         daily = kernels.window_std(panel.log_return_1d, w, panel.first_session, panel.full(w))
-        columns[f"realized_vol_{w}d_ann"] = np.multiply(daily, np.sqrt(SESSIONS_PER_YEAR), out=daily)
+        columns[f"realized_vol_{w}d_ann"] = daily * np.sqrt(SESSIONS_PER_YEAR)
     return columns
 
 
@@ -73,13 +67,8 @@ def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> di
     """
     from quant_core.features import kernels
 
-    _require("momentum", windows, at_least=1)
-    columns = {}
-    for w in windows:
-        panel_of_sums = kernels.window_sum(panel.log_return_1d, w, panel.first_session, panel.full(w))
-        kernels.expm1_in_place(panel_of_sums)
-        columns[f"momentum_{w}d"] = panel_of_sums
-    return columns
+    require_windows("momentum", windows, at_least=1)
+    return {f"momentum_{w}d": kernels.expm1_panel(panel.log_return(w)) for w in windows}
 
 
 @feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21)
@@ -98,16 +87,12 @@ def max_drawdown(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> d
     Raises:
         DataError: a window below 1.
     """
-    from quant_core.features import kernels
+    from quant_core.features import level_kernels
 
-    _require("max_drawdown", windows, at_least=1)
+    require_windows("max_drawdown", windows, at_least=1)
     return {
-        f"max_drawdown_{w}d": kernels.window_max_drawdown(panel.log_return_1d, w, panel.first_session, panel.full(w))
+        f"max_drawdown_{w}d": level_kernels.window_max_drawdown(
+            panel.log_return_1d, w, panel.first_session, panel.full(w)
+        )
         for w in windows
     }
-
-
-def _require(name: str, windows: Sequence[int], at_least: int) -> None:
-    short = [w for w in windows if w < at_least]
-    if short:
-        raise DataError(f"{name}: windows {short} are below {at_least} session(s); remove them from features.windows.")

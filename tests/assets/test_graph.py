@@ -49,8 +49,10 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
     checks = {(key.asset_key.path[-1], key.name): graph.get(key).blocking for key in graph.asset_check_keys}
     assert checks == {
         ("clean_prices", "contract"): True,
+        ("clean_prices", "quality"): False,
         ("clean_prices", "sessions_complete"): False,
         ("features", "causality_sample"): True,
+        ("features", "drift"): False,
         ("target_weights", "feasible"): True,
     }
 

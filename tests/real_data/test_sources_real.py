@@ -1,4 +1,4 @@
-"""The sources on official prices: what each original file gives, and one-day returns against an independent vendor."""
+"""The sources on official prices: what each original file gives, and which factors stand on which rows."""
 
 import time
 from datetime import UTC, date, datetime
@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError
-from quant_core.market.actions import price_factors, read_actions
+from quant_core.market.action_list import known_actions
+from quant_core.market.actions import price_factors, read_actions, with_known_actions
 from quant_core.market.sources import Fetch
 from quant_core.market.sources.files import FilesSource
 from quant_core.market.universe import members_on, membership, tickers
@@ -120,7 +121,7 @@ def test_adjusted_rows_fill_the_names_that_lack_official_history(nifty: Fetch, r
     assert late == 38  # 39 names less JIOFIN, which came in 2023
     firsts = returns.filter(pl.col("basis") == "unadjusted").group_by("ticker").agg(first=pl.col("date").min())
     assert filled.join(firsts, on="ticker").filter(pl.col("date") >= pl.col("first")).height == 0
-    assert {problem.kind for problem in nifty.problems} == {"ignored_file", "filled"}
+    assert {problem.kind for problem in nifty.problems} == {"ignored_file", "filled", "before_listing"}
 
 
 def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
@@ -134,55 +135,32 @@ def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
     assert len(members_on("nifty50", date(2023, 12, 29))) == 50
 
 
-def test_returns_agree_with_an_independent_vendor(returns: pl.DataFrame, real_data_dir: Path) -> None:
-    vendor = (
-        pl.read_parquet(real_data_dir / "nifty50_yahoo_adjusted.parquet")
-        .drop_nulls("close")
-        .filter(pl.col("volume") > 0)
-    )
-    vendor = vendor.filter(pl.col("source") == "yahoo_2024").sort("ticker", "date")
-    vendor = vendor.select(
-        "date",
-        "ticker",
-        vendor_total=pl.col("adj_close") / pl.col("adj_close").shift(1).over("ticker") - 1.0,
-        vendor_day=pl.col("date").shift(1).over("ticker"),
-    )
-    both = returns.filter(pl.col("basis") == "unadjusted").join(vendor, on=["date", "ticker"])
-    both = both.filter(pl.col("previous_day") == pl.col("vendor_day")).drop_nulls(["total", "vendor_total"])
-    gap = (both["total"] - both["vendor_total"]).abs()
-    assert both["ticker"].n_unique() == 50
-    assert both.height > 230_000
-    assert (gap <= 5e-4).mean() > 0.994
-    recent = gap.filter(both["date"] >= date(2010, 1, 1))
-    assert (recent <= 5e-4).mean() > 0.9975
-    assert (recent > 0.01).sum() < 30
-
-
 def test_confirmed_splits_and_bonuses_leave_no_jump(returns: pl.DataFrame, real_data_dir: Path) -> None:
     listed = read_actions(real_data_dir / "corporate_actions.csv")
-    confirmed = listed.filter(pl.col("kind").str.starts_with("split_or_bonus")).select(
-        "ticker", date="ex_date", factor="value"
-    )
-    days = returns.filter(pl.col("basis") == "unadjusted").join(confirmed, on=["ticker", "date"])
-    assert days.height == confirmed.height == 107
+    confirmed = listed.filter(pl.col("kind").str.starts_with("split_or_bonus"))
+    corrected = confirmed.join(known_actions(), on=["ticker", "ex_date"], how="semi")
+    assert (confirmed.height, corrected.height) == (107, 8)
+    wanted = confirmed.join(corrected, on=["ticker", "ex_date"], how="anti")
+    wanted = wanted.select("ticker", date="ex_date", factor="value")
+    days = returns.filter(pl.col("basis") == "unadjusted").join(wanted, on=["ticker", "date"])
+    assert days.height == wanted.height
     assert (days["price_factor"] / days["factor"] - 1.0).abs().max() < 1e-9
-    assert days["total"].abs().max() < 0.23  # BAJFINANCE 2006-05-25, a rights issue
-    assert days.filter(pl.col("factor") <= 0.5)["total"].abs().max() < 0.14
+    assert days["total"].abs().max() < 0.14
+
+
+def test_three_listed_bonuses_of_bajaj_finance_were_none(returns: pl.DataFrame) -> None:
+    """The vendor's close was off by 1.1 on these days; the exchange's price went on as if nothing had happened."""
+    days = [date(2004, 4, 30), date(2004, 6, 14), date(2006, 5, 25)]
+    rows = returns.filter(pl.col("ticker") == "BAJFINANCE", pl.col("date").is_in(days)).sort("date")
+    assert rows["price_factor"].to_list() == [1.0] * 3
+    assert [round(value, 3) for value in rows["total"]] == [0.017, 0.004, 0.111]
 
 
 def test_every_factor_on_official_rows_is_explained(returns: pl.DataFrame, real_data_dir: Path) -> None:
-    events = (
-        price_factors(read_actions(real_data_dir / "corporate_actions.csv"))
-        .rename({"ex_date": "date"})
-        .drop("price_factor")
-    )
+    listed = with_known_actions(read_actions(real_data_dir / "corporate_actions.csv"))
+    events = price_factors(listed).rename({"ex_date": "date"}).drop("price_factor")
     moved = returns.filter((pl.col("price_factor") != 1.0) & (pl.col("previous_basis") == "unadjusted"))
     assert moved.join(events, on=["ticker", "date"], how="anti").height == 0
-
-
-def test_real_crashes_stay(returns: pl.DataFrame) -> None:
-    crash = returns.filter((pl.col("ticker") == "YESBANK") & (pl.col("date") == date(2020, 3, 6)))["total"].to_list()
-    assert crash == [pytest.approx(-0.561, abs=0.001)]
 
 
 def test_where_bases_meet_in_2019_the_levels_are_already_equal(returns: pl.DataFrame) -> None:

@@ -95,3 +95,8 @@ def missing_tickers(tickers: Sequence[str] | None, rows: pl.DataFrame, where: st
         Problem(ticker, "no_rows", f"{where} has no row of {ticker} in the requested span")
         for ticker in sorted(set(tickers) - set(found))
     ]
+
+
+def early_rows(ticker: str, count: int) -> Problem:
+    """What is said about vendor rows before a listing, which are left out."""
+    return Problem(ticker, "before_listing", f"{count} rows before the first session of {ticker} on NSE are left out")

@@ -14,8 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, no_actions, read_actions
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, missing_tickers, raw_rows
+from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, no_actions, read_actions, with_known_actions
+from quant_core.market.listings import since_listing
+from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     AUTO,
@@ -32,13 +33,15 @@ from quant_core.market.symbols import chain, final_names, read_symbol_changes, s
 from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED, UNADJUSTED
 
 YAHOO_SUFFIX = r"\.(NS|BO)$"
+#: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX.
+INDEX_NAME = r"^(\^|NIFTY |INDIA ?VIX$)"
 SHOWN_TICKERS = 60
 
 
 @SOURCES.register("files")
 @dataclass(frozen=True)
 class FilesSource:
-    """Configuration of the files to read.
+    """CSV or Parquet files on disk (NSE bhavcopy, Kaggle, yfinance or plain), with corporate actions beside them.
 
     Args:
         path: a file, or a folder (its subfolders are not read).
@@ -109,7 +112,7 @@ def _folder(
 
 @lru_cache(maxsize=16)
 def _actions(file: FileStamp | None) -> pl.DataFrame:
-    return no_actions() if file is None else read_actions(Path(file.path))
+    return no_actions() if file is None else with_known_actions(read_actions(Path(file.path)))
 
 
 @lru_cache(maxsize=16)
@@ -140,6 +143,9 @@ def _stock_rows(
             first = _first_days(config, folder, tuple(groups[UNADJUSTED]))
             part = part.join(first, on="ticker", how="left", maintain_order="left")
             part = part.filter((pl.col("date") < pl.col("first_day")).fill_null(True)).drop("first_day")
+        if basis == SPLIT_ADJUSTED:
+            part, early = since_listing(part)
+            problems += [early_rows(name, count) for name, count in early.items()]
         parts.append(part)
     if not parts:
         return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String}), problems
@@ -247,7 +253,7 @@ def _scan(
     frame = frame.with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in _EMPTY.schema.items() if name not in present
     )
-    is_index = pl.coalesce("ticker", "symbol").str.starts_with("^")
+    is_index = pl.coalesce("ticker", "symbol").str.contains(INDEX_NAME)
     dividend = pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")
     frame = frame.with_columns(
         dividend_inr=dividend,

@@ -33,7 +33,7 @@ from quant_core.market.sources._simulation import REGIMES, simulated_year
 @SOURCES.register("simulated")
 @dataclass(frozen=True)
 class SimulatedSource:
-    """Configuration of the simulated market.
+    """A seeded simulated market with known regimes and a weak planted signal; needs no network.
 
     Args:
         n_tickers: SIM001, SIM002, ...; the last is listed late, the one before is delisted (from three tickers on).

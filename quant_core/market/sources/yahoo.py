@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from quant_core.errors import DataError, SourceError
+from quant_core.market.listings import since_listing
 from quant_core.market.sources import (
     SOURCES,
     Fetch,
     Problem,
     check_span,
+    early_rows,
     empty_rows,
     last_closed_session,
     missing_tickers,
@@ -51,7 +53,7 @@ Sleep = Callable[[float], None]
 @SOURCES.register("yahoo")
 @dataclass(frozen=True)
 class YahooSource:
-    """Configuration of the download.
+    """Daily prices of Yahoo Finance, downloaded through yfinance; free, splits and dividends included.
 
     Args:
         suffix: appended to stock tickers (".NS" is NSE); names that start with ^ are indices and stay as they are.
@@ -105,7 +107,8 @@ class YahooSource:
                 'Check the network, wait if Yahoo limits the rate, lower batch_size, or use source "files".'
             )
         rows = pl.concat([empty_rows(), *(_as_rows(self, name, table, now) for name, table in found.items())])
-        rows = rows.filter(pl.col("date").is_between(start, last))
+        rows, early = since_listing(rows.filter(pl.col("date").is_between(start, last)))
+        problems += [early_rows(name, count) for name, count in early.items()]
         problems += [*failed.values(), *missing_tickers(list(found), rows, "yahoo")]
         return Fetch(raw_rows(rows, "yahoo", "Yahoo's answer changed; update yfinance."), tuple(problems))
 

@@ -1,36 +1,20 @@
 """Cleaning by hand: returns across splits, dividends and gaps, flags for everything that was wrong."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import bar, raw
 
 from quant_core.calendar import sessions
 from quant_core.cleaning.clean import CleaningConfig, clean
 from quant_core.errors import DataError
-from quant_core.schema import RawOhlcv
 
 START, END = date(2021, 3, 1), date(2021, 3, 31)
 DAYS = sessions(START, END)
-FETCHED = datetime(2021, 4, 1, tzinfo=UTC)
-
-
-def bar(day: date, close: float | None, ticker: str = "TCS", **over: Any) -> dict[str, Any]:
-    price = close if close is not None else 100.0
-    row = {
-        "date": day, "ticker": ticker, "symbol": ticker, "instrument": "equity",
-        "open_inr": price, "high_inr": price, "low_inr": price, "close_inr": close, "prev_close_inr": None,
-        "volume_shares": 1000, "turnover_inr": None, "dividend_inr": 0.0, "price_factor": 1.0,
-        "basis": "unadjusted", "source": "test", "fetched_at": FETCHED,
-    }  # fmt: skip
-    return row | over
-
-
-def raw(*rows: dict[str, Any]) -> pl.DataFrame:
-    return RawOhlcv.cast(pl.DataFrame(list(rows), infer_schema_length=None)) if rows else RawOhlcv.create_empty()
 
 
 def cleaned(
@@ -163,13 +147,14 @@ def test_a_month_cleaned_alone_equals_the_month_within_a_range(data: st.DataObje
     for ticker in ("AAA", "BBB", "CCC"):
         kept = data.draw(st.lists(st.sampled_from(days), min_size=1, max_size=len(days), unique=True))
         for day in sorted(kept):
-            price = data.draw(st.sampled_from([95.0, 100.0, 105.0]))
+            price = data.draw(st.sampled_from([95.0, 100.0, 105.0, 50.0, 1000.0, 10.0]))
             rows.append(
                 bar(
                     day,
                     price,
                     ticker,
                     price_factor=data.draw(st.sampled_from([1.0, 1.0, 0.5])),
+                    volume_shares=data.draw(st.sampled_from([1000, 5000])),
                     prev_close_inr=data.draw(st.sampled_from([None, 99.0])),
                 )
             )

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_core.calendar import sessions
-from quant_core.features import FeatureConfig, compute_features, feature_columns
+from quant_core.features import BASIC_FEATURES, FeatureConfig, compute_features, feature_columns
 
 WINDOWS = (1, 2, 7, 21, 40)
 LOOKBACK = 30
-CONFIG = FeatureConfig(windows=WINDOWS, zscore_lookback=LOOKBACK, min_history_sessions=50)
+CONFIG = FeatureConfig(names=BASIC_FEATURES, windows=WINDOWS, zscore_lookback=LOOKBACK, min_history_sessions=50)
 
 
 def naive_window(steps: np.ndarray, priced: np.ndarray, t: int, w: int) -> np.ndarray | None:
@@ -72,7 +72,7 @@ def check_against_oracle(prices: pl.DataFrame) -> None:
     table = compute_features(prices, CONFIG, first, last)
     days = pl.DataFrame({"date": sessions(first, last)})
     raw = feature_columns(CONFIG)[: len(feature_columns(CONFIG)) // 2]
-    for ticker in prices["ticker"].unique():
+    for ticker in table["ticker"].unique():
         rows = days.join(prices.filter(pl.col("ticker") == ticker), on="date", how="left").sort("date")
         listed = rows["ticker"].is_not_null().to_numpy()
         priced = listed & ~rows["is_filled"].fill_null(True).to_numpy()

@@ -1,25 +1,33 @@
 """Hand-computed numbers for each feature, and what gaps, filled rows and young tickers do to them."""
 
 import math
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, UnknownName
 from quant_core.features import (
+    BASIC_FEATURES,
     FEATURES,
     FeatureConfig,
     compute_features,
     feature_columns,
+    features_of,
     model_columns,
     warm_up_sessions,
 )
+from quant_core.features.normalize import NORMALIZATIONS
 
 NAN = float("nan")
 FIRST = date(2015, 1, 1)
 RAW = "none"
+BASIC = FeatureConfig(names=BASIC_FEATURES)
 
 
 def column(prices: pl.DataFrame, name: str, feature: str, windows: tuple[int, ...]) -> list[float | None]:
@@ -96,9 +104,10 @@ def test_a_window_that_needs_every_return_is_null_until_the_gap_has_left_it(make
 
 def test_filled_rows_have_no_features_and_are_not_eligible(make_prices) -> None:
     steps = [0.01] * 560 + [None] + [0.01] * 3
-    table = compute_features(make_prices({"A": steps}), FeatureConfig(), FIRST, date(2018, 12, 31))
+    prices = make_prices({"A": steps, "B": [0.01] * 564, "^NSEI": [0.01] * 564})
+    table = compute_features(prices, FeatureConfig(), FIRST, date(2018, 12, 31)).filter(pl.col("ticker") == "A")
     filled = table.row(560, named=True)
-    assert [value for name, value in filled.items() if name not in ("date", "ticker", "is_eligible")] == [None] * 40
+    assert {value for name, value in filled.items() if name not in ("date", "ticker", "is_eligible")} == {None}
     assert not filled["is_eligible"]
     assert table.row(561, named=True)["log_return_252d"] == pytest.approx(251 * math.log(1.01))
 
@@ -114,11 +123,10 @@ def test_a_price_more_than_ten_sessions_before_the_window_does_not_count(make_pr
 
 def test_rows_are_those_of_equities_between_start_and_end_in_key_order(make_random_prices) -> None:
     prices = make_random_prices(n_tickers=4, n_sessions=300)
-    index = prices.filter(pl.col("ticker") == "T00").with_columns(instrument=pl.lit("index"), ticker=pl.lit("NIFTY"))
     start, end = date(2015, 9, 5), date(2015, 12, 27)
-    table = compute_features(pl.concat([prices, index]), FeatureConfig(), start, end)
-    wanted = prices.filter(pl.col("date").is_between(start, end)).sort("date", "ticker").select("date", "ticker")
-    assert table.select("date", "ticker").equals(wanted)
+    table = compute_features(prices, FeatureConfig(), start, end)
+    wanted = prices.filter(pl.col("date").is_between(start, end), pl.col("ticker") != "^NSEI").sort("date", "ticker")
+    assert table.select("date", "ticker").equals(wanted.select("date", "ticker"))
     assert table.columns == ["date", "ticker", "is_eligible", *feature_columns(FeatureConfig())]
 
 
@@ -128,7 +136,7 @@ def test_lazy_prices_give_the_same_table(make_random_prices) -> None:
     assert compute_features(prices.lazy(), *arguments).equals(compute_features(prices, *arguments))
 
 
-@pytest.mark.parametrize("normalization", ["rolling_zscore", "cross_sectional_rank", "none"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_a_month_without_rows_gives_an_empty_table_with_the_same_schema(make_random_prices, normalization: str) -> None:
     prices = make_random_prices(n_tickers=2, n_sessions=40)
     config = FeatureConfig(normalization=normalization)
@@ -139,21 +147,41 @@ def test_a_month_without_rows_gives_an_empty_table_with_the_same_schema(make_ran
         assert empty.schema == full.schema
 
 
-def test_the_default_table_has_twenty_columns_and_their_zscores() -> None:
-    columns = feature_columns(FeatureConfig())
+def test_the_basic_table_has_twenty_columns_and_their_zscores() -> None:
+    columns = feature_columns(BASIC)
     assert len(columns) == 40
     assert columns[:7] == [*[f"log_return_{w}d" for w in (1, 5, 21, 63, 126, 252)], "realized_vol_5d_ann"]
-    assert columns[20:] == [f"{name}_z252" for name in columns[:20]] == model_columns(FeatureConfig())
+    assert columns[20:] == [f"{name}_z252" for name in columns[:20]] == model_columns(BASIC)
     assert {name for name in columns[:20] if name.startswith("max_drawdown")} == {
         f"max_drawdown_{w}d" for w in (21, 63, 126, 252)
     }
-    assert model_columns(FeatureConfig(normalization="none")) == columns[:20]
-    assert model_columns(FeatureConfig(normalization="cross_sectional_rank"))[0] == "log_return_1d_rank"
+    assert model_columns(FeatureConfig(names=BASIC_FEATURES, normalization="none")) == columns[:20]
+
+
+def test_the_default_is_every_registered_feature_but_the_mirror_image_of_momentum() -> None:
+    assert set(FEATURES) - set(FeatureConfig().names) == {"short_term_reversal"}
+    assert features_of(FeatureConfig(names=("all",))) == [FEATURES[name] for name in FEATURES]
+    assert FeatureConfig().names[:4] == BASIC_FEATURES
+    assert feature_columns(FeatureConfig())[:20] == feature_columns(BASIC)[:20]
+
+
+def test_market_wide_columns_are_z_scored_where_the_others_are_ranked() -> None:
+    columns = model_columns(FeatureConfig(normalization="cross_sectional_rank"))
+    assert columns[0] == "log_return_1d_rank"
+    assert "breadth_1d_z252" in columns
+    assert "breadth_1d_rank" not in columns
+    assert model_columns(FeatureConfig(normalization="winsorized_zscore"))[0] == "log_return_1d_wz252"
 
 
 def test_warm_up_is_the_longest_window_its_reach_and_the_zscore() -> None:
-    assert warm_up_sessions(FeatureConfig()) == 252 + 10 + 252
+    for config in (BASIC, FeatureConfig()):
+        assert warm_up_sessions(config) == 252 + 10 + 252
     assert warm_up_sessions(FeatureConfig(normalization="none")) == 252 + 10
+    assert warm_up_sessions(FeatureConfig(normalization="winsorized_zscore")) == 252 + 10 + 2 * 252
+    ranked = FeatureConfig(names=("cross_sectional_rank",), min_history_sessions=400)
+    assert warm_up_sessions(ranked) == 400 + 10 + 252  # who is eligible is asked on every day of the z-score
+    market = FeatureConfig(names=("breadth_indicators",), normalization="cross_sectional_rank")
+    assert warm_up_sessions(market) == 252 + 10 + 252
 
 
 @pytest.mark.parametrize(
@@ -165,6 +193,8 @@ def test_warm_up_is_the_longest_window_its_reach_and_the_zscore() -> None:
         ({"zscore_lookback": 1}, "zscore_lookback is 1"),
         ({"max_missing_share": 1.0}, "max_missing_share"),
         ({"min_history_sessions": 0}, "min_history_sessions"),
+        ({"outlier_sigma": 0.0}, "outlier_sigma"),
+        ({"names": ("all", "momentum")}, '"all" alone'),
     ],
 )
 def test_a_setting_out_of_range_is_refused(settings: dict[str, object], words: str) -> None:
@@ -173,7 +203,9 @@ def test_a_setting_out_of_range_is_refused(settings: dict[str, object], words: s
 
 
 def test_an_unknown_feature_or_normalisation_lists_the_known_ones(make_prices) -> None:
-    with pytest.raises(UnknownName, match="feature 'returns' is unknown; known: log_returns, max_drawdown, momentum"):
+    with pytest.raises(
+        UnknownName, match=r"feature 'returns' is unknown; known: .*log_returns, max_drawdown, momentum"
+    ):
         compute_features(make_prices({"A": [0.0]}), FeatureConfig(names=("returns",)), FIRST, FIRST)
     with pytest.raises(UnknownName, match="normalization 'zscore' is unknown"):
         FeatureConfig(normalization="zscore")
@@ -181,7 +213,9 @@ def test_an_unknown_feature_or_normalisation_lists_the_known_ones(make_prices) -
 
 def test_a_feature_that_no_window_suits_is_refused() -> None:
     with pytest.raises(DataError, match="none of the windows \\[1\\] is long enough for realized_volatility"):
-        feature_columns(FeatureConfig(windows=(1,)))
+        feature_columns(FeatureConfig(names=BASIC_FEATURES, windows=(1,)))
+    with pytest.raises(DataError, match="for turnover, which starts at 21 sessions and ends at 63"):
+        feature_columns(FeatureConfig(names=("turnover",), windows=(5, 126)))
 
 
 def test_a_volatility_of_one_session_is_refused() -> None:
@@ -209,3 +243,38 @@ def test_broken_clean_prices_are_refused_with_the_row_named(make_prices) -> None
     for words, rows in broken.items():
         with pytest.raises(DataError, match=words):
             compute_features(rows, FeatureConfig(), FIRST, date(2015, 1, 31))
+
+
+def test_a_column_that_a_feature_reads_and_the_table_lacks_is_named(make_prices) -> None:
+    prices = make_prices({"A": [0.0, 0.1]}).drop("high_inr")
+    with pytest.raises(DataError, match=r"columns \['high_inr'\] are missing .*parkinson_volatility"):
+        compute_features(prices, FeatureConfig(), FIRST, FIRST)
+    assert compute_features(prices, BASIC, FIRST, FIRST).height == 1
+
+
+def test_a_ticker_in_two_sectors_is_refused(make_prices) -> None:
+    sectors = pl.DataFrame({"ticker": ["A", "A"], "sector": ["Banks", "Steel"]})
+    with pytest.raises(DataError, match=r"sectors: A is in \['Banks', 'Steel'\]"):
+        compute_features(make_prices({"A": [0.0, 0.1]}), FeatureConfig(), FIRST, FIRST, sectors)
+
+
+def test_a_feature_that_breaks_its_promise_is_refused_by_name(make_prices, monkeypatch) -> None:
+    entry = FEATURES["log_returns"]
+    for made, words in (
+        ({"other": None}, r"log_returns: made columns \['other'\], wanted \['log_return_1d'\]"),
+        ({"log_return_1d": np.zeros(2)}, r"log_return_1d is float64 of shape \(2,\), wanted float64 of \(1, 2\)"),
+    ):
+        broken = replace(entry, function=lambda panel, windows, made=made: made)
+        monkeypatch.setitem(FEATURES._entries, "log_returns", broken)
+        with pytest.raises(DataError, match=words):
+            compute_features(
+                make_prices({"A": [0.0, 0.1]}),
+                FeatureConfig(names=("log_returns",), windows=(1,)),
+                FIRST,
+                date(2015, 1, 31),
+            )
+
+
+def test_importing_the_features_loads_no_compiler() -> None:
+    code = "import sys, quant_core.features; assert not {'numba', 'pandas', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,16 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError
-from quant_core.market.actions import apply_actions, dividends, no_actions, parse_actions, price_factors, read_actions
+from quant_core.market.action_list import CONFIRMED_KINDS, known_actions
+from quant_core.market.actions import (
+    apply_actions,
+    dividends,
+    no_actions,
+    parse_actions,
+    price_factors,
+    read_actions,
+    with_known_actions,
+)
 
 D = date
 
@@ -239,3 +248,72 @@ def test_a_split_that_the_vendor_applied_to_prices_only_is_applied_to_its_divide
     listed = actions(("BANKBARODA", "2013-06-13", "dividend", 21.5, "yahoo_2021_actions"))
     done = apply_actions(rows.with_columns(ticker=pl.lit("BANKBARODA")), listed)
     assert done["dividend_inr"].to_list() == pytest.approx([0.0, 4.3])
+
+
+def test_a_dividend_listed_on_two_days_of_a_week_counts_once_on_the_later() -> None:
+    listed = actions(
+        ("A", "2019-10-22", "dividend", 8.0),
+        ("A", "2019-10-23", "dividend", 8.0),
+        ("A", "2019-10-29", "dividend", 8.0),
+        ("B", "2019-10-23", "dividend", 8.0),
+    )
+    paid = dividends(listed).select("ticker", "ex_date", "dividend_inr")
+    assert paid.rows() == [("A", D(2019, 10, 23), 8.0), ("A", D(2019, 10, 29), 8.0), ("B", D(2019, 10, 23), 8.0)]
+
+
+def test_a_repeated_dividend_in_rupees_of_the_day_is_not_taken_ten_times() -> None:
+    listed = actions(
+        ("A", "2019-07-24", "dividend", 12.5, "v", "2021-01-01"),
+        ("A", "2019-07-25", "dividend", 125.0, "v", "2021-01-01"),
+        ("A", "2020-08-24", "split", 10.0),
+    )
+    assert dividends(listed).select("ex_date", "dividend_inr").rows() == [(D(2019, 7, 25), pytest.approx(125.0))]
+
+
+def test_a_known_dividend_stands_instead_of_the_vendors_of_the_same_week() -> None:
+    listed = actions(
+        ("A", "2020-03-18", "dividend", 3.0),
+        ("A", "2020-03-19", "dividend_known", 4.0),
+        ("A", "2020-09-01", "dividend", 2.0),
+    )
+    assert dividends(listed).select("ex_date", "dividend_inr").rows() == [(D(2020, 3, 19), 4.0), (D(2020, 9, 1), 2.0)]
+
+
+def test_a_rights_issue_is_a_factor_and_scales_older_dividends_back() -> None:
+    listed = actions(
+        ("A", "2017-07-20", "dividend", 9.5, "v", "2021-01-01"),
+        ("A", "2018-01-31", "rights", 0.95),
+    )
+    assert price_factors(listed).rows() == [("A", D(2018, 1, 31), 0.95)]
+    assert dividends(listed)["dividend_inr"].to_list() == [pytest.approx(10.0)]
+
+
+def test_shipped_facts_correct_a_list_and_give_way_to_its_own_rights() -> None:
+    known = ("BHARTIARTL", "2019-04-23", "split_or_bonus_confirmed", 0.909091)
+    corrected = price_factors(with_known_actions(actions(known)).filter(pl.col("ticker") == "BHARTIARTL"))
+    assert dict(corrected.select("ex_date", "price_factor").iter_rows()) == {
+        D(2019, 4, 23): 0.918178,
+        D(2021, 9, 27): 0.981571,
+    }
+    own = with_known_actions(actions(("BHARTIARTL", "2021-09-24", "rights", 0.98)))
+    own = price_factors(own.filter(pl.col("ticker") == "BHARTIARTL"))
+    assert dict(own.select("ex_date", "price_factor").iter_rows())[D(2021, 9, 24)] == 0.98
+    assert D(2021, 9, 27) not in own["ex_date"]
+
+
+def test_every_shipped_fact_has_a_reason_and_rights_follow_their_terms() -> None:
+    facts = known_actions()
+    assert (facts["source"] != "").all()
+    assert facts.select("ticker", "ex_date", "kind").is_duplicated().sum() == 0
+    rights = facts.filter(pl.col("kind") == "rights")
+    terms = rights.with_columns(
+        rights["source"].str.extract_groups(
+            r"rights (?<new>\d+):(?<held>\d+) at (?<price>\d+) rupees on a close of (?<close>[\d.]+)"
+        )
+    ).unnest("source")
+    stated = terms.drop_nulls("new").with_columns(pl.col("new", "held", "price", "close").cast(pl.Float64))
+    assert stated.height == rights.height - 1
+    ex_rights = (pl.col("held") * pl.col("close") + pl.col("new") * pl.col("price")) / (pl.col("held") + pl.col("new"))
+    error = stated.select((ex_rights / pl.col("close") - pl.col("value")).abs().max()).item()
+    assert error < 1e-5
+    assert facts.filter(pl.col("kind").is_in(CONFIRMED_KINDS))["value"].max() == 1.0

@@ -418,3 +418,24 @@ def test_fetched_at_is_the_files_time_not_the_clock(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", LONG + "2020-01-01,A,1,1,1,1,1\n")
     os.utime(path, ns=(0, 1_600_000_000_123_456_789))
     assert fetch(path).rows["fetched_at"].to_list() == [datetime(2020, 9, 13, 12, 26, 40, 123456, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("name", ["INDIA VIX", "INDIAVIX", "NIFTY 50", "^INDIAVIX"])
+def test_a_file_named_after_an_index_is_no_share(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, f"{name}.csv", "date,open,high,low,close\n2020-03-24,70,86,68,83\n")
+    assert fetch(path, [name]).rows.select("ticker", "instrument").row(0) == (name, "index")
+
+
+def test_a_fund_on_an_index_is_a_share(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", LONG + "2020-01-01,NIFTYBEES,1,2,0.5,1.5,5\n")
+    assert fetch(path).rows["instrument"].to_list() == ["equity"]
+
+
+def test_adjusted_rows_before_a_known_listing_are_left_out_and_said(tmp_path: Path) -> None:
+    text = "date,ticker,open,high,low,close,volume,adj_close\n"
+    days = "".join(f"2004-08-{day},TCS,1,1,1,1,5,1\n" for day in (23, 24, 25, 26))
+    found = fetch(write(tmp_path, "p.csv", text + days))
+    assert found.rows["date"].to_list() == [date(2004, 8, 25), date(2004, 8, 26)]
+    assert [problem.detail for problem in found.problems if problem.kind == "before_listing"] == [
+        "2 rows before the first session of TCS on NSE are left out"
+    ]

@@ -1,0 +1,154 @@
+"""The list of corporate actions: reading it, and the price factor of each event day.
+
+The file (`corporate_actions.csv`) is long: ticker, ex_date, kind, value, source, and optionally as_of.
+
+| kind | value |
+|---|---|
+| split | shares after for one before (5.0 is 5-for-1); the price factor is its reciprocal |
+| split_or_bonus_confirmed | price factor (0.2 is 5-for-1), read from the exchange's own prices |
+| split_or_bonus_unconfirmed | the same |
+| rights | price factor: theoretical ex-rights price over the close before |
+| demerger | price factor; empty: ex-date open over previous close |
+| dividend, dividend_implied | rupees a share, adjusted for the factors up to `as_of` |
+| dividend_known | all rupees a share of that ex-date; stands instead of other dividends of the ticker within a week |
+
+A vendor's `split` gives way to a factor of another kind of the same ticker within a week: vendors name the wrong day
+(CIPLA 2004-05-11 for the 12th) or miss a simultaneous bonus (BAJFINANCE 2016-09-08: 5.0 for a true factor of 0.1).
+
+`known_actions.csv` beside this module holds rights issues, dividends and corrections that vendors' lists lack, each
+with its reason. They complete a file (`with_known_actions`); a row of the file with the same kind and week wins. A
+known factor of 1 says that a listed event of that day was none.
+"""
+
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from quant_core.errors import DataError
+
+KNOWN_ACTIONS = Path(__file__).parent / "known_actions.csv"
+CONFIRMED_KINDS = ("split_or_bonus_confirmed", "split_or_bonus_unconfirmed", "rights", "demerger")
+DIVIDEND_KINDS = ("dividend", "dividend_implied", "dividend_known")
+KINDS = (*CONFIRMED_KINDS, *DIVIDEND_KINDS, "split")
+#: A vendor's split is the same event as a confirmed one of its ticker this many days away (DRREDDY 2001: 5 days).
+SAME_EVENT_DAYS = 7
+ACTION_SCHEMA = {
+    "ticker": pl.String,
+    "ex_date": pl.Date,
+    "kind": pl.String,
+    "value": pl.Float64,
+    "source": pl.String,
+    "as_of": pl.Date,
+}
+
+
+def no_actions() -> pl.DataFrame:
+    """An actions table without rows."""
+    return pl.DataFrame(schema=ACTION_SCHEMA)
+
+
+def read_actions(path: Path) -> pl.DataFrame:
+    """The actions file as a table with columns ticker, ex_date, kind, value, source, as_of, sorted by ticker and date.
+
+    Raises:
+        DataError: unreadable, a column missing, an unknown kind, a date or number that is none, a value not above 0.
+    """
+    where = f"actions file {path.name}"
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        raise DataError(f"{where}: cannot be read ({failure}); wanted columns {_COLUMNS}.") from failure
+    return parse_actions(table, where)
+
+
+_COLUMNS = "ticker,ex_date,kind,value[,source][,as_of]"
+
+
+def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
+    """A table of text columns as an actions table; see `read_actions`."""
+    missing = [name for name in ("ticker", "ex_date", "kind", "value") if name not in table.columns]
+    if missing:
+        raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {_COLUMNS}.")
+    table = table.with_columns(
+        pl.lit(None, pl.String).alias(name) for name in ("source", "as_of") if name not in table.columns
+    ).select(pl.col(list(ACTION_SCHEMA)).cast(pl.String).str.strip_chars().replace("", None))
+    parsed = table.with_columns(
+        pl.col("ex_date", "as_of").str.to_date("%Y-%m-%d", strict=False),
+        pl.col("value").cast(pl.Float64, strict=False),
+        pl.col("source").fill_null(""),
+    )
+    no_value_needed = pl.col("kind").eq_missing("demerger") & table["value"].is_null()
+    rules = {
+        "ticker is empty": pl.col("ticker").is_null(),
+        f"kind is none of {', '.join(KINDS)}": ~pl.col("kind").is_in(KINDS).fill_null(False),
+        "ex_date is no YYYY-MM-DD": pl.col("ex_date").is_null(),
+        "value is no number above 0": ~(pl.col("value") > 0.0).fill_null(False) & ~no_value_needed,
+        "as_of is no YYYY-MM-DD": pl.col("as_of").is_null() & table["as_of"].is_not_null(),
+    }
+    for rule, broken in rules.items():
+        lines = parsed.select(broken.arg_true()).to_series()
+        if len(lines):
+            raise DataError(f"{where} line {lines[0] + 2}: {rule}: {table.row(lines[0])}; fix or remove the row.")
+    return parsed.sort("ticker", "ex_date", maintain_order=True)
+
+
+@lru_cache(maxsize=1)
+def known_actions() -> pl.DataFrame:
+    """The shipped corrections and rights issues as an actions table."""
+    return read_actions(KNOWN_ACTIONS)
+
+
+def with_known_actions(actions: pl.DataFrame) -> pl.DataFrame:
+    """`actions` completed and corrected by the shipped ones.
+
+    A shipped factor replaces listed factors of its day; neither a shipped factor nor a shipped dividend is used where
+    `actions` has rights, or a known dividend, of the ticker within a week.
+    """
+    own = actions.filter(pl.col("kind").is_in(["rights", "dividend_known"])).select("ticker", "kind", own="ex_date")
+    near = known_actions().join(own, on=["ticker", "kind"]).filter(_same_week("ex_date", "own"))
+    used = known_actions().join(near, on=["ticker", "kind", "ex_date"], how="anti")
+    factors = used.filter(pl.col("kind").is_in(CONFIRMED_KINDS))
+    listed = actions.filter(pl.col("kind").is_in(CONFIRMED_KINDS))
+    kept = listed.join(factors, on=["ticker", "ex_date"], how="anti")
+    others = actions.filter(~pl.col("kind").is_in(CONFIRMED_KINDS))
+    return pl.concat([kept, others, used]).sort("ticker", "ex_date", maintain_order=True)
+
+
+def _same_week(one: str, other: str) -> pl.Expr:
+    return (pl.col(one) - pl.col(other)).abs() <= timedelta(days=SAME_EVENT_DAYS)
+
+
+def price_factors(actions: pl.DataFrame) -> pl.DataFrame:
+    """Columns ticker, ex_date, price_factor: one row an event day; null is a demerger priced by the market."""
+    confirmed = actions.filter(pl.col("kind").is_in(CONFIRMED_KINDS)).select("ticker", "ex_date", price_factor="value")
+    vendor = (
+        actions.filter(pl.col("kind") == "split")
+        .select("ticker", "ex_date", price_factor=1.0 / pl.col("value"))
+        .sort("ticker", "ex_date")
+    )
+    tolerance = timedelta(days=SAME_EVENT_DAYS)
+    nearest = vendor.sort("ex_date").join_asof(
+        confirmed.select("ticker", "ex_date", known="ex_date").sort("ex_date"),
+        on="ex_date",
+        by="ticker",
+        strategy="nearest",
+        check_sortedness=False,
+        tolerance=tolerance,
+    )
+    later = pl.col("ex_date").shift(-1).over("ticker", order_by="ex_date") - pl.col("ex_date") <= tolerance
+    again = later & (pl.col("price_factor").shift(-1).over("ticker", order_by="ex_date") == pl.col("price_factor"))
+    alone = nearest.filter(pl.col("known").is_null() & ~again.fill_null(False)).select(
+        "ticker", "ex_date", "price_factor"
+    )
+    return (
+        pl.concat([confirmed, alone])
+        .group_by("ticker", "ex_date")
+        .agg(
+            price_factor=pl.when(pl.col("price_factor").is_null().any())
+            .then(None)
+            .otherwise(pl.col("price_factor").product())
+        )
+        .sort("ticker", "ex_date")
+    )

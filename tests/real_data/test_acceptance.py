@@ -1,0 +1,66 @@
+"""The two tables of docs/market-data.md hold on the private price files."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tables import REAL_CRASHES, Market, agreement_table, crash_table, detection_table, disagreement_table
+
+pytestmark = pytest.mark.real_data
+
+
+def shares(table: pl.DataFrame) -> dict[str, float]:
+    return dict(table.select("what", "share").iter_rows())
+
+
+def test_returns_agree_with_the_adjusted_reference(both_sources: pl.DataFrame) -> None:
+    table = agreement_table(both_sources)
+    print(table, disagreement_table(both_sources))
+    assert table["ticker_days"][0] > 230_000
+    found = shares(table)
+    assert found["all ticker-days, same dividend formula"] >= 0.995
+    assert found["all ticker-days, returns as the lab reports them"] >= 0.9949
+    assert found["without wrong vendor closes"] >= 0.999
+    assert found["since 2010"] >= 0.998
+
+
+def test_no_class_of_disagreement_is_left_unnamed(both_sources: pl.DataFrame) -> None:
+    reasons = dict(disagreement_table(both_sources).iter_rows())
+    assert reasons["an ex-date where the vendor's factor differs"] <= 5
+    assert reasons["a step in the vendor's level without an action"] <= 10
+    assert reasons["same price move, another dividend"] <= 100
+
+
+def test_a_wrong_factor_of_ours_would_not_be_called_a_wrong_vendor_close(both_sources: pl.DataFrame) -> None:
+    """A factor error is a step between the levels of both sides, never a close that both sides contradict."""
+    events = both_sources.filter(pl.col("price_factor") != 1.0, pl.col("date") >= pl.date(2003, 1, 1))
+    assert events.height > 80
+    assert events.filter("vendor_close_wrong", pl.col("gap") > 5e-4).height <= 3
+
+
+def test_withheld_actions_are_found_and_no_real_move_is_misread(
+    real_data_dir: Path, market_without_actions: Market
+) -> None:
+    table = detection_table(real_data_dir, market_without_actions.cleaned.suspects)
+    print(table)
+    found = {row["what"]: row for row in table.to_dicts()}
+    deep = found["split or bonus, factor 0.5 or less"]
+    assert deep["events"] == 77
+    assert deep["right_ratio"] >= 0.95 * deep["events"]
+    assert found["real move"]["events"] == 38
+    assert found["real move"]["suspected"] == 0
+    assert found["other move above 20 %"]["suspected"] == 0
+    assert found["not in the list"]["suspected"] == 0
+
+
+@pytest.mark.parametrize("with_actions", [True, False])
+def test_real_crashes_stay(request: pytest.FixtureRequest, with_actions: bool) -> None:
+    market = request.getfixturevalue("market" if with_actions else "market_without_actions")
+    table = crash_table(market.prices)
+    moves = {(row["ticker"], row["date"]): round(row["total_return_1d"], 3) for row in table.to_dicts()}
+    assert moves == dict(zip(REAL_CRASHES, (-0.265, -0.561, 0.447, -0.282), strict=True))
+    assert table["flags"].unique().to_list() == [""]
+
+
+def test_listed_actions_leave_nothing_to_suspect(market: Market) -> None:
+    assert market.cleaned.suspects.height == 0

@@ -1,0 +1,72 @@
+"""The full market, 2,346 symbols in one file: speed, and months that do not depend on what else is loaded."""
+
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
+from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.market.sources.files import FilesSource
+
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+FIRST, LAST = date(2019, 10, 1), date(2023, 12, 29)
+RULE = LiquidityRule(top_n=500)
+
+
+@pytest.fixture(scope="module")
+def source(real_data_dir: Path) -> FilesSource:
+    return FilesSource(path=str(real_data_dir / "wide"))
+
+
+@pytest.fixture(scope="module")
+def whole(source: FilesSource) -> tuple[pl.DataFrame, Cleaned, float]:
+    """Raw rows, the cleaned range and the seconds that both took."""
+    begun = time.perf_counter()
+    raw = source.fetch(None, FIRST, LAST, NOW).rows
+    result = clean(raw, None, CleaningConfig(), FIRST, LAST, liquidity=RULE)
+    return raw, result, time.perf_counter() - begun
+
+
+def test_the_whole_market_is_read_and_cleaned_in_a_minute(whole: tuple[pl.DataFrame, Cleaned, float]) -> None:
+    raw, result, seconds = whole
+    assert raw.height == 1_669_039
+    assert result.prices.filter(~pl.col("is_filled")).height > 1_669_000
+    assert seconds < 60
+
+
+@pytest.mark.parametrize(("start", "end"), [(date(2020, 3, 1), date(2020, 3, 31)), (date(2023, 12, 1), LAST)])
+def test_a_month_alone_is_the_same_and_takes_a_second(
+    source: FilesSource, whole: tuple[pl.DataFrame, Cleaned, float], start: date, end: date
+) -> None:
+    raw, result, _ = whole
+    before = pl.select(pl.lit(start).dt.offset_by("-3mo")).item()
+    near = raw.filter(pl.col("date").is_between(before, end))
+    begun = time.perf_counter()
+    month = source.fetch(None, start, end, NOW).rows
+    alone = clean(near, None, CleaningConfig(), start, end, liquidity=RULE)
+    assert time.perf_counter() - begun < 5  # a quarter of that on an idle machine
+    assert month.equals(raw.filter(pl.col("date").is_between(start, end)))
+    assert alone.prices.equals(result.prices.filter(pl.col("date").is_between(start, end)))
+    assert alone.suspects.equals(result.suspects.filter(pl.col("date").is_between(start, end)))
+
+
+def test_five_hundred_liquid_companies_are_members_of_a_month(whole: tuple[pl.DataFrame, Cleaned, float]) -> None:
+    prices = whole[1].prices
+    first = prices.filter(pl.col("date") < date(2019, 11, 1))
+    assert not first["is_member"].any()  # no month behind it
+    june = prices.filter(pl.col("is_member"), pl.col("date").dt.truncate("1mo") == date(2022, 6, 1))
+    assert june["ticker"].n_unique() == 500
+    assert {"RELIANCE", "ADANIENT", "YESBANK"} <= set(june["ticker"])
+    assert not set(june["ticker"]) & {"NIFTYBEES", "LIQUIDBEES", "GOLDBEES"}
+
+
+def test_unlisted_splits_of_the_whole_market_are_suspected(whole: tuple[pl.DataFrame, Cleaned, float]) -> None:
+    suspects = whole[1].suspects
+    assert suspects.height > 200
+    found = set(suspects.select("ticker", "ratio").iter_rows())
+    assert {("EICHERMOT", 0.1), ("HDFCBANK", 0.5), ("IRCTC", 0.2)} & found == {("EICHERMOT", 0.1), ("IRCTC", 0.2)}
