@@ -9,7 +9,8 @@ from quant_core.features.panel import ANCHOR_REACH_SESSIONS
 
 #: Own returns only: what needs nothing but `total_return_1d`.
 BASIC_FEATURES = ("log_returns", "realized_volatility", "momentum", "max_drawdown")
-#: Everything but short_term_reversal, which is momentum with its sign turned.
+#: Everything but short_term_reversal, which is momentum with its sign turned, and vwap_gap, which a source without
+#: turnover leaves null: a model that needs complete rows would drop that source's tickers.
 DEFAULT_FEATURES = (
     *BASIC_FEATURES,
     "momentum_12_1",
@@ -29,7 +30,6 @@ DEFAULT_FEATURES = (
     "breadth_above_average",
     "amihud_illiquidity",
     "turnover",
-    "vwap_gap",
     "parkinson_volatility",
     "garman_klass_volatility",
     "yang_zhang_volatility",

@@ -158,8 +158,8 @@ def test_the_basic_table_has_twenty_columns_and_their_zscores() -> None:
     assert model_columns(FeatureConfig(names=BASIC_FEATURES, normalization="none")) == columns[:20]
 
 
-def test_the_default_is_every_registered_feature_but_the_mirror_image_of_momentum() -> None:
-    assert set(FEATURES) - set(FeatureConfig().names) == {"short_term_reversal"}
+def test_the_default_is_every_feature_but_a_mirror_image_and_one_that_not_every_source_can_fill() -> None:
+    assert set(FEATURES) - set(FeatureConfig().names) == {"short_term_reversal", "vwap_gap"}
     assert features_of(FeatureConfig(names=("all",))) == [FEATURES[name] for name in FEATURES]
     assert FeatureConfig().names[:4] == BASIC_FEATURES
     assert feature_columns(FeatureConfig())[:20] == feature_columns(BASIC)[:20]
