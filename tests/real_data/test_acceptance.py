@@ -1,10 +1,13 @@
 """The two tables of docs/market-data.md hold on the private price files."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tables import REAL_CRASHES, Market, agreement_table, crash_table, detection_table, disagreement_table
+
+from quant_core.cleaning.clean import CleaningConfig, clean
 
 pytestmark = pytest.mark.real_data
 
@@ -64,3 +67,17 @@ def test_real_crashes_stay(request: pytest.FixtureRequest, with_actions: bool) -
 
 def test_listed_actions_leave_nothing_to_suspect(market: Market) -> None:
     assert market.cleaned.suspects.height == 0
+
+
+@pytest.mark.parametrize(("year", "month"), [(2001, 7), (2004, 5), (2005, 9), (2011, 8), (2019, 10), (2022, 8)])
+def test_a_month_cleaned_alone_equals_the_month_within_the_range(
+    market_without_actions: Market, year: int, month: int
+) -> None:
+    raw, whole = market_without_actions
+    start = date(year, month, 1)
+    before, end = (pl.select(pl.lit(start).dt.offset_by(span)).item() for span in ("-3mo", "1mo"))
+    near = raw.filter((pl.col("date") >= before) & (pl.col("date") < end))
+    alone = clean(near, None, CleaningConfig(), start, end - timedelta(days=1))
+    inside = (pl.col("date") >= start) & (pl.col("date") < end)
+    assert alone.prices.equals(whole.prices.filter(inside))
+    assert alone.suspects.equals(whole.suspects.filter(inside))

@@ -69,6 +69,10 @@ def test_unlisted_splits_of_the_whole_market_are_suspected(whole: tuple[pl.DataF
     suspects = whole[1].suspects
     assert suspects.height > 200
     found = set(suspects.select("ticker", "date", "ratio").iter_rows())
-    known = {("EICHERMOT", date(2020, 8, 24), 0.1), ("IRCTC", date(2021, 10, 28), 0.2), ("IOC", date(2022, 6, 30), 2 / 3)}
+    known = {
+        ("EICHERMOT", date(2020, 8, 24), 0.1),
+        ("IRCTC", date(2021, 10, 28), 0.2),
+        ("IOC", date(2022, 6, 30), 2 / 3),
+    }
     assert known <= found
     assert "YESBANK" not in suspects["ticker"]
