@@ -2,7 +2,8 @@
 
 The index is the row of instrument "index" named by `features.index_ticker`; without its rows every column here is null.
 An observation is a session on which both have a return over the same span: after a gap of one of them its next return
-covers more days than the other's, and that pair is left out. A missing index row counts like a missing price.
+covers more days than the other's, and that pair is left out. A missing index row counts like a missing price, except
+in relative_strength.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import ANCHOR_REACH_SESSIONS, FloatPanel, Panel, needed
+from quant_core.features.panel import ANCHOR_REACH_SESSIONS, BoolPanel, FloatPanel, Panel, needed
+
+#: Sessions for which the level of the index stands in where its vendor lost rows.
+INDEX_CARRY_SESSIONS = 5
 
 
 @feature("rolling_correlation", columns=("market_correlation_{w}d",), shortest_window=21)
@@ -87,7 +91,8 @@ def relative_strength(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252))
         windows: sessions, today included; each at least 1.
     Returns:
         one column `relative_strength_{w}d` a window: log points (0.1 = about 10 % ahead of the index); null where
-        either window is not full.
+        either window is not full. On a session that the index vendor lost (Yahoo's ^NSEI lacks 2019-03-29) the index
+        counts as unchanged, which shifts every ticker alike; the next row carries its return.
     Raises:
         DataError: a window below 1.
     Source: Levy (1967), Relative Strength as a Criterion for Investment Selection.
@@ -101,11 +106,21 @@ def _index_log_return(panel: Panel, window_sessions: int) -> FloatPanel:
     from quant_core.features import kernels
 
     def make() -> FloatPanel:
-        returns, need = panel.index_log_return_1d, needed(window_sessions)
-        full = kernels.full_windows(returns, panel.index_priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
+        returns, priced = _carried(panel.index_log_return_1d, panel.index_priced)
+        # A carried level reaches back by itself; with it the window still looks no further than every other one.
+        reach = ANCHOR_REACH_SESSIONS - INDEX_CARRY_SESSIONS
+        full = kernels.full_windows(returns, priced, window_sessions, needed(window_sessions), reach)
         return kernels.window_sum(returns, window_sessions, panel.first_session, full)
 
     return cast("FloatPanel", panel.keep("index_log_return", window_sessions, make))
+
+
+def _carried(returns: FloatPanel, priced: BoolPanel) -> tuple[FloatPanel, BoolPanel]:
+    """Returns and prices of the index where a lost session counts as unchanged, `INDEX_CARRY_SESSIONS` long at most."""
+    recent = np.zeros_like(priced)
+    for back in range(1, INDEX_CARRY_SESSIONS + 1):
+        recent[:, back:] |= priced[:, :-back]
+    return np.where(np.isnan(returns) & recent, 0.0, returns), priced | recent
 
 
 def _regression(panel: Panel, window_sessions: int, what: int) -> FloatPanel:

@@ -135,6 +135,20 @@ def sum_of(values: np.ndarray, own: Rows, t: int, w: int) -> float:
     return math.nan if window is None else math.fsum(window)
 
 
+def carried_index_sum(own: Rows, t: int, w: int) -> float:
+    """Sum of the index's returns where a session lost within five of its last level counts as unchanged."""
+    index = own.index
+    recent = np.array([index.priced[max(s - 5, 0) : s].any() for s in range(len(index.r))])
+    priced = index.priced | recent
+    returns = np.where(np.isnan(index.r) & recent, 0.0, index.r)
+    begin = t - w + 1
+    if not priced[t] or begin < 1 or not priced[max(begin - 5, 0) : begin].any():
+        return math.nan
+    window = returns[begin : t + 1]
+    window = window[~np.isnan(window)]
+    return math.fsum(window) if len(window) >= math.ceil(round(0.9 * w, 9)) else math.nan
+
+
 def log(values: np.ndarray | float) -> np.ndarray:
     with np.errstate(all="ignore"):
         found = np.log(values)
@@ -188,7 +202,7 @@ NAIVE: dict[str, dict[str, Naive]] = {
     "rolling_correlation": {"market_correlation_{w}d": lambda own, t, w: regression(own, t, w)[1]},
     "idiosyncratic_volatility": {"idiosyncratic_vol_{w}d_ann": lambda own, t, w: regression(own, t, w)[2]},
     "relative_strength": {
-        "relative_strength_{w}d": lambda own, t, w: sum_of(own.r, own, t, w) - sum_of(own.index.r, own.index, t, w)
+        "relative_strength_{w}d": lambda own, t, w: sum_of(own.r, own, t, w) - carried_index_sum(own, t, w)
     },
     "vol_regime": {},
     "gap_stats": {
