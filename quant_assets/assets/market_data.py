@@ -37,7 +37,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("raw_ohlcv", "quant_core/market"),
+        code_version=lab.code("raw_ohlcv", "quant_core/market", tickers=lab.wanted_tickers()),
     )
     def raw_ohlcv(context: dg.AssetExecutionContext, config: config_type) -> pl.DataFrame:
         """Open, high, low, close and volume as fetched, with dividends, price factors, basis and time of fetching."""

@@ -32,6 +32,8 @@ from quant_core.market.sources import (
 from quant_core.schema import EQUITY, INDEX, UNADJUSTED
 
 INDIA_TIME = "Asia/Kolkata"
+#: Indices that Yahoo knows under a symbol of its own.
+INDEX_SYMBOLS = {"INDIA VIX": "^INDIAVIX"}
 COLUMNS = {
     "Open": "open_inr",
     "High": "high_inr",
@@ -94,9 +96,9 @@ class YahooSource:
         problems = [
             Problem(name, "unknown_ticker", f"{name!r} is no Yahoo symbol (it has blanks)")
             for name in sorted(set(tickers))
-            if " " in name
+            if " " in name and name not in INDEX_SYMBOLS
         ]
-        wanted = sorted({name for name in tickers if " " not in name})
+        wanted = sorted({name for name in tickers if " " not in name or name in INDEX_SYMBOLS})
         if not wanted or last < start:
             return Fetch(empty_rows(), tuple(problems + missing_tickers(wanted, empty_rows(), "yahoo")))
         found, failed = _download(self, wanted, start, closed, sleep)
@@ -159,7 +161,8 @@ def _ask(source: YahooSource, ticker: str, start: date, last: date) -> "pd.DataF
     from yfinance.exceptions import YFTickerMissingError
 
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # problems are reported by the Fetch
-    symbol = ticker if ticker.startswith("^") or ticker.endswith(source.suffix) else ticker + source.suffix
+    plain = ticker.startswith("^") or ticker.endswith(source.suffix)
+    symbol = INDEX_SYMBOLS.get(ticker) or (ticker if plain else ticker + source.suffix)
     handle = yfinance.Ticker(symbol)
     handle._tz = INDIA_TIME  # saves the extra request by which yfinance learns the time zone
     try:
@@ -190,7 +193,7 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
     }
     days = [stamp.date() for stamp in table.index]
     rows = as_traded(pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}))
-    is_index = ticker.startswith("^")
+    is_index = ticker.startswith("^") or ticker in INDEX_SYMBOLS
     return rows.select(
         "date",
         pl.lit(ticker.removesuffix(source.suffix)).alias("ticker"),

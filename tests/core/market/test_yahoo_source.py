@@ -256,6 +256,13 @@ def test_names_that_are_no_yahoo_symbols_are_not_asked_for(yahoo: Yahoo) -> None
     assert set(yahoo.asked) == {"TCS.NS"}
 
 
+def test_india_vix_is_asked_for_under_yahoos_symbol_and_comes_as_an_index(yahoo: Yahoo) -> None:
+    yahoo.answers = {"^INDIAVIX": (200, chart("^INDIAVIX", {1: (13.1, 13.9, 12.8, 13.0, 13.0, 0)}))}
+    fetch = YahooSource().fetch(["INDIA VIX"], date(2023, 3, 1), date(2023, 3, 1), NOW)
+    assert fetch.problems == ()
+    assert fetch.rows.select("ticker", "instrument", "close_inr").rows() == [("INDIA VIX", "index", 13.0)]
+
+
 def test_a_market_cannot_be_listed() -> None:
     with pytest.raises(DataError, match="choose a universe"):
         YahooSource().fetch(None, date(2023, 3, 1), date(2023, 3, 2), NOW)
