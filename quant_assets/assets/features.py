@@ -31,13 +31,15 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         start, end = month_span(context)
         table = compute_features(clean_prices, core_settings(FeatureConfig, config), start, end, lab.sectors())
         columns = [name for name, dtype in table.schema.items() if dtype.is_float()]
+        shape = distribution(table, columns)
         context.add_output_metadata(
             dict(
                 table_metadata(
                     table,
                     columns=len(columns),
                     eligible_rows=int(table["is_eligible"].sum()),
-                    distribution=markdown_table(distribution(table, columns), 200),
+                    coverage=markdown_table(shape.select("feature", "coverage"), 10),
+                    distribution=markdown_table(shape, 200),
                 )
             )
         )
