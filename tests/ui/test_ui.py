@@ -144,7 +144,8 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
     page.get_by_text("Open launchpad").click()
     editor = page.locator(".CodeMirror").first
     # The launchpad offers every setting with its default; the editor renders only the lines in view.
-    page.wait_for_function("document.querySelector('.CodeMirror')?.CodeMirror?.getValue().includes('zscore_lookback')")
+    text = "document.querySelector('.CodeMirror')?.CodeMirror?.getValue() ?? ''"
+    poll("the launchpad's defaults", lambda: "zscore_lookback" in page.evaluate(text), 60)
     partition = page.get_by_placeholder("Partition")
     partition.fill("2015-02")
     partition.press("Enter")
