@@ -54,6 +54,9 @@ class CleanPrices(dy.Schema):
     )  # previous close -> open, dividend and split aware; null where is_filled
     intraday_return_1d = dy.Float64(nullable=True)  # open -> close
     total_return_1d = dy.Float64(nullable=True)  # (1 + overnight) x (1 + intraday) - 1
+    dividend_return_1d = dy.Float64(
+        nullable=True
+    )  # the part of the return that was paid out, over the previous close; null where the return is
     is_member = dy.Bool()  # in the universe on this date
     is_filled = dy.Bool()  # no row from the source: prices carried forward
     is_tradable = dy.Bool()  # a sound row with volume
@@ -90,7 +93,7 @@ class TargetWeights(dy.Schema):
 
 
 class BacktestDaily(dy.Schema):
-    """One row per session and strategy, after the close."""
+    """One row per session and strategy, after the close; equity = cash + holdings to the paisa."""
 
     date = dy.Date(primary_key=True)
     strategy = dy.String(primary_key=True)
@@ -99,26 +102,101 @@ class BacktestDaily(dy.Schema):
     simple_return_1d = dy.Float64()  # net of costs; 0 on the first session
     turnover_1d = dy.Float64()  # one-way: half the sum of absolute weight changes, cash included
     cost_inr = dy.Float64()
+    interest_inr = dy.Float64()  # earned by cash
+    dividend_inr = dy.Float64()  # paid into cash; 0 where dividends are reinvested in the name
     n_holdings = dy.Int32()
     n_fills = dy.Int32()
-    n_unfilled = dy.Int32()  # wanted trades that a halt or an untradable row prevented
+    n_unfilled = dy.Int32()  # orders left unfilled, whole or in part: halt, price band, membership, participation
 
 
 class BacktestPositions(dy.Schema):
-    """Weights held after the close, drifted; only holdings."""
+    """What is held after the close, drifted; only holdings."""
 
     date = dy.Date(primary_key=True)
     strategy = dy.String(primary_key=True)
     ticker = dy.String(primary_key=True)
     weight = dy.Float64()
+    value_inr = dy.Float64()
+
+
+BUY, SELL, DELISTING, DIVIDEND = "buy", "sell", "delisting", "dividend"
+
+
+class BacktestTrades(dy.Schema):
+    """Everything that moved money between cash and a name."""
+
+    date = dy.Date(primary_key=True)  # of the fill
+    strategy = dy.String(primary_key=True)
+    ticker = dy.String(primary_key=True)
+    side = dy.String(primary_key=True, check=lambda c: c.is_in([BUY, SELL, DELISTING, DIVIDEND]))
+    decision_date = dy.Date(nullable=True)  # the close at which the order was decided; null for what is no order
+    value_inr = dy.Float64(min=0.0)  # traded value before costs; a delisting's last value; a dividend's amount
+    price_inr = dy.Float64(nullable=True)  # of the fill, in the rupees of that day
+    shares = dy.Float64(nullable=True)
+    cost_inr = dy.Float64()  # every charge on this trade; a delisting's haircut
+
+
+class BacktestCosts(dy.Schema):
+    """Cost by kind; sessions without a cost of the kind have no row."""
+
+    date = dy.Date(primary_key=True)
+    strategy = dy.String(primary_key=True)
+    kind = dy.String(primary_key=True)
+    cost_inr = dy.Float64()
+
+
+class RoundTrips(dy.Schema):
+    """A name held without a gap, from its first purchase until nothing of it is left."""
+
+    strategy = dy.String(primary_key=True)
+    ticker = dy.String(primary_key=True)
+    entry_date = dy.Date(primary_key=True)
+    exit_date = dy.Date(nullable=True)  # null while it is still held
+    n_sessions = dy.Int32()  # closes at which it was held
+    bought_inr = dy.Float64()
+    pnl_inr = dy.Float64()  # net of every charge; open trips at the last value
+    simple_return = dy.Float64()  # pnl_inr / bought_inr
+
+
+class Sensitivity(dy.Schema):
+    """The same targets under another assumption."""
+
+    strategy = dy.String(primary_key=True)
+    scenario = dy.String(
+        primary_key=True, check=lambda c: c.is_in(["cost_multiple", "extra_delay_sessions", "capital_inr"])
+    )
+    level = dy.Float64(primary_key=True)  # 1, 2, 3 times the cost; 0, 1, 2 extra sessions; rupees of starting capital
+    cagr = dy.Float64(nullable=True)
+    sharpe_ann = dy.Float64(nullable=True)
+    max_drawdown = dy.Float64(nullable=True)
+    turnover_ann = dy.Float64(nullable=True)
+    cost_ann = dy.Float64(nullable=True)  # fraction of mean equity a year
+
+
+class Significance(dy.Schema):
+    """How far a strategy's Sharpe ratio is from luck, one row a strategy."""
+
+    strategy = dy.String(primary_key=True)
+    n_sessions = dy.Int32()
+    n_trials = dy.Int32()  # return histories tried so far in this profile, this one included
+    sharpe_ann = dy.Float64(nullable=True)
+    sharpe_low_ann = dy.Float64(nullable=True)  # stationary bootstrap, 95 %
+    sharpe_high_ann = dy.Float64(nullable=True)
+    cagr_low = dy.Float64(nullable=True)
+    cagr_high = dy.Float64(nullable=True)
+    probabilistic_sharpe = dy.Float64(nullable=True)  # P(true Sharpe > 0)
+    expected_max_sharpe_ann = dy.Float64(nullable=True)  # of n_trials tries without skill
+    deflated_sharpe = dy.Float64(nullable=True)  # P(true Sharpe > expected_max_sharpe_ann)
+    min_track_record_sessions = dy.Float64(nullable=True)  # for P(Sharpe > 0) = 95 %; null where Sharpe <= 0
 
 
 class BenchmarkReturns(dy.Schema):
-    """The index that strategies are measured against."""
+    """The index that strategies are measured against, and what cash earned."""
 
     date = dy.Date(primary_key=True)
     simple_return_1d = dy.Float64()
     series = dy.String()  # which index the day's return came from (total return or price)
+    risk_free_return_1d = dy.Float64()  # since the session before; 0 on the first
 
 
 class ForecastQuality(dy.Schema):
@@ -129,6 +207,27 @@ class ForecastQuality(dy.Schema):
     rank_ic = dy.Float64()  # Spearman
     ic = dy.Float64()  # Pearson
     n_tickers = dy.Int32()
+
+
+class ForecastDecay(dy.Schema):
+    """Rank IC of today's scores against returns over other horizons than the label's."""
+
+    model = dy.String(primary_key=True)
+    horizon_sessions = dy.Int32(primary_key=True)
+    mean_rank_ic = dy.Float64(nullable=True)
+    nw_t = dy.Float64(nullable=True)
+    n_dates = dy.Int32()
+
+
+class ForecastQuantiles(dy.Schema):
+    """What the names of each score quantile earned, and how fast the quantile changes its names."""
+
+    model = dy.String(primary_key=True)
+    quantile = dy.Int32(primary_key=True)  # 1 holds the lowest scores
+    mean_forward_return = dy.Float64(nullable=True)  # mean over dates of the quantile's mean, over the label's horizon
+    mean_excess_return = dy.Float64(nullable=True)  # the same less the mean of all names that day
+    turnover_1d = dy.Float64(nullable=True)  # share of the quantile's names that were not in it the session before
+    n_dates = dy.Int32()
 
 
 def validate(table: pl.DataFrame, schema: type[dy.Schema], where: str, remedy: str) -> pl.DataFrame:

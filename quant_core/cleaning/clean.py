@@ -199,6 +199,10 @@ def _with_returns(rows: pl.DataFrame) -> pl.DataFrame:
             intraday_return_1d=pl.when(has_open)
             .then(pl.col("close_inr") / pl.col("open_inr") - 1)
             .otherwise((pl.col("close_inr") + pl.col("dividend_inr")) / pl.col("base") - 1),
+            dividend_return_1d=pl.when(has_open)
+            .then(pl.col("dividend_inr") / pl.col("base"))
+            .when(pl.col("base").is_not_null())
+            .then(0.0),
         )
         .with_columns(total_return_1d=(1 + pl.col("overnight_return_1d")) * (1 + pl.col("intraday_return_1d")) - 1)
     )
@@ -240,7 +244,7 @@ def _on_calendar(priced: pl.DataFrame, limit: int, seen: pl.DataFrame) -> pl.Dat
             *(pl.col("close_inr").alias(name) for name in ("open_inr", "high_inr", "low_inr")),
             *(
                 pl.lit(None, pl.Float64).alias(c)
-                for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d")
+                for c in ("overnight_return_1d", "intraday_return_1d", "total_return_1d", "dividend_return_1d")
             ),
             volume_shares=pl.lit(None, pl.Int64),
             turnover_inr=pl.lit(None, pl.Float64),

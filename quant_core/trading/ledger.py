@@ -1,37 +1,114 @@
-"""The one book of account: what target weights would have earned, day by day, net of costs.
+"""The one book of account: what decisions would have earned, day by day, net of costs.
 
-Backtest and learning environment both use it. It knows arrays only: which tables they came from, and which decisions
-are wise, is the caller's. Prices never enter; holdings drift with simple returns, so splits and dividends are in.
+Backtest and learning environment both use it (`session` holds the compiled steps). It knows arrays only: which tables
+they came from, and which decisions are wise, is the caller's.
 
 Rules of a session, in order:
-1. Cash earns its rate since the last close; holdings earn the overnight return (NaN is 0: a halt, the spanning
-   return arrives when the name trades again).
-2. A decision taken at the last close is filled: each trade is target x equity - value at the fill price, sells first,
-   costs paid from cash. Where cash does not reach, all buys shrink by one factor and cash ends at exactly 0.
-   A name that is not tradable keeps its position; its part of the decision lapses.
-3. Holdings earn the intraday return. With fill="close" steps 2 and 3 change places.
+1. Cash earns its rate since the last close. Holdings earn the overnight return; with dividends="cash" what was paid out
+   goes to cash. NaN is 0: a halt, the spanning return arrives when the name trades again. A delisted name is paid out
+   at its last value less the haircut.
+2. The decision taken `delay_sessions` closes ago falls due. It replaces every open order: target x equity - value at
+   the fill price. Changes within the no-trade band are left, a sale of everything never is.
+3. Orders are filled, sales first, costs paid from cash. No fill in a direction that the name is closed to; no more
+   than the participation cap; whole shares only, if asked for (what corporate actions left of a share is sold with the
+   rest). Where cash does not reach, all purchases shrink by one factor and cash ends at exactly 0. A sale that would
+   not pay its own charges is not made. Impact is charged at the rate of the order as allowed, before any shrinking.
+4. What is left of an order lapses, or with carry_over stays open as so many shares until the next decision. A purchase
+   that cash did not reach stays open only while a sale does.
+5. Holdings earn the rest of the session's return.
 The first session only opens the account.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.trading.costs import FlatCosts
+from quant_core.trading import session as s
+from quant_core.trading.costs import CostSchedule
+from quant_core.trading.decisions import Decisions
+from quant_core.trading.market import FILLS, Dividends, Fill, Market
 
-Fill = Literal["open", "close"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-SUM_TOLERANCE = 1e-9  # a row of targets may exceed 1 by this much, for rounding in the caller
-DUST = 1e-12  # a change smaller than this share of equity is rounding, not a trade
+PAISA = 0.01
+EVENT_KINDS = ("impact", "dp_charge", "delisting")  # costs that are no rate on value
 
-_FINE, _MIXED_NAN, _BAD_WEIGHT, _BAD_SUM = 0, 1, 2, 3
+
+@dataclass(frozen=True)
+class Rules:
+    """How decisions become trades.
+
+    Args:
+        fill: price of the fill: "open", "close" or "vwap" of the session.
+        delay_sessions: sessions from the decision to the fill, at least 1.
+        dividends: "reinvest" leaves them in the name, "cash" pays them out.
+        no_trade_band: a change smaller than this share of equity is not traded.
+        trade_threshold: a decision is acted on only when the one-way distance from what is held at its close exceeds
+            this share of equity; for rebalance="threshold".
+        max_participation: largest share of a name's average daily traded value that is filled a session; 0: no limit.
+        carry_over: keep what is left of an order open until the next decision.
+        whole_shares: orders are whole numbers of shares.
+        max_position: larger targets are cut to it.
+        min_position: smaller targets are dropped.
+        delisting_haircut: share of the last value that is lost when a name is delisted.
+    """
+
+    fill: Fill = "open"
+    delay_sessions: int = 1
+    dividends: Dividends = "reinvest"
+    no_trade_band: float = 0.0
+    trade_threshold: float = 0.0
+    max_participation: float = 0.0
+    carry_over: bool = False
+    whole_shares: bool = False
+    max_position: float = 1.0
+    min_position: float = 0.0
+    delisting_haircut: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise DataError(f"ledger: fill is {self.fill!r}; wanted one of {', '.join(FILLS)}.")
+        if self.dividends not in ("reinvest", "cash"):
+            raise DataError(f"ledger: dividends is {self.dividends!r}; wanted 'reinvest' or 'cash'.")
+        if self.delay_sessions < 1:
+            raise DataError(
+                f"ledger: delay_sessions is {self.delay_sessions}; wanted 1 or more, a decision at the close is filled "
+                "in a later session."
+            )
+        names = ("no_trade_band", "trade_threshold", "max_participation", "min_position", "max_position")
+        for name in (*names, "delisting_haircut"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise DataError(f"ledger: {name} is {getattr(self, name)}; wanted a fraction from 0 to 1.")
+        if self.min_position > self.max_position or self.max_position == 0.0:
+            raise DataError(
+                f"ledger: min_position {self.min_position} and max_position {self.max_position}; "
+                "wanted min_position <= max_position and max_position > 0."
+            )
+
+
+class Holdings(NamedTuple):
+    """Positions after each close: those of session t are start[t]..start[t + 1]."""
+
+    start: Integers  # (T + 1,)
+    name: Integers  # (P,)
+    value: Floats  # (P,) rupees
+
+
+class Trades(NamedTuple):
+    """Everything that moved money between cash and a name, in the order of time."""
+
+    row: Integers  # session
+    name: Integers
+    amount: Floats  # rupees: + bought, - sold; a delisting's last value, a dividend's amount
+    cost: Floats
+    kind: Integers  # session.ORDER, DELISTING or DIVIDEND
+    decided: Integers  # session of the decision, -1 for what is no order
 
 
 @dataclass(frozen=True)
@@ -40,220 +117,185 @@ class Ledger:
 
     equity: Floats  # (T,) cash + holdings
     cash: Floats  # (T,)
-    weights: Floats  # (T, N) drifted, as fractions of equity; the rest is cash
     simple_return: Floats  # (T,) net of costs, 0 on the first session
     turnover: Floats  # (T,) one-way: half the sum of |weight change| at the fill, cash included
     cost: Floats  # (T,)
+    interest: Floats  # (T,)
+    dividend: Floats  # (T,) paid into cash
     n_fills: Integers  # (T,) trades done
-    n_unfilled: Integers  # (T,) trades wanted in names that were not tradable
+    n_unfilled: Integers  # (T,) orders that a closed name or the participation cap left open, whole or in part
+    cost_kinds: tuple[str, ...]
+    cost_by_kind: Floats  # (T, kinds), sums to cost
+    holdings: Holdings
+    trades: Trades
+    n_names: int
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(T, N) holdings as fractions of equity; the rest is cash."""
+        table = np.zeros((len(self.equity), self.n_names))
+        row = np.repeat(np.arange(len(self.equity)), np.diff(self.holdings.start))
+        table[row, self.holdings.name] = self.holdings.value / self.equity[row]
+        return table
 
 
 def run_ledger(
-    overnight_return: ArrayLike,
-    intraday_return: ArrayLike,
-    target_weights: ArrayLike,
-    tradable: ArrayLike,
-    *,
-    costs: FlatCosts,
+    market: Market,
+    decisions: Decisions,
+    costs: CostSchedule,
+    rules: Rules | None = None,
     initial_capital: float = 1e7,
-    fill: Fill = "open",
-    cash_return_1d: ArrayLike = 0.0,
+    first: int = 0,
 ) -> Ledger:
     """Account for one strategy over one panel.
 
     Args:
-        overnight_return: (T, N) simple return from the previous close to the open; NaN for none.
-        intraday_return: (T, N) simple return from the open to the close; NaN for none.
-        target_weights: (T, N); row t is decided at the close of session t and filled at session t + 1. A row of NaN is
-            no decision; a row of zeros sells everything.
-        tradable: (T, N) whether the name can be traded in the session.
-        costs: rate on traded value, both sides.
-        initial_capital: cash on the first session.
-        fill: "open" or "close" of the session after the decision.
-        cash_return_1d: what cash earns per session, one number or (T,).
+        market: T sessions of N names.
+        decisions: targets; one at row t is filled at row t + rules.delay_sessions or later.
+        costs: what trades cost on each of the T sessions.
+        initial_capital: cash on the first session, rupees.
+        first: session that opens the account; earlier ones, and what was decided in them, are left out.
+    Returns:
+        a book of T - first sessions, counted from `first`.
     Raises:
-        DataError: shapes that differ, a return of -1 or less or infinite, a row of targets that is negative, infinite,
-            sums to more than 1 or mixes NaN with numbers; the message names row and column.
+        DataError: a decision outside the panel, a rule whose panel the market lacks, a schedule of another length.
     """
-    overnight, intraday, targets = (_panel(a) for a in (overnight_return, intraday_return, target_weights))
-    can_trade = np.ascontiguousarray(tradable, dtype=np.bool_)
-    shapes = [overnight.shape, intraday.shape, targets.shape, can_trade.shape]
-    if overnight.ndim != 2 or len(set(shapes)) != 1 or overnight.shape[0] == 0:
-        raise DataError(
-            f"ledger: shapes of overnight, intraday, targets, tradable are {shapes}; wanted one (sessions, names)."
-        )
-    _check_returns(overnight, "overnight_return")
-    _check_returns(intraday, "intraday_return")
-    interest = _cash_returns(cash_return_1d, overnight.shape[0])
-    if fill not in ("open", "close"):
-        raise DataError(f"ledger: fill is {fill!r}; wanted 'open' or 'close'.")
+    rules = rules or Rules()
     if not (math.isfinite(initial_capital) and initial_capital > 0.0):
         raise DataError(f"ledger: initial_capital is {initial_capital}; wanted a positive number of rupees.")
-    weights = np.zeros(targets.shape)  # numpy asks the system for zero pages; a kernel would write them first
-    problem, row, column, series, counts = _run(
-        overnight, intraday, targets, can_trade, interest, costs.rate, float(initial_capital), fill == "open", weights
+    _check_fit(market, decisions, costs, rules, first)
+    panel, charges = _panel(market, rules), _charges(costs)
+    amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
+    terms = s.Terms(
+        rules.no_trade_band, rules.max_participation, rules.carry_over, rules.whole_shares, rules.delisting_haircut,
+        rules.max_position, rules.min_position, decisions.unit == "shares", rules.delay_sessions, rules.trade_threshold,
+    )  # fmt: skip
+    wanted = s.Wanted(decisions.rows, decisions.start, decisions.names, amounts)
+    book = s.open_book(market.n_names, float(initial_capital))
+    log = s.advance(first + 1, market.n_sessions, panel, charges, terms, wanted, book)
+    return _assemble(log, costs, market.n_names, first, initial_capital)
+
+
+def check_reconciles(book: Ledger) -> None:
+    """Add the book up again from its trades: cash moves by interest, trades and charges alone, holdings are the rest.
+
+    Raises:
+        DataError: a session that is off by half a paisa or more (or by rounding, where equity is beyond 10,000 crore).
+    """
+    sessions, trades = len(book.equity), book.trades
+    into_cash = np.where(trades.kind == s.ORDER, -trades.amount, trades.amount) - trades.cost
+    cash = book.cash[0] + np.cumsum(book.interest + np.bincount(trades.row, into_cash, sessions))
+    row = np.repeat(np.arange(sessions), np.diff(book.holdings.start))
+    equity = book.cash + np.bincount(row, book.holdings.value, sessions)
+    cost = np.bincount(trades.row, trades.cost, sessions)
+    allowed = np.maximum(PAISA / 2, 5e-14 * np.maximum.accumulate(book.equity))
+    for what, told, again in (
+        ("cash", book.cash, cash),
+        ("equity", book.equity, equity),
+        ("cost", book.cost, cost),
+        ("cost by kind", book.cost, book.cost_by_kind.sum(axis=1)),
+    ):
+        off = np.abs(told - again)
+        if not (off < allowed).all():
+            t = int(np.argmax(~(off < allowed)))
+            raise DataError(
+                f"ledger: {what} of session {t} is {told[t]:.4f} and adds up to {again[t]:.4f} rupees; "
+                "report this as a bug."
+            )
+
+
+def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules: Rules, first: int) -> None:
+    sessions, names = market.n_sessions, market.n_names
+    if not 0 <= first < sessions:
+        raise DataError(f"ledger: first is {first}; the market has sessions 0 to {sessions - 1}.")
+    if len(decisions.rows) and decisions.rows[0] < first:
+        raise DataError(f"ledger: a decision is dated row {decisions.rows[0]}, before the account opens at {first}.")
+    if len(decisions.rows) and decisions.rows[-1] >= sessions:
+        raise DataError(f"ledger: a decision is dated row {decisions.rows[-1]}; the market has {sessions} sessions.")
+    if len(decisions.names) and not 0 <= decisions.names.min() <= decisions.names.max() < names:
+        raise DataError(f"ledger: a target names column {decisions.names.max()}; the market has {names} names.")
+    if costs.buy_rate.shape[0] != sessions:
+        raise DataError(f"ledger: costs for {costs.buy_rate.shape[0]} sessions; the market has {sessions}.")
+    if rules.max_participation > 0.0:
+        market.need("traded_value_inr", "max_participation")
+    if costs.impact_coefficient > 0.0:
+        market.need("traded_value_inr", "impact")
+        market.need("volatility_1d", "impact")
+    if rules.whole_shares or decisions.unit == "shares":
+        market.need("open_inr", "whole_shares" if rules.whole_shares else "a target in shares")
+    if rules.trade_threshold > 0.0 and decisions.unit == "shares":
+        raise DataError("ledger: trade_threshold compares weights; give the targets as weights.")
+
+
+def _panel(market: Market, rules: Rules) -> s.Panel:
+    before, after = market.legs(rules.fill, rules.dividends)
+    rows, columns = market.delistings
+    nothing = np.empty((0, 0))
+    return s.Panel(
+        before=before,
+        after=after,
+        dividend=market.dividend_return if rules.dividends == "cash" else nothing,
+        open_to=market.open_to,
+        cash_return=market.cash_return_1d,
+        traded_value=market.traded_value_inr,
+        volatility=market.volatility_1d,
+        price=market.fill_price_inr(rules.fill) if rules.whole_shares else nothing,
+        delisted_start=np.searchsorted(rows, np.arange(market.n_sessions + 1)).astype(np.int64),
+        delisted_name=columns,
     )
-    if problem != _FINE:
-        raise DataError(_complaint(problem, row, column, targets))
-    equity, cash, turnover, cost, simple_return = series
-    return Ledger(equity, cash, weights, simple_return, turnover, cost, counts[0], counts[1])
 
 
-def _panel(values: ArrayLike) -> Floats:
-    return np.ascontiguousarray(values, dtype=np.float64)
-
-
-def _check_returns(panel: Floats, name: str) -> None:
-    if _count_bad_returns(panel.ravel()):
-        row, column = np.argwhere((panel <= -1.0) | np.isposinf(panel))[0]
-        raise DataError(
-            f"ledger: {name} row {row} column {column} is {panel[row, column]}; "
-            "wanted a finite number above -1, or NaN."
-        )
-
-
-def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
-    rate = np.asarray(cash_return_1d, dtype=np.float64)
-    if rate.ndim != 0 and rate.shape != (n_sessions,):
-        raise DataError(f"ledger: cash_return_1d has shape {rate.shape}; wanted one number or ({n_sessions},).")
-    bad = np.flatnonzero(~(np.isfinite(rate) & (rate > -1.0)))
-    if len(bad):
-        raise DataError(
-            f"ledger: cash_return_1d row {bad[0]} is {rate.ravel()[bad[0]]}; wanted a finite number above -1."
-        )
-    return np.ascontiguousarray(np.broadcast_to(rate, (n_sessions,)))
-
-
-def _complaint(problem: int, row: int, column: int, targets: Floats) -> str:
-    where = f"ledger: target_weights row {row} column {column} is {targets[row, column]}"
-    if problem == _MIXED_NAN:
-        return f"{where} beside numbers; use 0 for a name not wanted and a whole row of NaN for no decision."
-    if problem == _BAD_WEIGHT:
-        return f"{where}; wanted a finite weight >= 0 (the book holds no short positions)."
-    total = float(targets[row].sum())
-    return (
-        f"ledger: target_weights row {row} sums to {total!r} (largest in column {column}); wanted at most 1, no credit."
+def _charges(costs: CostSchedule) -> s.Charges:
+    return s.Charges(
+        costs.buy_rate.sum(axis=1), costs.sell_rate.sum(axis=1), costs.per_sale_inr, float(costs.impact_coefficient)
     )
 
 
-@numba.njit(cache=True, fastmath={"reassoc"})
-def _count_bad_returns(values):  # type: ignore[no-untyped-def]
-    bad = 0.0  # a float sum over an index is what the compiler turns into vector instructions; so in _sums
-    for i in range(values.size):
-        bad += 1.0 if values[i] <= -1.0 else 0.0
-        bad += 1.0 if values[i] == np.inf else 0.0
-    return bad
+def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> Floats:
+    """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
+    row, name = decisions.row_of_target, decisions.names
+    value = decisions.amounts * (market.open_inr * (1.0 + market.intraday_return))[row, name]
+    unpriced = ~np.isfinite(value)
+    if unpriced.any():
+        k = int(np.argmax(unpriced))
+        raise DataError(
+            f"ledger: {decisions.amounts[k]} shares of column {name[k]} are wanted at row {row[k]}, without a price; "
+            "decide on a session in which the name traded."
+        )
+    for day in range(1, rules.delay_sessions + 1):
+        at = np.minimum(row + day, market.n_sessions - 1)  # a fill past the end never happens
+        value *= 1.0 + np.nan_to_num(panel.before[at, name])
+        if day < rules.delay_sessions and panel.after.size:
+            value *= 1.0 + np.nan_to_num(panel.after[at, name])
+    return value
 
 
-@numba.njit(cache=True, fastmath={"reassoc"})
-def _sums(row):  # type: ignore[no-untyped-def]
-    """The sum of a row and the sum of its negative part."""
-    total, negative = 0.0, 0.0
-    for i in range(row.size):
-        total += row[i]
-        negative += min(0.0, row[i])
-    return total, negative
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _verdict(row):  # type: ignore[no-untyped-def]
-    """(whether the row decides something, problem code, column of the problem)."""
-    total, negative = _sums(row)
-    if total <= 1.0 + SUM_TOLERANCE and negative == 0.0:  # no NaN nor infinity can hide in such a sum
-        return row.size > 0, _FINE, 0
-    missing = np.isnan(row)
-    if missing.all():
-        return False, _FINE, 0
-    if missing.any():
-        return True, _MIXED_NAN, np.argmax(missing)
-    bad = (row < 0.0) | (row == np.inf)
-    if bad.any():
-        return True, _BAD_WEIGHT, np.argmax(bad)
-    return True, _BAD_SUM, np.argmax(row)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _drift(value, held, n_held, session_return):  # type: ignore[no-untyped-def]
-    for k in range(n_held):
-        r = session_return[held[k]]
-        if not np.isnan(r):
-            value[held[k]] *= 1.0 + r
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _total(value, held, n_held):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for k in range(n_held):
-        total += value[held[k]]
-    return total
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _trade(target, can_trade, value, held, n_held, trade, cash, rate):  # type: ignore[no-untyped-def]
-    """Move `value` to the targets; `held[:n]` lists the names with value > 0 before and after."""
-    equity = cash + _total(value, held, n_held)
-    n = n_held
-    for i in range(target.size):
-        if target[i] > 0.0 and value[i] == 0.0:
-            held[n] = i
-            n += 1
-    sold, bought, n_unfilled = 0.0, 0.0, 0
-    for k in range(n):
-        i = held[k]
-        wanted = target[i] * equity - value[i]
-        trade[k] = 0.0
-        if abs(wanted) <= DUST * equity and target[i] > 0.0:
-            continue
-        if not can_trade[i]:
-            n_unfilled += 1
-        else:
-            bought += max(0.0, wanted)
-            sold -= min(0.0, wanted)
-            trade[k] = wanted
-    funds, needed, scale = cash + (1.0 - rate) * sold, (1.0 + rate) * bought, 1.0
-    if needed > funds:
-        scale = funds / needed
-    bought *= scale
-    cash_after = 0.0 if needed > funds else funds - needed
-    n_fills, n_after = 0, 0
-    for k in range(n):
-        i = held[k]
-        done = trade[k] * (scale if trade[k] > 0.0 else 1.0)
-        n_fills += abs(done) > DUST * equity
-        value[i] += done
-        held[n_after] = i
-        n_after += value[i] > 0.0
-    turnover = 0.5 * (sold + bought + abs(cash_after - cash)) / equity
-    return n_after, cash_after, turnover, rate * (sold + bought), n_fills, n_unfilled
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _run(overnight, intraday, targets, tradable, interest, rate, capital, fill_open, weights):  # type: ignore[no-untyped-def]
-    """The day loop over names held or wanted; writes `weights`. Returns a problem code, its row and column first."""
-    n_sessions, n_names = targets.shape
-    series = np.zeros((5, n_sessions))  # equity, cash, turnover, cost, simple return
-    counts = np.zeros((2, n_sessions), np.int64)  # fills, unfilled
-    value, trade, held, n_held = np.zeros(n_names), np.zeros(n_names), np.zeros(n_names, np.int64), 0
-    cash, decided = capital, False
-    for t in range(n_sessions):
-        if t > 0:
-            cash *= 1.0 + interest[t]
-            _drift(value, held, n_held, overnight[t])
-            if not fill_open:
-                _drift(value, held, n_held, intraday[t])
-            if decided:
-                n_held, cash, series[2, t], series[3, t], counts[0, t], counts[1, t] = _trade(
-                    targets[t - 1], tradable[t], value, held, n_held, trade, cash, rate
-                )
-            if fill_open:
-                _drift(value, held, n_held, intraday[t])
-        equity = cash + _total(value, held, n_held)
-        series[0, t], series[1, t] = equity, cash
-        if t > 0:
-            series[4, t] = equity / series[0, t - 1] - 1.0
-        for k in range(n_held):
-            weights[t, held[k]] = value[held[k]] / equity
-        decided, problem, column = _verdict(targets[t])
-        if problem != _FINE:
-            return problem, t, column, series, counts
-    return _FINE, 0, 0, series, counts
+def _assemble(log: s.Log, costs: CostSchedule, n_names: int, first: int, capital: float) -> Ledger:
+    """The log with the opening session before it, rows counted from there."""
+    opening = np.zeros((1, log.series.shape[1]))
+    opening[0, :2] = capital
+    equity, cash, *rest = np.ascontiguousarray(np.vstack([opening, log.series]).T)
+    flows = dict(zip(s.FLOWS, rest, strict=True))
+    rates = flows["bought"][:, None] * costs.buy_rate[first:] + flows["sold"][:, None] * costs.sell_rate[first:]
+    by_kind = np.column_stack([rates, *(flows[kind] for kind in EVENT_KINDS)])
+    simple_return = np.zeros(len(equity))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a book that lost everything earns nothing
+        simple_return[1:] = np.where(equity[:-1] > 0.0, equity[1:] / equity[:-1] - 1.0, 0.0)
+    row, name, kind, decided = log.trade.T
+    decided = np.where(decided < 0, -1, decided - first)
+    return Ledger(
+        equity=equity,
+        cash=cash,
+        simple_return=simple_return,
+        turnover=flows["turnover"],
+        cost=by_kind.sum(axis=1),
+        interest=flows["interest"],
+        dividend=flows["dividend"],
+        n_fills=flows["fills"].astype(np.int64),
+        n_unfilled=flows["unfilled"].astype(np.int64),
+        cost_kinds=(*costs.kinds, *EVENT_KINDS),
+        cost_by_kind=by_kind,
+        holdings=Holdings(np.append(0, log.held_start), log.held_name, log.held_value),
+        trades=Trades(row - first, name, log.trade_inr[:, 0], log.trade_inr[:, 1], kind, decided),
+        n_names=n_names,
+    )

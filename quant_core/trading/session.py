@@ -1,0 +1,395 @@
+"""A book of account as compiled code over arrays: what a backtest runs through and an environment steps.
+
+The rules are told in `ledger`; here is how. Cost of a session is in the order of the names held or ordered, not of the
+names there are.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+DUST = 1e-12  # a change smaller than this share of equity is rounding, not a trade
+PART = 1e-9  # rounding that must not cost a whole share
+
+ORDER, DELISTING, DIVIDEND = 0, 1, 2  # kinds on the tape
+
+
+class Panel(NamedTuple):
+    """The market as a ledger trades it; (0, 0) for what was not given."""
+
+    before: Floats  # (T, N) return from the previous close to the fill
+    after: Floats  # (T, N) return from the fill to the close
+    dividend: Floats  # (T, N) paid out, over the previous close
+    open_to: NDArray[np.uint8]  # (T, N) bits 1: may buy, 2: may sell
+    cash_return: Floats  # (T,)
+    traded_value: Floats  # (T, N)
+    volatility: Floats  # (T, N)
+    price: Floats  # (T, N) at the fill
+    delisted_start: Integers  # (T + 1,) where each session's names begin in
+    delisted_name: Integers
+
+
+class Charges(NamedTuple):
+    """What trades cost: a rate on value for each side, rupees a name sold, and impact."""
+
+    buy: Floats  # (T,)
+    sell: Floats  # (T,)
+    per_sale: Floats  # (T,)
+    impact: float
+
+
+class Terms(NamedTuple):
+    """Rules of `ledger.Rules` as numbers."""
+
+    band: float
+    participation: float  # 0: no limit
+    carry: bool
+    whole_shares: bool
+    haircut: float
+    largest: float
+    smallest: float
+    in_rupees: bool  # targets are rupees at the fill, not fractions of equity
+    delay: int
+    threshold: float
+
+
+class Wanted(NamedTuple):
+    """The decisions, as in `decisions.Decisions`."""
+
+    rows: Integers
+    start: Integers
+    names: Integers
+    amounts: Floats
+
+
+class Book(NamedTuple):
+    """State between sessions; changed in place."""
+
+    value: Floats  # (N,) rupees held
+    order: Floats  # (N,) rupees still to be bought (+) or sold (-)
+    decided: Integers  # (N,) session of the decision behind each open order
+    active: Integers  # (N,) names with a value or an order, the first n_active entries
+    listed: NDArray[np.bool_]  # (N,) whether a name is among them
+    cash: Floats  # (1,)
+    n_active: Integers  # (1,)
+
+
+class Log(NamedTuple):
+    """What happened from one session to another."""
+
+    series: Floats  # (sessions, 2 + len(FLOWS)) equity, cash, sums of the session
+    held_start: Integers  # (sessions + 1,)
+    held_name: Integers  # (P,)
+    held_value: Floats  # (P,)
+    trade: Integers  # (R, 4) session, name, kind, session of the decision (-1: none)
+    trade_inr: Floats  # (R, 2) amount (+ bought, - sold; a delisting's last value; a dividend), cost
+
+
+FLOWS = ("interest", "dividend", "bought", "sold", "impact", "dp_charge", "delisting", "turnover", "fills", "unfilled")
+N_FLOWS = len(FLOWS)
+INTEREST, PAID, BOUGHT, SOLD, IMPACT, FLAT, HAIRCUT, TURNOVER, FILLS, UNFILLED = range(len(FLOWS))
+
+
+@numba.njit(cache=True)
+def open_book(n_names, cash_inr):  # type: ignore[no-untyped-def]
+    """A book that holds cash only."""
+    counts = np.zeros(n_names, np.int64)
+    return Book(
+        np.zeros(n_names), np.zeros(n_names), counts, counts.copy(), np.zeros(n_names, np.bool_),
+        np.full(1, cash_inr), np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+# Arrays are passed one by one below the loop, and calls are inlined: taking arrays out of a tuple, or passing twenty of
+# them, in every session would cost more than the work.
+_inlined = numba.njit(error_model="numpy", inline="always")
+
+
+@_inlined
+def _total(value, active, n):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(n):
+        total += value[active[k]]
+    return total
+
+
+@_inlined
+def _drift(value, order, active, n, returns, t):  # type: ignore[no-untyped-def]
+    """Holdings and open orders follow the price; an order is a number of shares."""
+    for k in range(n):
+        i = active[k]
+        r = returns[t, i]
+        if r == r:
+            value[i] *= 1.0 + r
+            order[i] *= 1.0 + r
+
+
+@_inlined
+def _tape(tape, tape_inr, n, t, name, kind, decided, amount, cost):  # type: ignore[no-untyped-def]
+    tape[n, 0], tape[n, 1], tape[n, 2], tape[n, 3] = t, name, kind, decided
+    tape_inr[n, 0], tape_inr[n, 1] = amount, cost
+    return n + 1
+
+
+@_inlined
+def _pay_dividends(t, value, active, n, cash, dividend, flow, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
+    for k in range(n):
+        i = active[k]
+        paid = value[i] * dividend[t, i]
+        if paid > 0.0:
+            cash[0] += paid
+            flow[PAID] += paid
+            n_taped = _tape(tape, tape_inr, n_taped, t, i, DIVIDEND, -1, paid, 0.0)
+    return n_taped
+
+
+@_inlined
+def _delist(t, first, last, names, haircut, value, order, cash, flow, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
+    """Pay out the last value less the haircut."""
+    for k in range(first, last):
+        i = names[k]
+        if value[i] > 0.0:
+            lost = haircut * value[i]
+            cash[0] += value[i] - lost
+            flow[HAIRCUT] += lost
+            n_taped = _tape(tape, tape_inr, n_taped, t, i, DELISTING, -1, value[i], lost)
+        value[i], order[i] = 0.0, 0.0
+    return n_taped
+
+
+@_inlined
+def _place_orders(names, amounts, first, last, when, terms, equity, value, order, decided, active, listed, n):  # type: ignore[no-untyped-def]
+    """Replace every open order by what a decision wants: target x equity less what is held, outside the band."""
+    least, largest, smallest = max(terms.band, DUST) * equity, terms.largest * equity, terms.smallest * equity
+    unit = 1.0 if terms.in_rupees else equity
+    for k in range(n):
+        i = active[k]
+        order[i], decided[i] = -value[i], when
+    for j in range(first, last):
+        i, wanted = names[j], min(amounts[j] * unit, largest)
+        if wanted < smallest or wanted == 0.0:
+            continue
+        if not listed[i]:
+            listed[i], active[n], decided[i] = True, i, when
+            n += 1
+        change = wanted - value[i]
+        order[i] = change if abs(change) > least else 0.0
+    return n
+
+
+@_inlined
+def _whole(size, price):  # type: ignore[no-untyped-def]
+    return np.floor(size / price + PART) * price if price > 0.0 else 0.0
+
+
+@_inlined
+def _possible(t, i, wanted, held, terms, coefficient, traded_value, volatility, price):  # type: ignore[no-untyped-def]
+    """What a session lets through of an order in an open name: rupees, impact as a rate on them, whether it was cut.
+
+    Square-root impact, none where traded value or volatility is unknown.
+    """
+    size, rate, cut = abs(wanted), 0.0, False
+    if terms.participation > 0.0:
+        most = terms.participation * traded_value[t, i]
+        if not size <= most:  # an unknown traded value lets nothing through
+            size, cut = (most if most > 0.0 else 0.0), True
+    if terms.whole_shares and not (wanted < 0.0 and size >= held):
+        size = _whole(size, price[t, i])
+    if coefficient > 0.0:
+        rate = coefficient * volatility[t, i] * np.sqrt(size / traded_value[t, i])
+        rate = rate if np.isfinite(rate) else 0.0
+    return size, rate, cut
+
+
+@_inlined
+def _fill_orders(
+    t, buy_rate, sell_rate, per_sale, coefficient, terms, open_to, traded_value, volatility, price,
+    value, order, decided, active, n, cash, flow, size, impact, tape, tape_inr, n_taped,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Sales, then purchases as far as cash reaches; what is left of an order stays open only if the terms carry it."""
+    equity, proceeds, needed, n_orders, n_open_sales, n_unfilled = cash[0], 0.0, 0.0, 0, 0, 0
+    plain = terms.participation == 0.0 and not terms.whole_shares and coefficient == 0.0
+    for k in range(n):
+        i = active[k]
+        equity += value[i]
+        wanted = order[i]
+        size[k], impact[k] = 0.0, 0.0
+        if wanted == 0.0:
+            continue
+        n_orders += 1
+        done, rate, cut = abs(wanted), 0.0, False
+        if not open_to[t, i] & (1 if wanted > 0.0 else 2):
+            done, cut = 0.0, True
+        elif not plain:
+            done, rate, cut = _possible(t, i, wanted, value[i], terms, coefficient, traded_value, volatility, price)
+        n_unfilled += cut
+        if wanted > 0.0:
+            needed += done * (1.0 + buy_rate + rate)
+        else:
+            charge = done * (sell_rate + rate) + per_sale
+            if done > 0.0 and charge >= done:  # it would not even pay for itself
+                done, order[i] = 0.0, 0.0
+            elif done > 0.0:
+                proceeds += done - charge
+            n_open_sales += cut
+        size[k], impact[k] = done, rate
+    if n_orders == 0:
+        return n_taped
+    funds = cash[0] + proceeds
+    scale = 1.0 if needed <= funds else funds / needed
+    bought, sold, spent, flat, slipped, n_fills = 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for k in range(n):
+        i, asked = active[k], size[k]
+        wanted = order[i]
+        if wanted == 0.0:
+            continue
+        done = asked
+        if wanted > 0.0 and scale < 1.0:
+            done = _whole(asked * scale, price[t, i]) if terms.whole_shares else asked * scale
+        if done > 0.0:
+            if wanted > 0.0:
+                cost, signed = done * (buy_rate + impact[k]), done
+                spent += done + cost
+                bought += done
+            else:
+                cost, signed = done * (sell_rate + impact[k]) + per_sale, -done
+                sold += done
+                flat += per_sale
+            value[i] += signed
+            slipped += done * impact[k]
+            n_fills += 1
+            n_taped = _tape(tape, tape_inr, n_taped, t, i, ORDER, decided[i], signed, cost)
+        left = 0.0
+        if terms.carry:
+            left = abs(wanted) - (done if n_open_sales > 0 else asked)
+            least = DUST * equity
+            if terms.whole_shares and price[t, i] > 0.0:
+                least = max(least, price[t, i] * (1.0 - PART))
+            if left <= least:
+                left = 0.0
+        order[i] = left if wanted > 0.0 else -left
+    before = cash[0]
+    cash[0] = max(funds - spent, 0.0) if scale == 1.0 or terms.whole_shares else 0.0
+    flow[BOUGHT], flow[SOLD], flow[FLAT], flow[IMPACT] = bought, sold, flat, slipped
+    flow[FILLS], flow[UNFILLED] = n_fills, n_unfilled
+    if equity > 0.0:
+        flow[TURNOVER] = 0.5 * (bought + sold + abs(cash[0] - before)) / equity
+    return n_taped
+
+
+@_inlined
+def _distance(names, weights, first, last, value, active, n, cash):  # type: ignore[no-untyped-def]
+    """One-way distance between target weights and what is held, cash included."""
+    held_inr = _total(value, active, n)
+    equity = cash + held_inr
+    total, invested = held_inr / equity, 0.0
+    for j in range(first, last):
+        held = value[names[j]] / equity
+        total += abs(weights[j] - held) - held
+        invested += weights[j]
+    return 0.5 * (total + abs(1.0 - invested - cash / equity))
+
+
+@_inlined
+def _close_out(value, order, active, listed, n):  # type: ignore[no-untyped-def]
+    """Forget the names with neither a value nor an order; returns how many are left."""
+    left = 0
+    for k in range(n):
+        i = active[k]
+        if value[i] > 0.0 or order[i] != 0.0:
+            active[left] = i
+            left += 1
+        else:
+            listed[i] = False
+    return left
+
+
+@numba.njit(cache=True)
+def _longer(table, n, more):  # type: ignore[no-untyped-def]
+    """A copy of the (capacity, columns) table with room for `more` rows behind the first n, and as many again."""
+    longer = np.empty((2 * (n + more), table.shape[1]), table.dtype)
+    longer[:n] = table[:n]
+    return longer
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[no-untyped-def]
+    """Take the book through the sessions first..last (excluded) and tell what happened.
+
+    Decisions that fell due before `first` are over. One that was taken before it and falls due now is acted on,
+    whatever the threshold.
+    """
+    before, after, dividend, open_to = panel.before, panel.after, panel.dividend, panel.open_to
+    traded_value, volatility, price, cash_return = panel.traded_value, panel.volatility, panel.price, panel.cash_return
+    delisted_start, delisted_name = panel.delisted_start, panel.delisted_name
+    buy, sell, per_sale, coefficient = charges.buy, charges.sell, charges.per_sale, charges.impact
+    rows, start, names, amounts = wanted.rows, wanted.start, wanted.names, wanted.amounts
+    value, order, decided, active, listed = book.value, book.order, book.decided, book.active, book.listed
+    cash, n = book.cash, book.n_active[0]
+    size, impact, flow = np.empty(value.size), np.empty(value.size), np.zeros(N_FLOWS)
+    acted = np.ones(rows.size, np.bool_)
+    series = np.zeros((last - first, 2 + N_FLOWS))
+    # Room for what a plain run needs; a log that outgrows it is copied.
+    room = 64 + (last - first) * names.size // max(rows.size, 1)
+    held_start, held, held_inr = (
+        np.zeros(last - first + 1, np.int64),
+        np.empty((room, 1), np.int64),
+        np.empty((room, 1)),
+    )
+    room = 64 + 2 * names.size
+    tape, tape_inr = np.empty((room, 4), np.int64), np.empty((room, 2))
+    n_held, n_taped = 0, 0
+    due, judged = np.searchsorted(rows, first - terms.delay), np.searchsorted(rows, first)
+    for t in range(first, last):
+        flow[:] = 0.0
+        flow[INTEREST] = cash[0] * cash_return[t]
+        cash[0] += flow[INTEREST]
+        a, b, when = 0, 0, -1
+        if due < rows.size and rows[due] + terms.delay == t:
+            if acted[due]:
+                a, b, when = start[due], start[due + 1], rows[due]
+            due += 1
+        n_delisted = delisted_start[t + 1] - delisted_start[t]
+        room = 2 * n + (b - a) + n_delisted
+        if n_taped + room > tape.shape[0]:
+            tape, tape_inr = _longer(tape, n_taped, room), _longer(tape_inr, n_taped, room)
+        if dividend.size:
+            n_taped = _pay_dividends(t, value, active, n, cash, dividend, flow, tape, tape_inr, n_taped)
+        if n_delisted:
+            n_taped = _delist(
+                t, delisted_start[t], delisted_start[t + 1], delisted_name, terms.haircut, value, order, cash, flow,
+                tape, tape_inr, n_taped,
+            )  # fmt: skip
+        _drift(value, order, active, n, before, t)
+        if when >= 0:
+            equity = cash[0] + _total(value, active, n)
+            n = _place_orders(names, amounts, a, b, when, terms, equity, value, order, decided, active, listed, n)
+        n_taped = _fill_orders(
+            t, buy[t], sell[t], per_sale[t], coefficient, terms, open_to, traded_value, volatility, price,
+            value, order, decided, active, n, cash, flow, size, impact, tape, tape_inr, n_taped,
+        )  # fmt: skip
+        if after.size:
+            _drift(value, order, active, n, after, t)
+        n = _close_out(value, order, active, listed, n)
+        if n_held + n > held.shape[0]:
+            held, held_inr = _longer(held, n_held, n), _longer(held_inr, n_held, n)
+        for k in range(n):
+            if value[active[k]] > 0.0:
+                held[n_held, 0], held_inr[n_held, 0] = active[k], value[active[k]]
+                n_held += 1
+        held_start[t - first + 1] = n_held
+        series[t - first, 0], series[t - first, 1] = cash[0] + _total(value, active, n), cash[0]
+        for k in range(N_FLOWS):
+            series[t - first, 2 + k] = flow[k]
+        if judged < rows.size and rows[judged] == t:
+            if terms.threshold > 0.0:
+                far = _distance(names, amounts, start[judged], start[judged + 1], value, active, n, cash[0])
+                acted[judged] = far > terms.threshold
+            judged += 1
+    book.n_active[0] = n
+    return Log(series, held_start, held[:n_held, 0], held_inr[:n_held, 0], tape[:n_taped], tape_inr[:n_taped])
