@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import date
 
+import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from quant_core.schema import BenchmarkReturns, validate
 
@@ -11,7 +13,11 @@ NO_INDEX = "none"
 
 
 def benchmark_returns(
-    prices: pl.DataFrame, sessions: Sequence[date], total_return_ticker: str, price_ticker: str
+    prices: pl.DataFrame,
+    sessions: Sequence[date],
+    total_return_ticker: str,
+    price_ticker: str,
+    risk_free_return_1d: ArrayLike = 0.0,
 ) -> pl.DataFrame:
     """One return for every session, with the name of the series that it came from.
 
@@ -22,11 +28,13 @@ def benchmark_returns(
     Args:
         prices: CleanPrices with the index rows, if any.
         sessions: the days wanted, ascending.
+        risk_free_return_1d: what cash earned since the session before, one number or one a session.
     Returns:
         BenchmarkReturns; `series` is "none" where neither index has data.
     """
     days = pl.DataFrame({"date": sessions}, schema={"date": pl.Date})
     total, price = (_one(prices, days, ticker) for ticker in (total_return_ticker, price_ticker))
+    cash = np.broadcast_to(np.asarray(risk_free_return_1d, dtype=np.float64), (len(days),))
     table = days.with_columns(
         pl.coalesce(total, price, pl.lit(0.0)).alias("simple_return_1d"),
         pl.when(total.is_not_null())
@@ -35,8 +43,10 @@ def benchmark_returns(
         .then(pl.lit(price_ticker))
         .otherwise(pl.lit(NO_INDEX))
         .alias("series"),
+        pl.Series("risk_free_return_1d", cash),
     ).with_columns(
-        pl.when(pl.int_range(pl.len()) == 0).then(0.0).otherwise("simple_return_1d").alias("simple_return_1d")
+        pl.when(pl.int_range(pl.len()) == 0).then(0.0).otherwise(pl.col(name)).alias(name)
+        for name in ("simple_return_1d", "risk_free_return_1d")
     )
     return validate(table, BenchmarkReturns, "backtest benchmark", "clean the index rows of prices.")
 

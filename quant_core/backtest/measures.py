@@ -1,49 +1,96 @@
-"""The table of measures, one row a strategy; the measures themselves are `trading.performance`."""
+"""The table of measures, one row a strategy; the measures themselves are in `trading`."""
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 
+from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.trading.holdings import concentration
 from quant_core.trading.performance import summary
+from quant_core.trading.trips import trip_summary
 
 BENCHMARK = "benchmark"
+TRIP_COLUMNS = ("n_trips", "win_rate", "profit_factor", "mean_holding_sessions", "open_share")
 
 
-def measure(daily: pl.DataFrame, benchmark: pl.DataFrame, risk_free_rate_1d: float) -> pl.DataFrame:
+def measure(
+    daily: pl.DataFrame, positions: pl.DataFrame, trades: pl.DataFrame, trips: pl.DataFrame, benchmark: pl.DataFrame
+) -> pl.DataFrame:
     """Every strategy's measures over its own sessions, and the benchmark's over all of them.
 
     The first session of each only opens the account: it dates the start and is not counted as a return.
 
     Args:
         daily: BacktestDaily.
+        positions, trades, trips: BacktestPositions, BacktestTrades, RoundTrips.
         benchmark: BenchmarkReturns of at least the same sessions.
-        risk_free_rate_1d: per session.
     Returns:
         `strategy`, `first_date`, `last_date`, the measures of `performance.summary` (null where undefined) and for
-        strategies `cost_inr`, `n_fills`, `n_unfilled`. Empty for fewer than two sessions.
+        strategies: `gross_cagr` (what the same trades had earned free of charge, to first order: net returns plus cost
+        over equity), `cost_ann`, `cost_inr`, `final_equity_inr`, `effective_names` and `largest_weight` (means over
+        sessions with holdings), `n_fills`, `n_unfilled`, `traded_inr` and those of `trip_summary` (`trip_*`). Empty for
+        fewer than two sessions.
     """
+    index = benchmark.select("date", "risk_free_return_1d", pl.col("simple_return_1d").alias(BENCHMARK))
     rows = []
     for (name,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):
-        book = book.sort("date").join(
-            benchmark.select("date", pl.col("simple_return_1d").alias(BENCHMARK)), on="date", maintain_order="left"
-        )
-        earned = book.slice(1)
-        if len(earned):
-            traded = {column: earned[column].sum() for column in ("cost_inr", "n_fills", "n_unfilled")}
-            measures = summary(
-                earned["simple_return_1d"].to_numpy(),
-                book["date"].to_list(),
-                risk_free_rate_1d=risk_free_rate_1d,
-                turnover_1d=earned["turnover_1d"].to_numpy(),
-                benchmark=earned[BENCHMARK].to_numpy(),
-            )
-            rows.append(_row(str(name), book["date"].to_list(), measures) | traded)
-    if len(benchmark) > 1:
-        dates = benchmark["date"].to_list()
-        returns = benchmark["simple_return_1d"].slice(1).to_numpy()
-        rows.append(_row(BENCHMARK, dates, summary(returns, dates, risk_free_rate_1d=risk_free_rate_1d)))
+        book = book.sort("date").join(index, on="date", how="left", maintain_order="left")
+        if len(book) > 1:
+            rows.append(_row(str(name), book["date"].to_list(), _of_book(book)))
     table = pl.DataFrame(rows, infer_schema_length=None)
+    if rows:
+        table = _with_trades(table, positions, trades, trips)
+    if len(benchmark) > 1:
+        earned = benchmark.slice(1)
+        returns, rate = earned["simple_return_1d"].to_numpy(), earned["risk_free_return_1d"].to_numpy()
+        dates = benchmark["date"].to_list()
+        own = _row(BENCHMARK, dates, summary(returns, dates, risk_free_rate_1d=rate))
+        table = pl.concat([table, pl.DataFrame([own])], how="diagonal_relaxed")
     return table.with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _of_book(book: pl.DataFrame) -> dict[str, float]:
+    earned = book.slice(1)
+    invested = 1.0 - (earned["cash_inr"] / earned["equity_inr"]).to_numpy()
+    measures = summary(
+        earned["simple_return_1d"].to_numpy(),
+        book["date"].to_list(),
+        risk_free_rate_1d=earned["risk_free_return_1d"].to_numpy(),
+        turnover_1d=earned["turnover_1d"].to_numpy(),
+        invested_share=np.clip(invested, 0.0, 1.0),
+        benchmark=earned[BENCHMARK].to_numpy(),
+    )
+    years = len(earned) / SESSIONS_PER_YEAR
+    before = book["equity_inr"].to_numpy()[:-1]
+    gross = np.prod(1.0 + earned["simple_return_1d"].to_numpy() + earned["cost_inr"].to_numpy() / before)
+    days = (book["date"][-1] - book["date"][0]).days
+    extra = {
+        "gross_cagr": float(gross ** (365.25 / days) - 1.0),
+        "cost_ann": float(earned["cost_inr"].sum() / book["equity_inr"].mean() / years),  # type: ignore[operator]
+        "cost_inr": float(earned["cost_inr"].sum()),
+        "final_equity_inr": float(book["equity_inr"][-1]),
+        "n_fills": int(earned["n_fills"].sum()),
+        "n_unfilled": int(earned["n_unfilled"].sum()),
+    }
+    return measures | extra
+
+
+def _with_trades(
+    table: pl.DataFrame, positions: pl.DataFrame, trades: pl.DataFrame, trips: pl.DataFrame
+) -> pl.DataFrame:
+    spread = concentration(positions).group_by("strategy").agg(pl.col("effective_names", "largest_weight").mean())
+    traded = (
+        trades.filter(pl.col("decision_date").is_not_null())
+        .group_by("strategy")
+        .agg(traded_inr=pl.col("value_inr").sum())
+    )
+    turned = trip_summary(trips).select(
+        "strategy", *(pl.col(name).alias(f"trip_{name.removeprefix('n_trips') or 'count'}") for name in TRIP_COLUMNS)
+    )
+    for more in (spread, traded, turned):
+        table = table.join(more, on="strategy", how="left", maintain_order="left")
+    return table
 
 
 def _row(name: str, dates: list[date], measures: dict[str, float]) -> dict[str, object]:

@@ -9,120 +9,93 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from quant_core import calendar
+from quant_core.backtest import guard, tables
 from quant_core.backtest.benchmark import benchmark_returns
+from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.measures import measure
-from quant_core.errors import DataError, LookaheadError
-from quant_core.schema import INDEX, BacktestDaily, BacktestPositions, ForecastQuality, TargetWeights, validate
-from quant_core.trading.costs import FlatCosts
-from quant_core.trading.ledger import Fill, Ledger, run_ledger
-from quant_core.trading.performance import risk_free_1d
-from quant_core.trading.rebalancing import REBALANCES, Rebalance, check_rebalance, rebalance_dates
+from quant_core.backtest.panel import Panel, assemble_panel
+from quant_core.backtest.sensitivity import Plan, sensitivity
+from quant_core.errors import DataError
+from quant_core.schema import (
+    BacktestCosts,
+    BacktestDaily,
+    BacktestPositions,
+    BacktestTrades,
+    RoundTrips,
+    TargetWeights,
+    validate,
+)
+from quant_core.trading.costs import CostSchedule
+from quant_core.trading.decisions import Decisions
+from quant_core.trading.ledger import Ledger, check_reconciles, run_ledger
+from quant_core.trading.rebalancing import REBALANCES, Rebalance, rebalance_dates
+from quant_core.trading.risk_free import cash_return_1d
+from quant_core.trading.trips import round_trips
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BacktestConfig:
-    """What a backtest assumes.
-
-    Args:
-        initial_capital_inr: cash at the close of a strategy's first decision.
-        commission_bps, slippage_bps, spread_bps: each side, on traded value.
-        fill: "open" or "close" of the session after the decision.
-        risk_free_rate_ann: what cash earns, and what Sharpe, Sortino, beta and alpha subtract; compounds over
-            252 sessions.
-        rebalance: the frequency that the targets were decided with.
-        index_ticker: price index, the benchmark where the total-return index has no data.
-        total_return_index_ticker: the benchmark.
-    """
-
-    initial_capital_inr: float = 1e7
-    commission_bps: float = 10.0
-    slippage_bps: float = 5.0
-    spread_bps: float = 5.0
-    fill: Fill = "open"
-    risk_free_rate_ann: float = 0.06
-    rebalance: Rebalance = "weekly"
-    index_ticker: str = "^NSEI"
-    total_return_index_ticker: str = "NIFTY 50 TRI"
-
-    def __post_init__(self) -> None:
-        check_rebalance(self.rebalance)
-        if self.fill not in ("open", "close"):
-            raise DataError(f"backtest: fill is {self.fill!r}; wanted 'open' or 'close'.")
-        if not 0.0 < self.initial_capital_inr < float("inf"):
-            raise DataError(f"backtest: initial_capital_inr is {self.initial_capital_inr}; wanted a positive amount.")
-        if not -1.0 < self.risk_free_rate_ann < 1.0:
-            raise DataError(
-                f"backtest: risk_free_rate_ann is {self.risk_free_rate_ann}; wanted a fraction, 0.06 for 6 %."
-            )
-        _ = self.costs  # its own checks
-
-    @property
-    def costs(self) -> FlatCosts:
-        return FlatCosts(self.commission_bps, self.slippage_bps, self.spread_bps)
+BUG = "report this as a bug."
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What happened; every table sorted by date, then strategy, then ticker."""
+    """What happened; every table sorted by its keys."""
 
     daily: pl.DataFrame  # BacktestDaily
     positions: pl.DataFrame  # BacktestPositions
+    trades: pl.DataFrame  # BacktestTrades
+    costs: pl.DataFrame  # BacktestCosts
+    trips: pl.DataFrame  # RoundTrips
     benchmark: pl.DataFrame  # BenchmarkReturns, 0 on the first session, which no strategy earns either
-    quality: pl.DataFrame  # ForecastQuality; empty here, the caller adds it with dataclasses.replace
     metrics: pl.DataFrame  # one row a strategy, and one for "benchmark"
+    sensitivity: pl.DataFrame  # Sensitivity: more cost, more delay, more capital
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Dense views of the prices: T sessions, N tickers in ascending order."""
-
-    sessions: list[date]
-    tickers: pl.Series
-    overnight_return: Floats  # (T, N), NaN for none
-    intraday_return: Floats  # (T, N)
-    tradable: NDArray[np.bool_]  # (T, N)
-
-
-def simulate(prices: pl.DataFrame, targets: pl.DataFrame, config: BacktestConfig) -> Backtest:
-    """Run every strategy of `targets` through the ledger.
+def simulate(
+    prices: pl.DataFrame, targets: pl.DataFrame, config: BacktestConfig, fits: pl.DataFrame | None = None
+) -> Backtest:
+    """Run every strategy of `targets` through the ledger, and again under other costs, delays and capital.
 
     Args:
         prices: CleanPrices, equities and index rows, from the first decision on or earlier.
         targets: TargetWeights of one strategy or more, decided on the dates of config.rebalance.
         config: costs, fill, cash rate, benchmark.
+        fits: what the targets' models were fitted until, as `guard.fits_of` tells it.
     Returns:
         the sessions run from the first decision of any strategy to the last price; a strategy's own rows begin at its
         own first decision, with the initial capital in cash.
     Raises:
         DataError: no targets, a target on a date that is no decision date, after the last price or in a ticker without
             prices, or a frequency that does not match the targets.
+        LookaheadError: a model fitted on or after its first decision, or a fill on or before its decision.
     """
     targets = validate(targets, TargetWeights, "backtest targets", "rebuild target_weights.")
     if targets.is_empty() or prices.is_empty():
         raise DataError("backtest: targets or prices are empty; materialize them for the dates to simulate.")
+    if fits is not None:
+        guard.check_fits(fits)
     decisions = decision_dates(prices, targets, config.rebalance)
-    panel = assemble_panel(prices, targets["ticker"].unique().sort(), decisions[0])
+    panel = market_panel(prices, targets["ticker"].unique().sort(), decisions[0], config)
     names = targets["strategy"].unique().sort().to_list()
-    books = {name: _run_strategy(name, targets, decisions, panel, config) for name in names}
-    benchmark = benchmark_returns(prices, panel.sessions, config.total_return_index_ticker, config.index_ticker)
-    daily = pl.concat([_daily(name, panel.sessions[start:], book) for name, (start, book) in books.items()])
-    daily = validate(daily.sort("date", "strategy"), BacktestDaily, "backtest daily", "report this as a bug.")
-    positions = pl.concat([_positions(name, panel, start, book) for name, (start, book) in books.items()])
-    metrics = measure(daily, benchmark, risk_free_1d(config.risk_free_rate_ann))
-    return Backtest(
-        daily=daily,
-        positions=positions.sort("date", "strategy", "ticker"),
-        benchmark=benchmark,
-        quality=ForecastQuality.create_empty(),
-        metrics=metrics,
+    plans = {name: plan_of(targets.filter(pl.col("strategy") == name), decisions, panel) for name in names}
+    costs = config.cost_schedule(panel.sessions)
+    books = {name: _run(panel, plan, costs, config) for name, plan in plans.items()}
+    benchmark = benchmark_returns(
+        prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d
     )
+    return _assemble(panel, plans, books, benchmark, sensitivity(panel, plans, config))
+
+
+def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: BacktestConfig) -> Panel:
+    """The market of `tickers` from `start` to the last price, as the config trades it."""
+    last = prices["date"].max()
+    assert isinstance(last, date)
+    return assemble_panel(
+        prices, tickers, start,
+        cash_return_1d=cash_return_1d(calendar.sessions(start, last), config.risk_free_rate_ann),
+        fill=config.fill, price_band=config.price_band, delisted_after_sessions=config.delisted_after_sessions,
+    )  # fmt: skip
 
 
 def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebalance) -> list[date]:
@@ -162,109 +135,45 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
     return [day for day in grid if day in priced]
 
 
-def assemble_panel(prices: pl.DataFrame, tickers: pl.Series, start: date) -> Panel:
-    """Dense returns and tradability of `tickers` for every NSE session from `start` to the last price.
-
-    A session without a row has no return and cannot be traded. An index is tradable wherever the source gave a row, as
-    it has no volume of its own to prove it.
-
-    Raises:
-        DataError: a ticker without any price, prices on a date that is no session, or a row that repeats.
-    """
-    rows = prices.filter((pl.col("date") >= start) & pl.col("ticker").is_in(tickers.implode()))
-    lacking = sorted(set(tickers.to_list()) - set(rows["ticker"].unique().to_list()))
-    if lacking:
-        raise DataError(
-            f"backtest: targets hold {lacking[:5]} ({len(lacking)} tickers) that prices from {start} do not have."
-        )
-    last = prices["date"].max()
-    assert isinstance(last, date)
-    days = calendar.sessions(start, last)
-    dates = pl.Series(days, dtype=pl.Date)
-    off_calendar = rows.filter(~pl.col("date").is_in(dates.implode())).head(1)
-    if len(off_calendar):
-        found = off_calendar.row(0, named=True)
-        raise DataError(
-            f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
-        )
-    cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
-    shape = (len(days), len(tickers))
-    if len(np.unique(np.ravel_multi_index(cell, shape))) != len(rows):
-        raise DataError("backtest: a (date, ticker) repeats in prices; clean_prices must hold one row each.")
-    overnight, intraday, tradable = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
-    overnight[cell] = rows["overnight_return_1d"].to_numpy()
-    intraday[cell] = rows["intraday_return_1d"].to_numpy()
-    is_open = pl.when(pl.col("instrument") == INDEX).then(~pl.col("is_filled")).otherwise(pl.col("is_tradable"))
-    tradable[cell] = rows.select(is_open).to_series().to_numpy()
-    return Panel(days, tickers, overnight, intraday, tradable)
-
-
-def dense_targets(targets: pl.DataFrame, decisions: Sequence[date], panel: Panel) -> tuple[int, Floats]:
-    """Row of a strategy's first decision, and its (T, N) targets: NaN rows where nothing is decided."""
+def plan_of(targets: pl.DataFrame, decisions: Sequence[date], panel: Panel) -> Plan:
+    """Row of a strategy's first decision, and all that it decided."""
     row_of = {day: row for row, day in enumerate(panel.sessions)}
     first = targets["date"].min()
     decided = [row_of[day] for day in decisions if day >= first]  # type: ignore[operator]
-    _check_fills_follow(panel.sessions, decided)
-    wanted = np.full((len(panel.sessions), len(panel.tickers)), np.nan)
-    wanted[decided] = 0.0
+    guard.check_fills_follow(panel.sessions, decided)
     rows = targets["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy()
-    wanted[rows, panel.tickers.search_sorted(targets["ticker"]).to_numpy()] = targets["weight"].to_numpy()
-    return decided[0], wanted
+    columns = panel.tickers.search_sorted(targets["ticker"]).to_numpy()
+    return Plan(decided[0], Decisions.of(decided, rows, columns, targets["weight"].to_numpy()))
 
 
-def _check_fills_follow(sessions: Sequence[date], decided: Sequence[int]) -> None:
-    """The ledger fills row t's decision in row t + 1: that must be a later date, and the very next session."""
-    for row in decided:
-        if row + 1 < len(sessions) and sessions[row + 1] != calendar.next_session(sessions[row]):
-            raise LookaheadError(
-                f"backtest: the decision of {sessions[row]} would be filled on {sessions[row + 1]}, which is not the "
-                f"session after it ({calendar.next_session(sessions[row])}); the panel must hold every session once, "
-                "ascending."
-            )
+def _run(panel: Panel, plan: Plan, costs: CostSchedule, config: BacktestConfig) -> Ledger:
+    book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
+    check_reconciles(book)
+    return book
 
 
-def _run_strategy(
-    name: str, targets: pl.DataFrame, decisions: Sequence[date], panel: Panel, config: BacktestConfig
-) -> tuple[int, Ledger]:
-    start, wanted = dense_targets(targets.filter(pl.col("strategy") == name), decisions, panel)
-    book = run_ledger(
-        panel.overnight_return[start:],
-        panel.intraday_return[start:],
-        wanted[start:],
-        panel.tradable[start:],
-        costs=config.costs,
-        initial_capital=config.initial_capital_inr,
-        fill=config.fill,
-        cash_return_1d=risk_free_1d(config.risk_free_rate_ann),
+def _assemble(
+    panel: Panel, plans: dict[str, Plan], books: dict[str, Ledger], benchmark: pl.DataFrame, sensitivities: pl.DataFrame
+) -> Backtest:
+    days = {name: panel.sessions[plan.start :] for name, plan in plans.items()}
+    daily = pl.concat([tables.daily_table(name, days[name], book) for name, book in books.items()])
+    positions = pl.concat(
+        [tables.positions_table(name, days[name], panel.tickers, book) for name, book in books.items()]
     )
-    return start, book
-
-
-def _daily(name: str, sessions: Sequence[date], book: Ledger) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "date": sessions,
-            "strategy": [name] * len(sessions),
-            "equity_inr": book.equity,
-            "cash_inr": book.cash,
-            "simple_return_1d": book.simple_return,
-            "turnover_1d": book.turnover,
-            "cost_inr": book.cost,
-            "n_holdings": (book.weights > 0.0).sum(axis=1).astype(np.int32),
-            "n_fills": book.n_fills.astype(np.int32),
-            "n_unfilled": book.n_unfilled.astype(np.int32),
-        }
+    trades = pl.concat([tables.trades_table(name, panel, plans[name].start, book) for name, book in books.items()])
+    costs = pl.concat([tables.costs_table(name, days[name], book) for name, book in books.items()])
+    daily = validate(daily.sort("date", "strategy"), BacktestDaily, "backtest daily", BUG)
+    positions = validate(positions.sort("date", "strategy", "ticker"), BacktestPositions, "backtest positions", BUG)
+    trades = validate(trades.sort("date", "strategy", "ticker", "side"), BacktestTrades, "backtest trades", BUG)
+    guard.check_trades(trades)
+    trips = validate(round_trips(trades, positions, panel.sessions), RoundTrips, "backtest round trips", BUG)
+    return Backtest(
+        daily=daily,
+        positions=positions,
+        trades=trades,
+        costs=validate(costs.sort("date", "strategy", "kind"), BacktestCosts, "backtest costs", BUG),
+        trips=trips,
+        benchmark=benchmark,
+        metrics=measure(daily, positions, trades, trips, benchmark),
+        sensitivity=sensitivities,
     )
-
-
-def _positions(name: str, panel: Panel, start: int, book: Ledger) -> pl.DataFrame:
-    row, column = np.nonzero(book.weights > 0.0)
-    table = pl.DataFrame(
-        {
-            "date": pl.Series(panel.sessions[start:], dtype=pl.Date).gather(row),
-            "strategy": pl.repeat(name, len(row), eager=True),
-            "ticker": panel.tickers.gather(column),
-            "weight": book.weights[row, column],
-        }
-    )
-    return validate(table, BacktestPositions, "backtest positions", "report this as a bug.")

@@ -1,0 +1,199 @@
+"""From clean prices to the market that a ledger trades: dense returns, and what may be bought or sold when.
+
+What a session is open to is judged from that session's own prices, as an exchange would enforce it; traded value and
+volatility are trailing and known before the session.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from quant_core import calendar
+from quant_core.errors import DataError
+from quant_core.schema import INDEX
+from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Fill, Market
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+TRAILING_SESSIONS = 21  # for traded value and volatility
+FEWEST_SESSIONS = 5  # with a value, before a trailing volatility counts
+TICK_INR = 0.05  # NSE's tick; a limit price is a whole number of ticks inside the band
+
+COLUMNS = (
+    "overnight_return_1d", "intraday_return_1d", "dividend_return_1d", "total_return_1d", "open_inr", "high_inr",
+    "low_inr", "close_inr", "volume_shares", "turnover_inr", "is_member", "is_filled", "is_tradable", "instrument",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The market with its labels: T sessions, N tickers in ascending order."""
+
+    sessions: list[date]
+    tickers: pl.Series
+    market: Market
+    fill_price_inr: Floats  # (T, N) NaN without a price
+
+
+def assemble_panel(
+    prices: pl.DataFrame,
+    tickers: pl.Series,
+    start: date,
+    cash_return_1d: Floats,
+    fill: Fill = "open",
+    price_band: float = 0.0,
+    delisted_after_sessions: int = 60,
+) -> Panel:
+    """Dense returns and tradability of `tickers` for every NSE session from `start` to the last price.
+
+    - A session without a row has no return and is closed; so is a carried row, and one without volume. An index is open
+      wherever the source gave a row, as it has no volume of its own to prove it, and is limited by nothing.
+    - A stock that is no member can be sold, not bought.
+    - One price all day above the previous close is a stock locked at its upper band: nobody could buy. Below it, nobody
+      could sell. With a `price_band`, a fill price within a tick of it is locked as well.
+    - After `delisted_after_sessions` sessions without a row a position is paid out: by then a holder knows. 0: never.
+
+    Args:
+        prices: CleanPrices; rows before `start` feed the trailing averages.
+        cash_return_1d: (T,) what cash earns.
+    Raises:
+        DataError: a ticker without any price, prices on a date that is no session, or a row that repeats.
+    """
+    rows = prices.filter(pl.col("ticker").is_in(tickers.implode())).select("date", "ticker", *COLUMNS)
+    lacking = sorted(set(tickers.to_list()) - set(rows.filter(pl.col("date") >= start)["ticker"].unique().to_list()))
+    if lacking:
+        raise DataError(
+            f"backtest: targets hold {lacking[:5]} ({len(lacking)} tickers) that prices from {start} do not have."
+        )
+    first, last = rows["date"].min(), prices["date"].max()
+    assert isinstance(first, date) and isinstance(last, date)  # noqa: PT018 - for the type checker
+    days = calendar.sessions(first, last)
+    grid = _Grid(rows, days, tickers)
+    kept = slice(days.index(start), None)
+    fills = grid.fill_price_inr(fill)
+    market = Market(
+        overnight_return=grid.values("overnight_return_1d")[kept],
+        intraday_return=grid.values("intraday_return_1d")[kept],
+        open_to=grid.open_to(fills, price_band)[kept],
+        cash_return_1d=cash_return_1d,
+        dividend_return=grid.values("dividend_return_1d")[kept],
+        vwap_return=(grid.fill_price_inr("vwap") / grid.values("open_inr") - 1.0)[kept],
+        traded_value_inr=grid.traded_value_inr()[kept],
+        volatility_1d=grid.volatility()[kept],
+        open_inr=grid.values("open_inr")[kept],
+        delistings=delistings(~grid.priced, delisted_after_sessions, kept.start),
+    )
+    return Panel(days[kept], tickers, market, fills[kept])
+
+
+class _Grid:
+    """Long rows as (T, N) arrays."""
+
+    def __init__(self, rows: pl.DataFrame, days: Sequence[date], tickers: pl.Series) -> None:
+        dates = pl.Series(days, dtype=pl.Date)
+        off_calendar = rows.filter(~pl.col("date").is_in(dates.implode())).head(1)
+        if len(off_calendar):
+            found = off_calendar.row(0, named=True)
+            raise DataError(
+                f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
+            )
+        self.rows, self.shape = rows, (len(days), len(tickers))
+        self.cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
+        if len(np.unique(np.ravel_multi_index(self.cell, self.shape))) != len(rows):
+            raise DataError("backtest: a (date, ticker) repeats in prices; clean_prices must hold one row each.")
+        self.priced = self.flags(~pl.col("is_filled"))
+        self.is_index = self.flags(pl.col("instrument") == INDEX)
+
+    def values(self, column: str) -> Floats:
+        panel = np.full(self.shape, np.nan)
+        panel[self.cell] = self.rows[column].cast(pl.Float64).to_numpy()
+        return panel
+
+    def flags(self, rule: pl.Expr) -> Flags:
+        panel = np.zeros(self.shape, dtype=np.bool_)
+        panel[self.cell] = self.rows.select(rule.fill_null(False)).to_series().to_numpy()
+        return panel
+
+    def fill_price_inr(self, fill: Fill) -> Floats:
+        """Open or close; or turnover over volume where that lies in the day's range, else the mean of open, high, low
+        and close."""
+        if fill != "vwap":
+            return self.values(f"{fill}_inr")
+        low, high, volume = self.values("low_inr"), self.values("high_inr"), self.values("volume_shares")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            average = self.values("turnover_inr") / volume
+        typical = (self.values("open_inr") + high + low + self.values("close_inr")) / 4.0
+        return np.where((average >= low) & (average <= high), average, typical)
+
+    def open_to(self, fills: Floats, price_band: float) -> NDArray[np.uint8]:
+        """(T, N) bits BUY and SELL."""
+        open_, high, low = (self.values(f"{name}_inr") for name in ("open", "high", "low"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            paid = np.nan_to_num(self.values("dividend_return_1d"))
+            before = open_ / (1.0 + self.values("overnight_return_1d") - paid)  # previous close on today's basis
+            one_price = (high == low) & (before > 0.0)
+            no_buy, no_sell = one_price & (low > before), one_price & (high < before)
+            if price_band > 0.0:
+                no_buy |= fills >= before * (1.0 + price_band) - TICK_INR
+                no_sell |= fills <= before * (1.0 - price_band) + TICK_INR
+        is_open, member = self.flags(pl.col("is_tradable")), self.flags(pl.col("is_member"))
+        bits = np.where(is_open & member & ~no_buy, BUY, CLOSED) | np.where(is_open & ~no_sell, SELL, CLOSED)
+        return np.where(self.is_index & self.priced, BOTH, bits).astype(np.uint8)
+
+    def traded_value_inr(self) -> Floats:
+        """Mean rupee turnover of the sessions before; an index is taken for as deep as anyone wants."""
+        own, by_price = self.values("turnover_inr"), self.values("close_inr") * self.values("volume_shares")
+        value = np.where(np.isnan(own), by_price, own)
+        value[~self.priced] = 0.0  # a session without trading traded nothing
+        before_listing = np.cumsum(self.priced, axis=0) == 0
+        value[before_listing] = np.nan
+        mean, _ = _trailing(value)
+        return np.where(self.is_index.any(axis=0), np.inf, mean)
+
+    def volatility(self) -> Floats:
+        """Standard deviation of the daily returns of the sessions before."""
+        mean, n = _trailing(self.values("total_return_1d"))
+        square, _ = _trailing(self.values("total_return_1d") ** 2)
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return np.where(n >= FEWEST_SESSIONS, spread, np.nan)
+
+
+def _trailing(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and count of the known values in the TRAILING_SESSIONS rows before each row; NaN for none."""
+    known = ~np.isnan(values)
+    total = _window_sum(np.where(known, values, 0.0))
+    n = _window_sum(known.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(n > 0.5, total / n, np.nan), np.rint(n)
+
+
+def _window_sum(values: Floats) -> Floats:
+    total = np.zeros_like(values)
+    for lag in range(1, TRAILING_SESSIONS + 1):  # no running sum: it would carry rounding of large values along
+        total[lag:] += values[:-lag]
+    return total
+
+
+def delistings(absent: Flags, after: int, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(rows counted from `first`, columns) of the sessions on which a name has been without a price for `after` rows.
+
+    Args:
+        absent: (T, N) no price in the session; a name before its first price is not delisted.
+    """
+    if after < 1:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    listed = np.cumsum(~absent, axis=0) > 0
+    run, events = np.zeros(absent.shape[1], np.int64), []
+    for t in range(absent.shape[0]):
+        run = np.where(absent[t] & listed[t], run + 1, 0)
+        columns = np.flatnonzero(run == after)
+        if t >= first:
+            events += [(t - first, column) for column in columns]
+    rows, names = zip(*events, strict=True) if events else ((), ())
+    return np.array(rows, dtype=np.int64), np.array(names, dtype=np.int64)

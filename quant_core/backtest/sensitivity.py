@@ -1,0 +1,81 @@
+"""The same decisions under other assumptions: twice and three times the cost, one and two sessions later, more money.
+
+A result that needs today's cost, tonight's fill or a small account is told apart from one that does not.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import polars as pl
+
+from quant_core.backtest.config import BacktestConfig
+from quant_core.backtest.panel import Panel
+from quant_core.schema import Sensitivity, validate
+from quant_core.trading import performance as p
+from quant_core.trading.costs import CostSchedule
+from quant_core.trading.decisions import Decisions
+from quant_core.trading.ledger import Ledger, Rules, run_ledger
+from quant_core.trading.market import Market
+
+COST_MULTIPLES = (1.0, 2.0, 3.0)
+EXTRA_DELAYS = (0, 1, 2)
+#: Square-root impact of the capacity curve where the backtest itself assumes less (Toth et al., 2011: about 1).
+CAPACITY_IMPACT = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a strategy decided, and the row of the panel at which it began."""
+
+    start: int
+    decisions: Decisions
+
+
+Scenario = tuple[str, float, CostSchedule, Rules, float]
+
+
+def sensitivity(panel: Panel, plans: Mapping[str, Plan], config: BacktestConfig) -> pl.DataFrame:
+    """Every strategy under every scenario.
+
+    Returns:
+        Sensitivity. Capacity charges square-root impact of at least CAPACITY_IMPACT: without it, money would be no
+        object.
+    """
+    rows = []
+    for name, plan in plans.items():
+        for scenario, level, costs, rules, capital in scenarios(panel.sessions, config):
+            book = run_ledger(panel.market, plan.decisions, costs, rules, capital, plan.start)
+            found = measure_book(book, panel.sessions[plan.start :], panel.market, plan.start)
+            rows.append({"strategy": name, "scenario": scenario, "level": level} | found)
+    schema = {name: column.dtype for name, column in Sensitivity.columns().items()}
+    table = pl.DataFrame(rows, schema=schema).with_columns(pl.selectors.float().fill_nan(None))
+    return validate(table.sort("strategy", "scenario", "level"), Sensitivity, "backtest sensitivity", "report it.")
+
+
+def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scenario]:
+    """(scenario, level, costs, rules, capital), one after another."""
+    costs, rules, capital = config.cost_schedule(sessions), config.rules, config.initial_capital_inr
+    for multiple in COST_MULTIPLES:
+        yield "cost_multiple", multiple, costs.scaled(multiple), rules, capital
+    for extra in EXTRA_DELAYS:
+        late = replace(rules, delay_sessions=rules.delay_sessions + extra)
+        yield "extra_delay_sessions", float(extra), costs, late, capital
+    deep = replace(costs, impact_coefficient=max(costs.impact_coefficient, CAPACITY_IMPACT))
+    for level in config.capital_levels_inr:
+        yield "capital_inr", level, deep, rules, level
+
+
+def measure_book(book: Ledger, sessions: Sequence[date], market: Market, start: int) -> dict[str, float | None]:
+    """The measures of a Sensitivity row; nothing for a book of one session."""
+    if len(sessions) < 2:
+        return {}
+    returns = book.simple_return[1:]
+    years = len(returns) / p.SESSIONS_PER_YEAR
+    return {
+        "cagr": p.cagr(returns, sessions),
+        "sharpe_ann": p.sharpe(returns, market.cash_return_1d[start + 1 :]),
+        "max_drawdown": p.max_drawdown(returns),
+        "turnover_ann": p.annual_turnover(book.turnover[1:]),
+        "cost_ann": float(book.cost.sum() / book.equity.mean() / years),
+    }
