@@ -11,7 +11,7 @@ from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.storage import read_tables, table_path
-from quant_core.allocation.baselines import AllocationConfig
+from quant_core.allocation import AllocationConfig
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
 from quant_core.errors import QuantError

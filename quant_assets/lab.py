@@ -9,13 +9,14 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from quant_assets import trials
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version
 from quant_assets.partitions import Partitions, build_partitions
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
-from quant_core.allocation.baselines import AllocationConfig
-from quant_core.backtest.simulate import BacktestConfig
+from quant_core.allocation import AllocationConfig
+from quant_core.backtest.config import BacktestConfig
 from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
@@ -26,6 +27,7 @@ from quant_core.forecasting import MODELS
 from quant_core.forecasting.labels import LabelConfig
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import membership, sector_of, tickers
+from quant_core.report.settings import ReportConfig
 
 #: Shared by every stage; a change there makes everything after raw data stale.
 FOUNDATION = tuple(f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry"))
@@ -66,6 +68,7 @@ class Lab:
             **forecasters,
             "target_weights": AllocationConfig,
             "backtest": BacktestConfig,
+            "backtest_report": ReportConfig,
         }
 
     def settings(self, asset: str) -> dict[str, Any]:
@@ -152,7 +155,9 @@ class Lab:
         return build(QualityThresholds, dict(self.profile.quality), "quality")
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What the source would add to the fingerprint of a raw month; "" for every other asset."""
+        """What lies outside the graph in a fingerprint: the source of a raw month, the trials that a report counts."""
+        if key == self.key("backtest_report"):
+            return trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
         if key != self.key("raw_ohlcv"):
             return ""
         window = self.partitions.months.time_window_for_partition_key(partition)

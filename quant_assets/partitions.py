@@ -35,17 +35,21 @@ class Partitions:
 
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
-    months = math.ceil(warm_up_sessions * 12 / FEWEST_SESSIONS_A_YEAR) + 1
     mapping = dg.TimeWindowPartitionMapping
     return Partitions(
         months=_months(profile.start, profile.end),
         folds=_folds(profile),
         cleaning_lookback=mapping(start_offset=-CLEANING_MONTHS),
-        feature_lookback=mapping(start_offset=-months),
+        feature_lookback=lookback(warm_up_sessions),
         train=mapping(start_offset=-profile.train_years, end_offset=-1),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-100, allow_nonexistent_upstream_partitions=True),
     )
+
+
+def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:
+    """A month and enough months before it to hold `sessions` sessions before its first day."""
+    return dg.TimeWindowPartitionMapping(start_offset=-math.ceil(sessions * 12 / FEWEST_SESSIONS_A_YEAR) - 1)
 
 
 def _months(start: str, end: str | None) -> dg.MonthlyPartitionsDefinition:

@@ -1,43 +1,98 @@
-"""From a stored backtest to the report's input: the strategy shown in detail, and the notes that keep it honest."""
+"""From a stored backtest to the report's input: the strategy shown in detail, what luck explains, and the notes that
+keep it honest."""
 
 import hashlib
 from datetime import date
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
+from quant_assets import trials
 from quant_assets.lab import Lab
 from quant_core.artifacts import code_version
 from quant_core.backtest.simulate import Backtest
+from quant_core.errors import DataError
 from quant_core.forecasting.scores import summaries
 from quant_core.market.universe import universe
-from quant_core.report.render import ReportInput
+from quant_core.report.inputs import Overfitting, ReportInput
+from quant_core.report.settings import ReportConfig
+from quant_core.schema import DELISTING
+from quant_core.trading.overfitting import probability_of_backtest_overfitting
+from quant_core.trading.significance import significance_table
 
-BENCHMARK = "benchmark"
+if TYPE_CHECKING:
+    from quant_assets.assets.evaluation import Evaluation
+
 PREFERRED = "top_n_"
+CSCV_BLOCKS = 16
+SEED = 7  # of the bootstrap
+MISSING_SESSION = "session_without_prices"
 
 
-def report_input(lab: Lab, fold: str, result: Backtest, coverage: pl.DataFrame) -> ReportInput:
-    """What render_report needs, from the tables of one fold's backtest."""
+def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig) -> ReportInput:
+    """What render_report needs, from the tables of one fold's backtest and the register of trials.
+
+    Raises:
+        DataError: the configured strategy is not in the backtest.
+    """
+    result = found.backtest
     start, end = tested_span(result)
-    strategies = result.daily["strategy"].unique().sort().to_list()
-    chosen = next((name for name in strategies if name.startswith(PREFERRED)), strategies[0])
+    tried = trials.load(lab.root, lab.profile.name, end)
     horizon = lab.defaults("training_window").horizon_sessions
     return ReportInput(
         title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}",
         profile=lab.profile.name,
-        strategy=chosen,
+        strategy=chosen_strategy(result, config),
         start=start,
         end=end,
         daily=result.daily,
         positions=result.positions,
+        trades=result.trades,
+        costs=result.costs,
+        trips=result.trips,
         benchmark=result.benchmark,
         metrics=result.metrics,
-        quality=result.quality,
-        quality_summary=summaries(result.quality, horizon) if result.quality.height else [],
-        notes=[*notes(lab, result), *coverage_notes(coverage)],
+        sensitivity=result.sensitivity,
+        significance=significance_table(result.daily, result.benchmark, trials.sharpes(tried), seed=SEED),
+        overfitting=overfitting(tried, result.benchmark["date"][1:]),
+        quality=found.quality,
+        decay=found.decay,
+        quantiles=found.quantiles,
+        quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
+        sectors=lab.sectors(),
+        data_quality=found.defects,
+        notes=[
+            *notes(lab, result),
+            *coverage_notes(found.coverage),
+            *defect_notes(found.defects),
+            *trial_notes(tried),
+        ],
         provenance=provenance(lab, fold, result),
-        risk_free_rate_ann=lab.defaults("backtest").risk_free_rate_ann,
     )
+
+
+def chosen_strategy(result: Backtest, config: ReportConfig) -> str:
+    """The strategy of the config, else the first model's book, else the first by name."""
+    strategies = result.daily["strategy"].unique().sort().to_list()
+    if config.strategy and config.strategy not in strategies:
+        raise DataError(
+            f"backtest_report: strategy is {config.strategy!r}; the backtest has {', '.join(strategies)}; "
+            "choose one of them, or leave it empty."
+        )
+    return config.strategy or next((name for name in strategies if name.startswith(PREFERRED)), strategies[0])
+
+
+def overfitting(tried: pl.DataFrame, sessions: pl.Series) -> Overfitting | None:
+    """CSCV over the trials that cover every tested session; None where too few do, or for too short a test."""
+    inside = tried.filter(pl.col("date").is_in(sessions.implode()))
+    whole = inside.filter(pl.len().over("trial") == len(sessions)).sort("trial", "date")
+    names = whole["trial"].unique(maintain_order=True).to_list()
+    if len(names) < 2 or len(sessions) < 2 * CSCV_BLOCKS:
+        return None
+    excess = whole.select(pl.col("simple_return_1d") - pl.col("risk_free_return_1d")).to_series().to_numpy()
+    found = probability_of_backtest_overfitting(np.reshape(excess, (len(names), -1)).T, CSCV_BLOCKS)
+    return Overfitting(found.pbo, found.logits.tolist(), found.n_splits, len(names))
 
 
 def tested_span(result: Backtest) -> tuple[date, date]:
@@ -50,17 +105,13 @@ def tested_span(result: Backtest) -> tuple[date, date]:
 
 def notes(lab: Lab, result: Backtest) -> list[str]:
     """What a reader must know before believing the numbers."""
-    settings = lab.defaults("backtest")
-    series = result.benchmark.filter(pl.col("series") != "")["series"].unique().sort().to_list()
+    series = result.benchmark.filter(pl.col("series") != "none")["series"].unique().sort().to_list()
     found = [
-        f"Decisions at the close are filled at the next session's {settings.fill}; each side pays "
-        f"{settings.commission_bps + settings.slippage_bps + settings.spread_bps:g} bps of traded value "
-        f"(commission {settings.commission_bps:g}, slippage {settings.slippage_bps:g}, "
-        f"spread {settings.spread_bps:g}).",
-        f"Cash earns, and ratios subtract, a constant {settings.risk_free_rate_ann:.1%} a year.",
+        *trading_notes(lab),
         f"Benchmark: {' and '.join(series) or 'none'}; "
         "a price index leaves out dividends (about 1.3 % a year for NIFTY 50).",
         *universe_notes(lab, result),
+        *delisting_notes(result),
     ]
     if lab.profile.source["name"] == "simulated":
         found.insert(
@@ -69,6 +120,58 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
             "Nothing here is evidence about NSE.",
         )
     return found
+
+
+def trading_notes(lab: Lab) -> list[str]:
+    """How decisions became trades, and what cash earned. A run's own overrides are in its configuration."""
+    settings = lab.defaults("backtest")
+    charges = {
+        "flat": f"each side pays {settings.commission_bps:g} bps of commission",
+        "nse_delivery": "trades pay NSE's delivery charges of their day (STT, stamp duty, exchange, SEBI, GST, DP; "
+        f"docs/costs.md) and {settings.commission_bps:g} bps of brokerage",
+    }[settings.cost_model]
+    impact = "no impact of their own size"
+    if settings.impact_coefficient > 0.0:
+        impact = f"square-root impact with coefficient {settings.impact_coefficient:g}"
+    delay = "the next session" if settings.delay_sessions == 1 else f"session {settings.delay_sessions} after"
+    rate = settings.risk_free_rate_ann
+    cash = "the RBI policy repo rate of the day" if rate is None else f"a constant {rate:.1%} a year"
+    return [
+        f"Decisions at the close are filled at the {settings.fill} of {delay}; {charges}, "
+        f"{settings.slippage_bps + settings.spread_bps:g} bps of slippage and spread, and {impact}. An index is "
+        "traded as a fund without a fee would be.",
+        f"Cash earns, and ratios subtract, {cash}. Dividends are "
+        + {"cash": "paid into cash.", "reinvest": "left in the name that paid them."}[settings.dividends],
+    ]
+
+
+def delisting_notes(result: Backtest) -> list[str]:
+    """Names that were held when they stopped trading."""
+    paid = result.trades.filter(pl.col("side") == DELISTING)["ticker"].unique().sort().to_list()
+    return [f"Paid out at the last price after it stopped trading: {', '.join(paid)}."] if paid else []
+
+
+def defect_notes(defects: pl.DataFrame) -> list[str]:
+    """Suspected corporate actions and lost sessions, where there are any."""
+    count = dict(defects.select("defect", "n_rows").iter_rows())
+    found = []
+    if count.get(MISSING_SESSION):
+        found.append(f"{count[MISSING_SESSION]} NSE sessions have no price at all; nothing was decided or filled then.")
+    if count.get("suspected_action"):
+        found.append(
+            f"{count['suspected_action']} price jumps look like unlisted splits or bonuses (suspected_action below); "
+            "they are in the returns unless clean_prices.suspected_actions is 'apply'."
+        )
+    return found
+
+
+def trial_notes(tried: pl.DataFrame) -> list[str]:
+    """What the number of trials counts."""
+    n = tried["trial"].n_unique()
+    return [
+        f"Trials: {n} different return histories have been tried in this profile so far, baselines included; reruns "
+        "and longer runs of one count once. Tries that were never run here are not in it."
+    ]
 
 
 def universe_notes(lab: Lab, result: Backtest) -> list[str]:

@@ -10,8 +10,10 @@ from quant_assets.assets.models import load_fitted
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
-from quant_core.allocation.baselines import AllocationConfig
-from quant_core.allocation.baselines import target_weights as decide
+from quant_assets.partitions import lookback, month_span
+from quant_core.allocation import AllocationConfig
+from quant_core.allocation import target_weights as decide
+from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
 from quant_core.schema import Forecasts, validate
 
@@ -84,6 +86,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
 def _target_weights(lab: Lab) -> dg.AssetsDefinition:
     config_type: Any = lab.config("target_weights")
     models = {f"forecasts_{name}": dg.AssetIn(lab.key(f"forecasts_{name}")) for name in MODELS}
+    loaded: AllocationConfig = lab.defaults("target_weights")
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -97,24 +100,53 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
             "quant_core/trading/weights.py",
             "quant_core/trading/rebalancing.py",
         ),
-        ins={"clean_prices": dg.AssetIn(lab.key("clean_prices")), **models},
+        ins={
+            "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lookback(loaded.history_sessions)),
+            **models,
+        },
     )
     def target_weights(
         context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
     ) -> pl.DataFrame:
         """What each strategy wants to hold after its decision dates; the rest is cash."""
+        settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
-        table = decide(clean_prices.collect(), scores, core_settings(AllocationConfig, config))
+        table = decide(clean_prices.collect(), scores, settings, *month_span(context))
         newest = table.filter(pl.col("date") == pl.col("date").max())
         context.add_output_metadata(
             dict(
                 table_metadata(
                     table,
                     strategies=", ".join(sorted(table["strategy"].unique())),
-                    last_decision=markdown_table(newest, 60),
+                    last_decision=markdown_table(books(newest), 60),
                 )
             )
         )
         return table
 
     return target_weights
+
+
+def within_history(settings: AllocationConfig, loaded: AllocationConfig) -> AllocationConfig:
+    """A run's settings, refused where they look further back than the months that the profile loads."""
+    if settings.history_sessions > loaded.history_sessions:
+        raise DataError(
+            f"target_weights: this run looks back {settings.history_sessions} sessions, the profile loads "
+            f"{loaded.history_sessions}; set lookback_sessions and momentum_sessions in the profile's presets instead."
+        )
+    return settings
+
+
+def books(decision: pl.DataFrame) -> pl.DataFrame:
+    """Each strategy's book in one row: how many names, what is invested, the largest position and a few names."""
+    largest_first = decision.sort(["weight", "ticker"], descending=[True, False])
+    return (
+        largest_first.group_by("date", "strategy")
+        .agg(
+            names=pl.len(),
+            invested=pl.col("weight").sum(),
+            largest=pl.col("weight").max(),
+            holds=pl.col("ticker").head(5).str.join(", "),
+        )
+        .sort("date", "strategy")
+    )

@@ -1,5 +1,7 @@
 """How well scores agreed with the returns that followed: IC a day, its t statistic, quantile returns, baselines.
 
+How the IC fades over longer horizons is in `decay`.
+
 Overlapping label windows make neighbouring ICs dependent, so every t statistic is Newey-West's. Nothing is fitted here.
 
 Sources: Newey and West, Econometrica 55(3), 1987 (kernel) and Review of Economic Studies 61(4), 1994 (lag rule);
@@ -14,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.schema import ForecastQuantiles, validate
 
 MIN_TICKERS = 5
 MOMENTUM_COLUMNS = ("momentum_126d", "log_return_126d")  # the first that is present is the baseline's score
@@ -120,16 +123,47 @@ def quantile_returns(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: 
         `forward_return_spread` (highest less lowest), over the horizon of the input; days with fewer than q names are
         left out. Tied scores share a quantile, so a quantile can be empty (null).
     """
-    if q < 2:
-        raise DataError(f"quantile_returns: q is {q}, wanted at least 2; correct the setting.")
-    pairs = _pairs(forecasts, forward_returns)
-    bucket = (pl.col("score").rank("average") * q / pl.len()).ceil().clip(1, q).cast(pl.Int32).over("date", "model")
-    pairs = pairs.with_columns(bucket.alias("bucket")).filter(pl.len().over("date", "model") >= q)
+    pairs = _bucketed(forecasts, forward_returns, q)
     means = [
         pl.col("forward").filter(pl.col("bucket") == k).mean().alias(f"{FORWARD_PREFIX}q{k}") for k in range(1, q + 1)
     ]
     spread = (pl.col(f"{FORWARD_PREFIX}q{q}") - pl.col(f"{FORWARD_PREFIX}q1")).alias(f"{FORWARD_PREFIX}spread")
     return pairs.group_by("date", "model").agg(means).with_columns(spread).sort("date", "model")
+
+
+def quantile_summary(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int = 5) -> pl.DataFrame:
+    """What the names of each score quantile earned on average, and how fast the quantile changes its names.
+
+    Args:
+        forecasts, forward_returns: as in `rank_ic_by_date`; the quantiles are those of `quantile_returns`.
+    Returns:
+        ForecastQuantiles. Means are over days, each day counting the same; the excess is over the mean of all of the
+        model's names that day. `turnover_1d` is the share of the quantile's names that it did not hold on the model's
+        day before, over days from the second on; it leaves out days on which the quantile is empty.
+    """
+    pairs = _bucketed(forecasts, forward_returns, q)
+    if pairs.is_empty():
+        return ForecastQuantiles.create_empty()
+    day = pl.col("date").rank("dense").over("model").cast(pl.Int32)
+    pairs = pairs.with_columns(
+        day.alias("day"), (pl.col("forward") - pl.col("forward").mean().over("date", "model")).alias("excess")
+    ).sort("model", "ticker", "day")
+    before = [pl.col(name).shift(1).over("model", "ticker") for name in ("day", "bucket")]
+    stayed = (pl.col("day") - before[0] == 1) & (pl.col("bucket") == before[1])
+    daily = (
+        pairs.with_columns((~stayed.fill_null(False)).alias("is_new"))
+        .group_by("model", "bucket", "day")
+        .agg(pl.col("forward", "excess", "is_new").mean())
+        .sort("model", "bucket", "day")  # the order of a sum is part of its last digit
+    )
+    table = daily.group_by("model", "bucket").agg(
+        pl.col("forward").mean().alias("mean_forward_return"),
+        pl.col("excess").mean().alias("mean_excess_return"),
+        pl.col("is_new").filter(pl.col("day") > 1).mean().alias("turnover_1d"),
+        pl.len().cast(pl.Int32).alias("n_dates"),
+    )
+    table = table.rename({"bucket": "quantile"}).sort("model", "quantile")
+    return validate(table, ForecastQuantiles, "forecast quantiles", "report this as a bug.")
 
 
 def baseline_scores(features: pl.DataFrame, names: Sequence[str] = ("momentum",)) -> pl.DataFrame:
@@ -165,6 +199,15 @@ def _pairs(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFra
     returns = forward_returns.select("date", "ticker", pl.col(columns[0]).alias("forward"))
     pairs = scores.select("date", "ticker", "model", "score").join(returns, on=["date", "ticker"], how="inner")
     return pairs.filter(pl.col("score").is_finite() & pl.col("forward").is_finite())
+
+
+def _bucketed(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int) -> pl.DataFrame:
+    """`_pairs` with `bucket` 1 (lowest scores) .. q, on the days with at least q names; tied scores share one."""
+    if q < 2:
+        raise DataError(f"scores: q is {q} quantiles, wanted at least 2; correct the setting.")
+    pairs = _pairs(forecasts, forward_returns)
+    bucket = (pl.col("score").rank("average") * q / pl.len()).ceil().clip(1, q).cast(pl.Int32).over("date", "model")
+    return pairs.with_columns(bucket.alias("bucket")).filter(pl.len().over("date", "model") >= q)
 
 
 def _daily(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFrame:

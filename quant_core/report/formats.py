@@ -1,7 +1,7 @@
 """How a number is written in a report: its label, unit and digits, by column name. No table or figure is made here."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ THIN = "\u202f"  # narrow no-break space between number and unit
 MINUS = "\u2212"
 MISSING = "\u2013"
 LAKH, CRORE = 1e5, 1e7
+AT = "_at_"  # what follows it in a column's name is a level, not part of the measure
 
 
 class Spec(NamedTuple):
@@ -48,6 +49,11 @@ def count(value: float) -> str:
     return _signed(f"{round(value):,}")
 
 
+def names(value: float) -> str:
+    """A number of names that need not be whole."""
+    return _signed(f"{value:.1f}")
+
+
 def basis_points(value: float) -> str:
     """Hundredths of a percent."""
     return _signed(f"{value:.1f}{THIN}bps")
@@ -66,33 +72,72 @@ def rupees(value: float) -> str:
 SPECS: dict[str, Spec] = {
     "total_return": Spec("Total return", percent),
     "cagr": Spec("CAGR", percent),
+    "cagr_low": Spec("CAGR, low", percent),
+    "cagr_high": Spec("CAGR, high", percent),
     "volatility_ann": Spec("Volatility, a year", percent),
     "sharpe_ann": Spec("Sharpe ratio", ratio),
+    "sharpe_low_ann": Spec("Sharpe, low", ratio),
+    "sharpe_high_ann": Spec("Sharpe, high", ratio),
     "sortino_ann": Spec("Sortino ratio", ratio),
+    "omega": Spec("Omega ratio", ratio),
     "calmar": Spec("Calmar ratio", ratio),
     "max_drawdown": Spec("Worst drawdown", percent),
     "max_drawdown_sessions": Spec("Longest drawdown, sessions", count),
     "hit_rate": Spec("Days above zero", percent),
+    "best_return_1d": Spec("Best day", percent_fine),
+    "worst_return_1d": Spec("Worst day", percent_fine),
+    "skewness": Spec("Skewness", ratio),
+    "kurtosis": Spec("Excess kurtosis", ratio),
+    "tail_ratio": Spec("Tail ratio", ratio),
     "var_95_1d": Spec("Value at risk 95 %, 1 day", percent_fine),
     "cvar_95_1d": Spec("Expected shortfall 95 %, 1 day", percent_fine),
+    "var_95_1d_cornish_fisher": Spec("Value at risk 95 %, 1 day, Cornish\u2013Fisher", percent_fine),
+    "cvar_95_1d_cornish_fisher": Spec("Expected shortfall 95 %, 1 day, Cornish\u2013Fisher", percent_fine),
+    "beta": Spec("Beta", ratio),
+    "alpha_ann": Spec("Alpha, a year", percent),
+    "correlation": Spec("Correlation with the benchmark", ratio),
+    "tracking_error_ann": Spec("Tracking error, a year", percent),
+    "information_ratio_ann": Spec("Information ratio", ratio),
+    "up_capture": Spec("Up capture", percent),
+    "down_capture": Spec("Down capture", percent),
+    "exposure": Spec("Invested share", percent),
+    "mean_exposure": Spec("Invested share, mean", percent),
+    "effective_names": Spec("Effective names", names),
     "turnover_ann": Spec("Turnover, a year", times),
     "cost_ann": Spec("Cost, a year", percent_fine),
     "cost_inr": Spec("Cost paid", rupees),
     "final_equity_inr": Spec("Final equity", rupees),
+    "profit_factor": Spec("Profit factor", ratio),
+    "win_rate": Spec("Trips won", percent),
+    "n_fills": Spec("Fills", count),
     "n_unfilled": Spec("Trades not filled", count),
-    "beta": Spec("Beta", ratio),
-    "alpha_ann": Spec("Alpha, a year", percent),
-    "tracking_error_ann": Spec("Tracking error, a year", percent),
-    "information_ratio_ann": Spec("Information ratio", ratio),
+    "n_trips": Spec("Round trips closed", count),
     "n_sessions": Spec("Sessions", count),
     "n_dates": Spec("Days scored", count),
+    "n_trials": Spec("Trials counted", count),
     "mean_rank_ic": Spec("Mean rank IC", correlation),
     "mean_ic": Spec("Mean IC", correlation),
     "icir": Spec("ICIR, daily", ratio),
     "nw_t": Spec("Newey\u2013West t", ratio),
     "nw_lags": Spec("Lags", count),
     "horizon_sessions": Spec("Horizon, sessions", count),
+    "quantile": Spec("Score quantile", count),
+    "mean_forward_return": Spec("Mean forward return", percent_fine),
+    "mean_excess_return": Spec("Mean excess return", percent_fine),
+    "turnover_1d": Spec("Names changed a session", percent),
+    "probabilistic_sharpe": Spec("P(Sharpe > 0)", ratio),
+    "expected_max_sharpe_ann": Spec("Best Sharpe by luck", ratio),
+    "deflated_sharpe": Spec("Deflated Sharpe", ratio),
+    "min_track_record_sessions": Spec("Sessions needed", count),
+    "share_of_time": Spec("Share of time", percent),
+    "bought_inr": Spec("Bought", rupees),
+    "pnl_inr": Spec("Profit", rupees),
+    "simple_return": Spec("Return", percent),
+    "depth": Spec("Depth", percent),
     "weight": Spec("Weight", percent),
+    "value_inr": Spec("Value", rupees),
+    "first_date": Spec("First session", ratio),
+    "last_date": Spec("Last session", ratio),
 }
 
 _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
@@ -102,18 +147,25 @@ _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("_days", count),
     ("_ic", correlation),
     ("_return", percent),
+    ("_return_1d", percent_fine),
     ("_return_ann", percent),
+    ("_volatility_ann", percent),
     ("_share", percent),
     ("_rate", percent),
     ("_rate_ann", percent),
     ("_probability", percent),
     ("_weight", percent),
     ("_drawdown", percent),
+    ("_cagr", percent),
 )
 
 
 def spec(name: str) -> Spec:
-    """The display of a column; an unknown name is shown by its suffix, as a count after "n_", else as a ratio."""
+    """The display of a column.
+
+    An unknown name is shown by its suffix, as a count after "n_", else as a ratio; "cagr_at_2" is shown as "cagr".
+    """
+    name = name.split(AT)[0]
     if name in SPECS:
         return SPECS[name]
     label = name.removesuffix("_ann").replace("_", " ")
@@ -131,6 +183,22 @@ def write(name: str, value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return spec(name).write(float(value))
     return str(value)
+
+
+def ordinal(k: int) -> str:
+    """1st, 2nd, 3rd, 4th."""
+    ending = "th" if 10 <= k % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(k % 10, "th")
+    return f"{k}{ending}"
+
+
+def plural(k: float, noun: str, nouns: str = "") -> str:
+    """1 trade, 2 trades."""
+    return f"{count(k)} {noun if round(k) == 1 else nouns or noun + 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """a, b and c."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _signed(text: str) -> str:

@@ -1,10 +1,13 @@
-"""Measures of a series of simple daily returns. Significance and many-trials corrections live elsewhere.
+"""Measures of a series of simple daily returns, and all of them by name in `summary`.
+
+Losses and moments are in `risk` and `cornish_fisher` and can be had from here; what was held is measured in
+`holdings`, closed positions in `trips`. Significance and many-trials corrections live elsewhere.
 
 Returns are 1-D arrays of simple returns of one session each, fractions (0.01 = 1 %). A year has 252 sessions. A ratio
 whose denominator is 0 is NaN. NaN, infinite or missing input raises a DataError: fill or cut before measuring.
 
 Definitions agree with empyrical-reloaded to rounding, except that growth rates here use calendar time (`cagr`, and
-`calmar` with it); `information_ratio` is empyrical's excess_sharpe, annualised.
+`calmar` with it); `information_ratio` is empyrical's excess_sharpe, annualised. docs/metrics.md has the whole table.
 """
 
 import math
@@ -12,15 +15,29 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
-
-Array = NDArray[np.float64]
+from quant_core.trading.cornish_fisher import conditional_value_at_risk_cornish_fisher, value_at_risk_cornish_fisher
+from quant_core.trading.holdings import average_holding_sessions, exposure
+from quant_core.trading.risk import (
+    FLAT,
+    Array,
+    best_return_1d,
+    clean,
+    conditional_value_at_risk,
+    kurtosis,
+    max_drawdown,
+    max_drawdown_duration,
+    skewness,
+    tail_ratio,
+    value_at_risk,
+    worst_return_1d,
+)
+from quant_core.trading.risk import drawdown as drawdown
 
 DAYS_PER_YEAR = 365.25
-FLAT = 1e-12  # a standard deviation below this is rounding of a constant series
 
 
 def risk_free_1d(risk_free_rate_ann: float) -> float:
@@ -30,7 +47,7 @@ def risk_free_1d(risk_free_rate_ann: float) -> float:
 
 def total_return(returns: ArrayLike) -> float:
     """Compounded return of the whole series."""
-    return float(np.prod(1.0 + _clean(returns)) - 1.0)
+    return float(np.prod(1.0 + clean(returns)) - 1.0)
 
 
 def cagr(returns: ArrayLike, dates: Sequence[date]) -> float:
@@ -41,7 +58,7 @@ def cagr(returns: ArrayLike, dates: Sequence[date]) -> float:
         dates: T + 1 dates, from the close that the first return starts at to the close of the last; or T dates where
             the first return is 0, the opening row of a backtest. empyrical's annual_return counts sessions instead.
     """
-    values = _clean(returns)
+    values = clean(returns)
     if (len(dates) == len(values) and values[0] != 0.0) or len(dates) not in (len(values), len(values) + 1):
         raise DataError(
             f"cagr: {len(dates)} dates for {len(values)} returns; give T + 1 dates, the first being the close before "
@@ -53,9 +70,15 @@ def cagr(returns: ArrayLike, dates: Sequence[date]) -> float:
     return float(np.prod(1.0 + values) ** (DAYS_PER_YEAR / days) - 1.0)
 
 
+def growth_ann(returns: ArrayLike) -> float:
+    """Compound growth over 252 sessions, however many days they took; empyrical's annual_return."""
+    values = clean(returns)
+    return float(np.prod(1.0 + values) ** (SESSIONS_PER_YEAR / len(values)) - 1.0)
+
+
 def volatility_ann(returns: ArrayLike) -> float:
     """Sample standard deviation (ddof 1) x sqrt(252); NaN for fewer than two returns."""
-    values = _clean(returns)
+    values = clean(returns)
     return float(np.std(values, ddof=1) * math.sqrt(SESSIONS_PER_YEAR)) if len(values) > 1 else math.nan
 
 
@@ -71,24 +94,6 @@ def sortino(returns: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> float:
     return float(excess.mean()) / downside * math.sqrt(SESSIONS_PER_YEAR) if downside > FLAT else math.nan
 
 
-def drawdown(returns: ArrayLike) -> Array:
-    """(T,) equity over its highest value so far, less 1; the start counts as a high."""
-    equity = np.cumprod(1.0 + _clean(returns))
-    return equity / np.maximum(np.maximum.accumulate(equity), 1.0) - 1.0
-
-
-def max_drawdown(returns: ArrayLike) -> float:
-    """Deepest drawdown, a number <= 0."""
-    return float(min(drawdown(returns).min(), 0.0))
-
-
-def max_drawdown_duration(returns: ArrayLike) -> int:
-    """Longest run of sessions below an earlier high, recovered or not."""
-    below = drawdown(returns) < 0.0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]])))
-    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
-
-
 def calmar(returns: ArrayLike, dates: Sequence[date]) -> float:
     """CAGR over the size of the deepest drawdown; empyrical's uses its own annual return."""
     worst = max_drawdown(returns)
@@ -97,23 +102,19 @@ def calmar(returns: ArrayLike, dates: Sequence[date]) -> float:
 
 def annual_turnover(turnover_1d: ArrayLike) -> float:
     """Mean one-way turnover per session x 252."""
-    return float(_clean(turnover_1d, "turnover").mean() * SESSIONS_PER_YEAR)
+    return float(clean(turnover_1d, "turnover").mean() * SESSIONS_PER_YEAR)
 
 
 def hit_rate(returns: ArrayLike) -> float:
     """Share of sessions with a return above 0."""
-    return float(np.mean(_clean(returns) > 0.0))
+    return float(np.mean(clean(returns) > 0.0))
 
 
-def value_at_risk(returns: ArrayLike, tail: float = 0.05) -> float:
-    """Historical `tail` quantile of the daily return (a loss is negative), interpolated as in empyrical."""
-    return float(np.percentile(_clean(returns), 100.0 * tail))
-
-
-def conditional_value_at_risk(returns: ArrayLike, tail: float = 0.05) -> float:
-    """Mean of the worst int((T - 1) x tail) + 1 daily returns, empyrical's rule."""
-    values = np.sort(_clean(returns))
-    return float(values[: int((len(values) - 1) * tail) + 1].mean())
+def profit_factor(returns: ArrayLike) -> float:
+    """Sum of the gains over the sum of the losses of the sessions; NaN without a loss. Of closed positions: `trips`."""
+    values = clean(returns)
+    losses = -float(values[values < 0.0].sum())
+    return float(values[values > 0.0].sum()) / losses if losses > FLAT else math.nan
 
 
 def beta(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> float:
@@ -143,25 +144,42 @@ def information_ratio(returns: ArrayLike, benchmark: ArrayLike) -> float:
     return _mean_over_deviation(own - other) * math.sqrt(SESSIONS_PER_YEAR)
 
 
+def up_capture(returns: ArrayLike, benchmark: ArrayLike) -> float:
+    """`growth_ann` over the benchmark's, of the sessions on which the benchmark rose; NaN where it never did.
+
+    Both are compounded to a year of rising sessions only, as empyrical does, so that a beta of 2 captures more than 2.
+    """
+    own, other = _pair(returns, benchmark)
+    return _capture(own[other > 0.0], other[other > 0.0])
+
+
+def down_capture(returns: ArrayLike, benchmark: ArrayLike) -> float:
+    """The same of the sessions on which the benchmark fell; below 1 is a smaller loss."""
+    own, other = _pair(returns, benchmark)
+    return _capture(own[other < 0.0], other[other < 0.0])
+
+
 def summary(
     returns: ArrayLike,
     dates: Sequence[date],
     *,
     risk_free_rate_1d: ArrayLike = 0.0,
     turnover_1d: ArrayLike | None = None,
+    invested_share: ArrayLike | None = None,
     benchmark: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """Every measure by name; those that need turnover or a benchmark are there only when it is given.
+    """Every measure by name; those that need turnover, the invested share or a benchmark only when it is given.
 
     Args:
         returns: (T,) returns.
         dates: as in `cagr`.
         risk_free_rate_1d: per session, one number or (T,).
         turnover_1d: (T,) one-way turnover.
+        invested_share: (T,) holdings over equity after the close; without it a holding period assumes no cash.
         benchmark: (T,) returns of the benchmark on the same sessions.
     """
     measures = {
-        "n_sessions": float(len(_clean(returns))),
+        "n_sessions": float(len(clean(returns))),
         "total_return": total_return(returns),
         "cagr": cagr(returns, dates),
         "volatility_ann": volatility_ann(returns),
@@ -173,39 +191,44 @@ def summary(
         "hit_rate": hit_rate(returns),
         "var_95_1d": value_at_risk(returns),
         "cvar_95_1d": conditional_value_at_risk(returns),
+        "var_95_1d_cornish_fisher": value_at_risk_cornish_fisher(returns),
+        "cvar_95_1d_cornish_fisher": conditional_value_at_risk_cornish_fisher(returns),
+        "tail_ratio": tail_ratio(returns),
+        "skewness": skewness(returns),
+        "kurtosis": kurtosis(returns),
+        "best_return_1d": best_return_1d(returns),
+        "worst_return_1d": worst_return_1d(returns),
+        "profit_factor": profit_factor(returns),
     }
     if turnover_1d is not None:
+        held = 1.0 if invested_share is None else invested_share
         measures["turnover_ann"] = annual_turnover(turnover_1d)
+        measures["holding_sessions"] = average_holding_sessions(turnover_1d, held)
+    if invested_share is not None:
+        measures["exposure"] = exposure(invested_share)
     if benchmark is not None:
         measures["beta"] = beta(returns, benchmark, risk_free_rate_1d)
         measures["alpha_ann"] = alpha(returns, benchmark, risk_free_rate_1d)
         measures["tracking_error_ann"] = tracking_error(returns, benchmark)
         measures["information_ratio_ann"] = information_ratio(returns, benchmark)
+        measures["up_capture"] = up_capture(returns, benchmark)
+        measures["down_capture"] = down_capture(returns, benchmark)
     return measures
 
 
-def _clean(values: ArrayLike, what: str = "returns") -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) == 0:
-        raise DataError(f"performance: {what} have shape {array.shape}; wanted a 1-D series with at least one session.")
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise DataError(
-            f"performance: {what} row {bad[0]} is {array[bad[0]]} ({len(bad)} such rows); "
-            "drop the sessions without a value or fill them before measuring."
-        )
-    return array
+def _capture(own: Array, other: Array) -> float:
+    return growth_ann(own) / growth_ann(other) if len(other) else math.nan
 
 
 def _excess(returns: ArrayLike, risk_free_rate_1d: ArrayLike) -> Array:
-    values, rate = _clean(returns), np.asarray(risk_free_rate_1d, dtype=np.float64)
+    values, rate = clean(returns), np.asarray(risk_free_rate_1d, dtype=np.float64)
     if rate.ndim != 0 and rate.shape != values.shape:
         raise DataError(f"performance: risk-free rates {rate.shape} for returns {values.shape}; wanted one or as many.")
-    return values - _clean(np.broadcast_to(rate, values.shape), "risk-free rates")
+    return values - clean(np.broadcast_to(rate, values.shape), "risk-free rates")
 
 
 def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> tuple[Array, Array]:
-    own, other = _excess(returns, risk_free_rate_1d), _clean(benchmark, "benchmark returns")
+    own, other = _excess(returns, risk_free_rate_1d), clean(benchmark, "benchmark returns")
     if own.shape != other.shape:
         raise DataError(
             f"performance: {len(own)} returns for {len(other)} benchmark returns; align them by date first."

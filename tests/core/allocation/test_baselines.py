@@ -1,157 +1,229 @@
-"""Target weights of the baselines: who is chosen, when, and the same whether decided by month or at once."""
+"""Target weights of the classic baselines: who is chosen, when, and how much of it, by hand or by a plain sort."""
 
+from collections.abc import Callable
 from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quant_core import calendar
-from quant_core.allocation.baselines import STRATEGIES, AllocationConfig, target_weights
+from quant_core.allocation import AllocationConfig, target_weights
+from quant_core.allocation.strategies.inverse_volatility import inverse_volatility_weights
 from quant_core.errors import DataError, LookaheadError
-from quant_core.schema import Forecasts, TargetWeights, validate
 from quant_core.trading.rebalancing import rebalance_dates
 
-TICKERS = [f"S{k:02d}" for k in range(12)]
+FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
+DAY = date(2021, 1, 8)
 
 
-def make_prices(start=date(2021, 1, 1), end=date(2021, 4, 30), seed=0):
-    rng = np.random.default_rng(seed)
-    days = calendar.sessions(start, end)
-    rows = [(d, t, "equity", bool(rng.random() < 0.85), bool(rng.random() < 0.9)) for d in days for t in TICKERS]
-    rows += [(d, "^NSEI", "index", False, False) for d in days]
-    schema = {"date": pl.Date, "ticker": pl.String, "instrument": pl.String, "is_member": pl.Boolean,
-              "is_tradable": pl.Boolean}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row").sort("date", "ticker")
-
-
-def make_forecasts(prices, models=("boosting", "ridge"), seed=1):
-    rng = np.random.default_rng(seed)
-    stocks = prices.filter(pl.col("instrument") == "equity").select("date", "ticker")
-    tables = [
-        stocks.with_columns(
-            model=pl.lit(model),
-            fold=pl.lit(2021, pl.Int32),
-            fit_end=pl.lit(date(2020, 12, 31)),
-            horizon_sessions=pl.lit(5, pl.Int32),
-            score=pl.Series(np.round(rng.normal(0, 1, len(stocks)), 1)),  # rounded, so that ties occur
-        )
-        for model in models
-    ]
-    return validate(pl.concat(tables).sort("date", "ticker", "model"), Forecasts, "test", "fix the test")
-
-
-PRICES = make_prices()
-FORECASTS = make_forecasts(PRICES)
-
-
-def weights_of(table, strategy, day):
+def weights_of(table: pl.DataFrame, strategy: str, day: date) -> dict[str, float]:
     rows = table.filter((pl.col("strategy") == strategy) & (pl.col("date") == day))
     return dict(zip(rows["ticker"], rows["weight"], strict=True))
 
 
-@pytest.mark.parametrize("rebalance", ["daily", "weekly", "monthly"])
-def test_months_decided_one_by_one_equal_the_whole_range(rebalance):
-    config = AllocationConfig(rebalance=rebalance)
-    whole = target_weights(PRICES, FORECASTS, config)
-    month = pl.col("date").dt.truncate("1mo")
-    parts = [
-        target_weights(PRICES.filter(month == first), FORECASTS.filter(month == first), config)
-        for first in PRICES.select(month).unique().to_series().sort()
-    ]
-    assert_frame_equal(pl.concat(parts), whole, check_exact=True)
-    assert whole["date"].unique().sort().to_list() == rebalance_dates(date(2021, 1, 1), date(2021, 4, 30), rebalance)
+def may_buy(prices: pl.DataFrame, day: date) -> set[str]:
+    rows = prices.filter(pl.col("date") == day).to_dicts()
+    return {r["ticker"] for r in rows if r["is_member"] and r["is_tradable"]}
 
 
-def test_top_n_holds_the_best_tradable_members_as_a_plain_sort_finds_them():
-    config = AllocationConfig(top_n=4)
-    table = target_weights(PRICES, FORECASTS, config)
-    for day in rebalance_dates(date(2021, 1, 1), date(2021, 4, 30), "weekly"):
-        rows = PRICES.filter(pl.col("date") == day)
-        allowed = {r["ticker"] for r in rows.to_dicts() if r["is_member"] and r["is_tradable"]}
+def test_top_n_holds_the_best_tradable_members_as_a_plain_sort_finds_them(
+    prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    table = target_weights(prices, forecasts, AllocationConfig(top_n=4), FIRST, LAST)
+    for day in rebalance_dates(FIRST, LAST, "weekly"):
+        allowed = may_buy(prices, day)
         for model in ("boosting", "ridge"):
-            scores = FORECASTS.filter((pl.col("date") == day) & (pl.col("model") == model))
+            scores = forecasts.filter((pl.col("date") == day) & (pl.col("model") == model))
             ranked = sorted((-r["score"], r["ticker"]) for r in scores.to_dicts() if r["ticker"] in allowed)
             assert weights_of(table, f"top_n_{model}", day) == {t: 0.2 for _, t in ranked[:4]}
 
 
-def test_equal_weight_holds_every_tradable_member_and_the_index_book_only_the_index():
-    table = target_weights(PRICES, FORECASTS, AllocationConfig())
-    day = date(2021, 1, 8)
-    members = PRICES.filter((pl.col("date") == day) & pl.col("is_member") & pl.col("is_tradable"))["ticker"].to_list()
-    assert weights_of(table, "equal_weight", day) == pytest.approx(dict.fromkeys(members, 1 / len(members)))
-    assert weights_of(table, "buy_hold_index", day) == {"^NSEI": 1.0}
+def test_equal_weight_holds_every_tradable_member_and_the_index_book_only_the_index(
+    prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    table = target_weights(prices, forecasts, AllocationConfig(), FIRST, LAST)
+    members = may_buy(prices, DAY)
+    assert weights_of(table, "equal_weight", DAY) == pytest.approx(dict.fromkeys(members, 1 / len(members)))
+    assert weights_of(table, "buy_hold_index", DAY) == {"^NSEI": 1.0}
 
 
-def test_equal_weight_of_few_names_stops_at_the_cap_and_of_many_ignores_the_minimum():
-    few = target_weights(PRICES, FORECASTS.clear(), AllocationConfig(max_position=0.05, min_position=0.01))
-    assert weights_of(few, "equal_weight", date(2021, 1, 8)).keys() != set()
-    assert set(weights_of(few, "equal_weight", date(2021, 1, 8)).values()) == {0.05}
-    many = target_weights(PRICES, FORECASTS.clear(), AllocationConfig(top_n=1, min_position=0.2))
-    held = weights_of(many, "equal_weight", date(2021, 1, 8))
+def test_equal_weight_of_few_names_stops_at_the_cap_and_of_many_ignores_the_minimum(
+    prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    capped = AllocationConfig(max_position=0.05, min_position=0.01)
+    few = target_weights(prices, forecasts.clear(), capped, FIRST, LAST)
+    assert weights_of(few, "equal_weight", DAY).keys() == may_buy(prices, DAY)
+    assert set(weights_of(few, "equal_weight", DAY).values()) == {0.05}
+    many = target_weights(prices, forecasts.clear(), AllocationConfig(top_n=1, min_position=0.2), FIRST, LAST)
+    held = weights_of(many, "equal_weight", DAY)
     assert len(held) > 5
     assert sum(held.values()) == pytest.approx(1.0)
 
 
-def test_without_forecasts_there_is_no_top_n_book():
-    for nothing in (FORECASTS.clear(), pl.DataFrame()):
-        table = target_weights(PRICES, nothing, AllocationConfig())
-        assert table["strategy"].unique().sort().to_list() == ["buy_hold_index", "equal_weight"]
+def test_without_forecasts_there_is_no_top_n_book(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
+    for nothing in (forecasts.clear(), pl.DataFrame()):
+        names = target_weights(prices, nothing, AllocationConfig(), FIRST, LAST)["strategy"].unique()
+        assert "equal_weight" in names
+        assert not any(name.startswith("top_n") for name in names)
 
 
-def test_a_date_on_which_nothing_may_be_bought_has_no_rows():
-    shut = PRICES.with_columns(is_tradable=pl.col("is_tradable") & (pl.col("date") != date(2021, 1, 8)))
-    table = target_weights(shut, FORECASTS, AllocationConfig())
-    assert table.filter(pl.col("date") == date(2021, 1, 8))["strategy"].to_list() == ["buy_hold_index"]
+def test_missing_scores_are_never_chosen(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
+    for missing in (float("nan"), None):
+        blind = forecasts.with_columns(score=pl.when(pl.col("ticker") < "S06").then(missing).otherwise("score"))
+        table = target_weights(prices, blind, AllocationConfig(), FIRST, LAST)
+        chosen = table.filter(pl.col("strategy").str.starts_with("top_n"))["ticker"].unique()
+        assert len(chosen) > 3
+        assert chosen.min() >= "S06"
 
 
-def test_missing_scores_are_never_chosen():
-    blind = FORECASTS.with_columns(score=pl.when(pl.col("ticker") < "S06").then(float("nan")).otherwise("score"))
-    table = target_weights(PRICES, blind, AllocationConfig())
-    chosen = table.filter(pl.col("strategy").str.starts_with("top_n"))["ticker"].unique()
-    assert len(chosen) > 0
-    assert chosen.min() >= "S06"
-
-
-def test_decisions_do_not_change_when_the_future_does():
-    cut = date(2021, 2, 26)
-    before = target_weights(PRICES, FORECASTS, AllocationConfig()).filter(pl.col("date") <= cut)
-    other = make_prices(seed=9)
-    spliced = pl.concat([PRICES.filter(pl.col("date") <= cut), other.filter(pl.col("date") > cut)])
-    scores = FORECASTS.with_columns(score=pl.when(pl.col("date") > cut).then(-pl.col("score")).otherwise("score"))
-    after = target_weights(spliced, scores, AllocationConfig()).filter(pl.col("date") <= cut)
-    assert_frame_equal(after, before, check_exact=True)
-
-
-def test_a_score_from_a_model_that_saw_its_date_is_refused():
-    leaky = FORECASTS.with_columns(fit_end=pl.lit(date(2021, 1, 4)))
+def test_a_score_from_a_model_that_saw_its_date_is_refused(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
+    leaky = forecasts.with_columns(fit_end=pl.lit(date(2021, 1, 4)))
     with pytest.raises(LookaheadError, match="fitted up to 2021-01-04"):
-        target_weights(PRICES, leaky, AllocationConfig())
+        target_weights(prices, leaky, AllocationConfig(), FIRST, LAST)
+
+
+def test_the_index_book_survives_a_lost_row_and_ends_after_21_sessions_without_a_price(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    is_index = pl.col("ticker") == "^NSEI"
+    lost = prices.filter(~((pl.col("date") == DAY) & is_index))
+    assert weights_of(target_weights(lost, forecasts, short, FIRST, LAST), "buy_hold_index", DAY) == {"^NSEI": 1.0}
+    carried = prices.with_columns(
+        is_filled=pl.when(is_index & (pl.col("date") > DAY)).then(True).otherwise("is_filled")
+    )
+    daily = AllocationConfig(rebalance="daily")
+    table = target_weights(carried, forecasts, daily, FIRST, LAST).filter(pl.col("strategy") == "buy_hold_index")
+    assert table["date"].max() == calendar.sessions(DAY, LAST)[20]
+
+
+@pytest.mark.parametrize("skipped", [0, 5])
+def test_momentum_is_a_plain_sort_of_the_growth_of_one_rupee(
+    skipped: int, prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    config = AllocationConfig(top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=skipped)
+    table = target_weights(prices, forecasts, config, FIRST, LAST)
+    for day in rebalance_dates(FIRST, LAST, "weekly"):
+        window = calendar.sessions(date(2020, 7, 1), day)[-60:][: 60 - skipped]
+        growth = {}
+        for ticker in may_buy(prices, day):
+            rows = prices.filter((pl.col("ticker") == ticker) & pl.col("date").is_in(window)).to_dicts()
+            returns = [row["total_return_1d"] for row in rows if row["total_return_1d"] is not None]
+            if len(returns) >= 0.8 * len(window):
+                growth[ticker] = np.prod([1 + value for value in returns])
+        best = sorted(growth, key=lambda name: -growth[name])[:3]
+        assert weights_of(table, "momentum", day) == dict.fromkeys(best, 0.2)
+
+
+def test_a_name_listed_less_than_80_percent_of_the_window_ago_has_no_momentum(
+    prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    config = AllocationConfig(top_n=12, min_position=0.0, lookback_sessions=60, momentum_sessions=60,
+                              momentum_skip_sessions=0, rebalance="daily")  # fmt: skip
+    wild = prices.with_columns(is_member=True, is_tradable=pl.lit(True))
+    table = target_weights(wild, forecasts, config, date(2020, 11, 1), LAST)
+    held = table.filter((pl.col("strategy") == "momentum") & (pl.col("ticker") == "S10"))
+    listed = wild.filter((pl.col("ticker") == "S10") & pl.col("total_return_1d").is_not_null())["date"]
+    assert held["date"].min() == listed[47]  # the 48th return of 60
+
+
+def test_inverse_volatility_by_hand() -> None:
+    spread = np.array([1.0, 2.0, 4.0])
+    returns = np.array([-0.01, 0.0, 0.01])[:, None] * spread  # standard deviations 1, 2 and 4 %
+    assert inverse_volatility_weights(returns, 1.0) == pytest.approx([4 / 7, 2 / 7, 1 / 7], abs=1e-15)
+    # The first is cut to 0.5, its excess goes to the others two to one.
+    assert inverse_volatility_weights(returns, 0.5) == pytest.approx([0.5, 1 / 3, 1 / 6], abs=1e-15)
+    # With 0.4 the second would reach 0.4 exactly; with 0.38 it is cut, too.
+    assert inverse_volatility_weights(returns, 0.38) == pytest.approx([0.38, 0.38, 0.24], abs=1e-15)
+
+
+@given(
+    st.lists(st.floats(0.001, 0.2), min_size=2, max_size=40),
+    st.floats(0.0, 1.0),
+)
+def test_capped_inverse_volatilities_sum_to_one_and_keep_their_ratios_below_the_cap(
+    spread: list[float], slack: float
+) -> None:
+    risk = np.array(spread)
+    cap = 1 / len(risk) + 1e-6 + slack * (1 - 1 / len(risk) - 1e-6)
+    weights = inverse_volatility_weights(np.array([-1.0, 0.0, 1.0])[:, None] * risk, cap)
+    assert weights.sum() == pytest.approx(1.0, abs=1e-9)
+    assert (weights <= cap).all()
+    below = weights < cap - 1e-12
+    scaled = weights[below] * risk[below]
+    assert scaled == pytest.approx(np.full(below.sum(), scaled.mean() if below.any() else 0.0), rel=1e-9)
+    assert (weights[~below] * risk[~below] <= (scaled.mean() if below.any() else np.inf) * (1 + 1e-9)).all()
+
+
+def test_inverse_volatility_estimates_at_the_month_end_and_holds_to_the_next(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    calm = prices.with_columns(is_member=pl.col("instrument") == "equity", is_tradable=~pl.col("is_filled"))
+    shut = (pl.col("ticker") == "S03") & (pl.col("date") == date(2021, 2, 12))
+    table = target_weights(calm.with_columns(is_tradable=pl.col("is_tradable") & ~shut), forecasts, short, FIRST, LAST)
+    window = calendar.sessions(date(2020, 7, 1), date(2021, 1, 29))[-60:]
+    rows = calm.filter(pl.col("date").is_in(window) & (pl.col("instrument") == "equity"))
+    names = may_buy(calm, date(2021, 1, 29))
+    risk = {
+        name: np.std((*returns, *[0.0] * (60 - len(returns))), ddof=1)
+        for name in names
+        if len(returns := rows.filter(pl.col("ticker") == name)["total_return_1d"].drop_nulls().to_list()) >= 48
+    }
+    assert len(risk) >= 10
+    total = sum(1 / value for value in risk.values())
+    for day in (date(2021, 1, 29), date(2021, 2, 5), date(2021, 2, 12), date(2021, 2, 19)):
+        held = weights_of(table, "inverse_volatility", day)
+        wanted = {name: 1 / value / total for name, value in risk.items() if name in may_buy(calm, day)}
+        wanted.pop("S03") if day == date(2021, 2, 12) else None
+        assert held == pytest.approx(wanted, rel=1e-12)
+    assert sum(weights_of(table, "inverse_volatility", date(2021, 2, 12)).values()) < 0.98  # S03 is in cash
+    assert weights_of(table, "inverse_volatility", date(2021, 2, 26)) != held
+
+
+def test_a_month_end_session_lost_from_the_data_uses_the_names_of_the_session_before(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    lost = prices.filter(pl.col("date") != date(2021, 1, 29))
+    table = target_weights(lost, forecasts, short, FIRST, LAST)
+    assert set(table["date"]).isdisjoint({date(2021, 1, 29)})
+    assert set(weights_of(table, "inverse_volatility", date(2021, 2, 5))) <= may_buy(prices, date(2021, 1, 28))
+    assert sum(weights_of(table, "inverse_volatility", date(2021, 2, 5)).values()) > 0.5
+
+
+def test_without_enough_history_there_is_no_estimate_and_no_momentum(market: Callable[..., pl.DataFrame]) -> None:
+    young = market(start=date(2021, 1, 1))
+    config = AllocationConfig(lookback_sessions=60, momentum_sessions=60)
+    first = target_weights(young, pl.DataFrame(), config).group_by("strategy").agg(pl.col("date").min())
+    starts = dict(first.iter_rows())
+    assert starts["equal_weight"] == date(2021, 1, 1)
+    for name in ("min_variance", "hierarchical_risk_parity", "equal_risk_contribution", "inverse_volatility"):
+        assert starts[name] == date(2021, 4, 1)  # March ends with the first 48 returns of 60; this is the date after
+    assert starts["momentum"] < date(2021, 3, 31)
 
 
 @pytest.mark.parametrize(
     "bad",
     [{"top_n": 0}, {"top_n": 60}, {"max_position": 1.5}, {"min_position": 0.3}, {"rebalance": "yearly"},
-     {"index_ticker": ""}],
+     {"index_ticker": ""}, {"lookback_sessions": 59}, {"momentum_skip_sessions": 252}, {"momentum_skip_sessions": -1},
+     {"momentum_sessions": 0}, {"optimiser_names": 0}],
 )  # fmt: skip
-def test_settings_that_cannot_hold_are_refused(bad):
+def test_settings_that_cannot_hold_are_refused(bad: dict) -> None:
     with pytest.raises(DataError):
         AllocationConfig(**bad)
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_every_registered_strategy_gives_weights_of_at_most_one_on_decision_dates_only(name):
-    day = date(2021, 1, 8)
-    prices, scores = PRICES.filter(pl.col("date") == day), FORECASTS.filter(pl.col("date") == day)
-    table = STRATEGIES[name](prices, scores, AllocationConfig())
-    validate(table, TargetWeights, name, "fix the strategy")
-    totals = table.group_by("date", "strategy").agg(pl.col("weight").sum())
-    assert totals["date"].unique().to_list() == [day]
-    assert totals["weight"].max() <= 1.0 + 1e-12
+def test_the_longer_of_the_two_windows_is_the_history_to_load() -> None:
+    assert AllocationConfig(lookback_sessions=60).history_sessions == 252
+    assert AllocationConfig(lookback_sessions=300).history_sessions == 300
 
 
-def test_an_index_row_lost_on_a_decision_date_does_not_turn_the_index_book_into_cash():
-    day = date(2021, 1, 8)
-    lost = PRICES.filter(~((pl.col("date") == day) & (pl.col("ticker") == "^NSEI")))
-    assert weights_of(target_weights(lost, FORECASTS, AllocationConfig()), "buy_hold_index", day) == {"^NSEI": 1.0}
+def test_no_decision_dates_or_no_prices_give_an_empty_table(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
+    for table in (
+        target_weights(prices.clear(), forecasts, AllocationConfig()),
+        target_weights(prices, forecasts, AllocationConfig(), date(2021, 1, 9), date(2021, 1, 10)),
+        target_weights(prices, forecasts, AllocationConfig(), date(2022, 1, 1), date(2022, 3, 1)),
+    ):
+        assert table.is_empty()
+        assert table.columns == ["date", "strategy", "ticker", "weight"]

@@ -14,12 +14,13 @@ from quant_core.forecasting.scores import (
     newey_west_lags,
     newey_west_t,
     quantile_returns,
+    quantile_summary,
     rank_ic_by_date,
     summaries,
     summary,
     undefined_dates,
 )
-from quant_core.schema import ForecastQuality, validate
+from quant_core.schema import ForecastQuality, ForecastQuantiles, validate
 
 
 def day(
@@ -132,6 +133,105 @@ def test_quantile_returns_are_the_means_of_the_sorted_fifths() -> None:
     assert [made[f"forward_return_q{k}"] for k in range(1, 6)] == pytest.approx([0.005, 0.025, 0.045, 0.065, 0.085])
     assert made["forward_return_spread"] == pytest.approx(0.08)
     assert quantile_returns(*day(score[:4], [0.1] * 4), q=5).is_empty()
+
+
+def test_the_quantile_summary_by_hand() -> None:
+    first = day([1.0, 2.0, 3.0, 4.0], [0.01, 0.03, 0.02, 0.06], date(2021, 3, 1))
+    second = day([4.0, 2.0, 1.0, 3.0], [0.05, 0.01, -0.01, 0.03], date(2021, 3, 2))
+    forecasts, forward = (pl.concat(parts) for parts in zip(first, second, strict=True))
+    made = quantile_summary(forecasts, forward, q=2)
+    # Day one: T00, T01 below and T02, T03 above: 2 % and 4 %, all 3 %. Day two: T01, T02 below: 0 % and 4 %, all 2 %.
+    assert made.rows() == [
+        ("ridge", 1, pytest.approx(0.01), pytest.approx(-0.015), 0.5, 2),
+        ("ridge", 2, pytest.approx(0.04), pytest.approx(0.015), 0.5, 2),
+    ]
+
+
+def test_a_quantile_without_a_day_before_has_no_turnover_and_no_pair_gives_an_empty_table() -> None:
+    forecasts, forward = day([1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4])
+    assert quantile_summary(forecasts, forward, q=2)["turnover_1d"].to_list() == [None, None]
+    empty = quantile_summary(forecasts, forward, q=5)  # four names cannot fill five quantiles
+    assert empty.is_empty()
+    validate(empty, ForecastQuantiles, "quantiles", "fix the code.")
+    with pytest.raises(DataError, match="at least 2"):
+        quantile_summary(forecasts, forward, q=1)
+
+
+SCORED_DAY = st.dictionaries(
+    st.sampled_from("ABCDEFGH"), st.tuples(st.integers(0, 5), st.integers(-9, 9), st.booleans()), min_size=0, max_size=8
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(SCORED_DAY, min_size=1, max_size=6), st.integers(2, 4))
+def test_the_quantile_summary_equals_a_loop_over_days_and_names(
+    scored: list[dict[str, tuple[int, int, bool]]], q: int
+) -> None:
+    rows = [
+        (date(2021, 3, 1) + timedelta(days=t), ticker, float(score), forward / 100 if known else None)
+        for t, names in enumerate(scored)
+        for ticker, (score, forward, known) in names.items()
+    ]
+    schema = {"date": pl.Date, "ticker": pl.String, "score": pl.Float64, "forward_return_5d": pl.Float64}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    made = quantile_summary(table.drop("forward_return_5d"), table.drop("score"), q)
+    assert made.drop("model").rows() == [
+        tuple(value if value is None else pytest.approx(value, abs=1e-12) for value in row)
+        for row in looped_quantiles(scored, q)
+    ]
+
+
+def looped_quantiles(scored: list[dict[str, tuple[int, int, bool]]], q: int) -> list[tuple[float | None, ...]]:
+    means: dict[int, list[tuple[float, float]]] = {}
+    new: dict[int, list[float]] = {}
+    before: dict[str, int] | None = None
+    for names in scored:
+        known = {ticker: (score, forward / 100) for ticker, (score, forward, is_known) in names.items() if is_known}
+        if len(known) < q:
+            continue
+        everyone = sum(forward for _, forward in known.values()) / len(known)
+        bucket = {}
+        for ticker, (score, _) in known.items():
+            below = sum(other < score for other, _ in known.values())
+            tied = sum(other == score for other, _ in known.values())
+            rank = below + (tied + 1) / 2
+            bucket[ticker] = max(1, min(q, -int(-(rank * q / len(known)) // 1)))
+        for k in sorted(set(bucket.values())):
+            members = [ticker for ticker in bucket if bucket[ticker] == k]
+            mean = sum(known[ticker][1] for ticker in members) / len(members)
+            means.setdefault(k, []).append((mean, mean - everyone))
+            if before is not None:
+                new.setdefault(k, []).append(sum(before.get(ticker) != k for ticker in members) / len(members))
+        before = bucket
+    return [
+        (
+            k,
+            sum(mean for mean, _ in days) / len(days),
+            sum(excess for _, excess in days) / len(days),
+            sum(new[k]) / len(new[k]) if k in new else None,
+            len(days),
+        )
+        for k, days in sorted(means.items())
+    ]
+
+
+def test_the_quantile_summary_keeps_models_apart_and_averages_quantile_returns() -> None:
+    rng = np.random.default_rng(5)
+    days = [
+        day(list(rng.normal(size=40)), list(rng.normal(size=40)), date(2021, 3, 1) + timedelta(days=k))
+        for k in range(30)
+    ]
+    forecasts, forward = (pl.concat(parts) for parts in zip(*days, strict=True))
+    both = pl.concat([forecasts, forecasts.with_columns(model=pl.lit("contrarian"), score=-pl.col("score"))])
+    made = quantile_summary(both, forward)
+    ridge, contrarian = (made.filter(pl.col("model") == name) for name in ("ridge", "contrarian"))
+    assert ridge["mean_forward_return"].to_list() == pytest.approx(contrarian["mean_forward_return"].to_list()[::-1])
+    daily = quantile_returns(forecasts, forward)
+    assert ridge["mean_forward_return"].to_list() == pytest.approx(
+        [daily[f"forward_return_q{k}"].mean() for k in range(1, 6)]
+    )
+    assert ridge["mean_excess_return"].sum() == pytest.approx(0.0, abs=1e-12)  # quantiles of equal size
+    assert ridge["turnover_1d"].to_list() == pytest.approx([0.8] * 5, abs=0.08)  # scores without memory keep a fifth
 
 
 def test_the_momentum_baseline_is_the_half_year_return_of_eligible_names() -> None:

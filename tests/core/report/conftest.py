@@ -1,88 +1,126 @@
-"""A seeded ReportInput of several strategies on real NSE sessions."""
+"""A seeded ReportInput with every table filled, of several strategies on real NSE sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
+from quant_core import schema
 from quant_core.calendar import sessions
-from quant_core.report.render import ReportInput
+from quant_core.report.render import Overfitting, ReportInput
 from quant_core.trading.performance import summary
 
-STRATEGIES = ("ridge_top_n", "momentum_top_n", "equal_weight", "min_variance")
+CHOSEN = "top_n_boosting"
+STRATEGIES = (CHOSEN, "top_n_ridge", "momentum", "equal_weight", "buy_hold_index")
+MORE = ("min_variance", "inverse_volatility", "hierarchical_risk_parity", "equal_risk_contribution", "top_n_tft")
+SECTORS = ("Banks", "IT", "Energy", "Autos", "Metals", "Pharma", "Consumer", "Telecom", "Cement", "Power")
+REGIMES = ("Bull", "Sideways", "High volatility", "Crisis")
 CAPITAL_INR = 1e7
+CASH_1D = 0.00025
+N_NAMES = 20
 
 
 @pytest.fixture(scope="session")
 def make_report_input() -> Callable[..., ReportInput]:
-    """Build an input: make_report_input(start, end, seed)."""
+    """Build an input: make_report_input(start, end, seed, strategies)."""
     return build
 
 
-def build(start: date = date(2015, 1, 1), end: date = date(2016, 12, 31), seed: int = 7) -> ReportInput:
+def build(
+    start: date = date(2015, 1, 1),
+    end: date = date(2016, 12, 31),
+    seed: int = 7,
+    strategies: Sequence[str] = STRATEGIES,
+) -> ReportInput:
     """Strategies that share a market factor with the benchmark."""
     rng = np.random.default_rng(seed)
     days = sessions(start, end)
-    market = np.concatenate([[0.0], rng.normal(0.0005, 0.0105, len(days) - 1)])
-    daily = pl.concat([_daily(name, days, market, rng) for name in STRATEGIES])
-    benchmark = pl.DataFrame({"date": days, "simple_return_1d": market, "series": "NIFTY 50 TRI"})
-    rows = [_measures(name, daily, market) for name in STRATEGIES]
-    rows.append({"strategy": "benchmark", **summary(market, days, risk_free_rate_1d=0.00025)})
-    quality = pl.concat([_quality(model, mean, days, rng) for model, mean in (("ridge", 0.02), ("momentum", 0.008))])
+    regimes = _regimes(len(days), rng)
+    volatility = np.array([0.006, 0.009, 0.014, 0.028])[regimes]
+    market = np.concatenate([[0.0], rng.normal(0.0006, 1.0, len(days))[1:] * volatility[1:] + 0.0004])
+    daily = pl.concat([_daily(name, days, market, rng) for name in strategies])
+    rows = [_measures(name, daily, market) for name in strategies]
+    rows.append({"strategy": "benchmark", **summary(market, days, risk_free_rate_1d=CASH_1D)})
+    metrics = pl.DataFrame(rows)
+    quality = pl.concat([_quality(model, mean, days, rng) for model, mean in (("boosting", 0.02), ("ridge", 0.012))])
     return ReportInput(
         title="NIFTY 50 walk-forward backtest",
         profile="nifty50",
-        strategy="ridge_top_n",
+        strategy=CHOSEN,
         start=start,
         end=end,
         daily=daily.sort("date", "strategy"),
-        positions=_positions(days[-1], rng),
-        benchmark=benchmark,
-        metrics=pl.DataFrame(rows),
+        benchmark=pl.DataFrame(
+            {
+                "date": days,
+                "simple_return_1d": market,
+                "series": "NIFTY 50 TRI",
+                "risk_free_return_1d": [0.0] + [CASH_1D] * (len(days) - 1),
+            }
+        ),
+        metrics=metrics,
+        positions=_positions(strategies, days, rng),
+        trades=_trades(strategies, days, rng),
+        costs=_costs(strategies, days, rng),
+        trips=_trips(strategies, days, rng),
+        sensitivity=_sensitivity(metrics),
+        significance=_significance(metrics),
         quality=quality,
+        decay=_decay(),
+        quantiles=_quantiles(),
         quality_summary=[
-            {
-                "model": "ridge",
-                "n_dates": len(days),
-                "mean_rank_ic": 0.0212,
-                "icir": 0.14,
-                "nw_t": 2.61,
-                "hit_rate": 0.56,
-            },
-            {
-                "model": "momentum",
-                "n_dates": len(days),
-                "mean_rank_ic": 0.0079,
-                "icir": 0.05,
-                "nw_t": 0.92,
-                "hit_rate": 0.52,
-            },
+            {"model": "boosting", "n_dates": len(days), "mean_rank_ic": 0.0212, "icir": 0.14, "nw_t": 2.61},
+            {"model": "ridge", "n_dates": len(days), "mean_rank_ic": 0.0079, "icir": 0.05, "nw_t": 0.92},
         ],
+        regimes=pl.DataFrame({"date": days, "regime": [REGIMES[k] for k in regimes]}),
+        by_regime=_by_regime(strategies, rng),
+        sectors=pl.DataFrame({"ticker": _tickers()[:-1], "sector": [SECTORS[k % 10] for k in range(N_NAMES - 1)]}),
+        overfitting=Overfitting(pbo=0.31, logits=rng.normal(0.6, 1.2, 924).tolist(), n_splits=924, n_trials=12),
+        data_quality=pl.DataFrame(
+            {"check": ["missing sessions", "suspected actions", "stale prices"], "n_rows": [41, 2, 0]}
+        ),
         notes=["Universe: dated index membership; 3 former members have no prices.", "Trials counted: 12."],
         provenance={"Source": "simulated, seed 7", "Code version": "0.1.0", "Data hash": "3f2a" * 16},
-        risk_free_rate_ann=0.065,
     )
+
+
+def _tickers() -> list[str]:
+    return [f"TICKER{k:02d}" for k in range(N_NAMES)]
+
+
+def _regimes(n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) states that mostly stay."""
+    moves, states = rng.random(n), rng.integers(0, len(REGIMES), n)
+    found = np.zeros(n, dtype=np.int64)
+    for t in range(1, n):
+        found[t] = found[t - 1] if moves[t] < 0.97 else states[t]
+    return found
 
 
 def _daily(name: str, days: list[date], market: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
-    returns = 0.9 * market + np.concatenate([[0.0], rng.normal(0.0002, 0.004, len(days) - 1)])
+    n = len(days)
+    returns = 0.9 * market + np.concatenate([[0.0], rng.normal(0.0002, 0.004, n - 1)])
     equity = CAPITAL_INR * np.cumprod(1.0 + returns)
-    turnover = np.where(np.arange(len(days)) % 5 == 1, rng.uniform(0.05, 0.2, len(days)), 0.0)
-    frame = pl.DataFrame({"date": days, "equity_inr": equity, "simple_return_1d": returns, "turnover_1d": turnover})
-    return frame.select(
-        "date",
-        pl.lit(name).alias("strategy"),
-        "equity_inr",
-        (pl.col("equity_inr") * 0.01).alias("cash_inr"),
-        "simple_return_1d",
-        "turnover_1d",
-        (pl.col("turnover_1d") * pl.col("equity_inr") * 0.004).alias("cost_inr"),
-        pl.lit(15, pl.Int32).alias("n_holdings"),
-        pl.lit(4, pl.Int32).alias("n_fills"),
-        pl.lit(0, pl.Int32).alias("n_unfilled"),
+    turnover = np.where(np.arange(n) % 5 == 1, rng.uniform(0.05, 0.2, n), 0.0)
+    frame = pl.DataFrame(
+        {
+            "date": days,
+            "strategy": name,
+            "equity_inr": equity,
+            "cash_inr": equity * rng.uniform(0.005, 0.03, n),
+            "simple_return_1d": returns,
+            "turnover_1d": turnover,
+            "cost_inr": turnover * equity * 0.004,
+            "interest_inr": equity * 0.01 * CASH_1D,
+            "dividend_inr": 0.0,
+            "n_holdings": 12,
+            "n_fills": np.where(turnover > 0, 6, 0),
+            "n_unfilled": np.where((turnover > 0) & (rng.random(n) < 0.1), 1, 0),
+        }
     )
+    return frame.cast(schema.BacktestDaily.create_empty().schema)  # type: ignore[arg-type]
 
 
 def _measures(name: str, daily: pl.DataFrame, market: np.ndarray) -> dict[str, object]:
@@ -90,19 +128,143 @@ def _measures(name: str, daily: pl.DataFrame, market: np.ndarray) -> dict[str, o
     measured = summary(
         own["simple_return_1d"].to_numpy(),
         own["date"].to_list(),
-        risk_free_rate_1d=0.00025,
+        risk_free_rate_1d=CASH_1D,
         turnover_1d=own["turnover_1d"].to_numpy(),
         benchmark=market,
     )
-    return {"strategy": name, **measured}
+    tails = {"var_95_1d_cornish_fisher": -0.0171, "cvar_95_1d_cornish_fisher": -0.0254}
+    return {"strategy": name, **measured, **tails, "n_fills": int(own["n_fills"].sum())}
 
 
 def _quality(model: str, mean: float, days: list[date], rng: np.random.Generator) -> pl.DataFrame:
     rank_ic = rng.normal(mean, 0.15, len(days)).clip(-1, 1)
-    return pl.DataFrame({"date": days, "model": model, "rank_ic": rank_ic, "ic": rank_ic * 0.9, "n_tickers": 50})
+    frame = pl.DataFrame({"date": days, "model": model, "rank_ic": rank_ic, "ic": rank_ic * 0.9, "n_tickers": 50})
+    return frame.cast({"n_tickers": pl.Int32})
 
 
-def _positions(day: date, rng: np.random.Generator) -> pl.DataFrame:
-    weights = rng.dirichlet(np.full(15, 8.0)) * 0.99
-    tickers = [f"TICKER{k:02d}" for k in range(15)]
-    return pl.DataFrame({"date": day, "strategy": "ridge_top_n", "ticker": tickers, "weight": weights})
+def _positions(strategies: Sequence[str], days: list[date], rng: np.random.Generator) -> pl.DataFrame:
+    """Every name, with weights that change each month."""
+    parts = []
+    for name in strategies:
+        weights = np.repeat(rng.dirichlet(np.full(N_NAMES, 2.0), len(days) // 21 + 1), 21, axis=0)[: len(days)] * 0.98
+        parts.append(
+            pl.DataFrame(
+                {
+                    "date": np.repeat(np.array(days, dtype="datetime64[D]"), N_NAMES),
+                    "strategy": name,
+                    "ticker": _tickers() * len(days),
+                    "weight": weights.ravel(),
+                    "value_inr": weights.ravel() * CAPITAL_INR,
+                }
+            )
+        )
+    return pl.concat(parts)
+
+
+def _trades(strategies: Sequence[str], days: list[date], rng: np.random.Generator) -> pl.DataFrame:
+    parts = []
+    for name in strategies:
+        for k in range(1, len(days), 5):
+            for ticker in rng.choice(_tickers(), 4, replace=False):
+                side = schema.BUY if rng.random() < 0.5 else schema.SELL
+                value = float(rng.lognormal(12.5, 0.6))
+                parts.append((days[k], name, str(ticker), side, days[k - 1], value, 100.0, value / 100.0, value * 0.002))
+    return pl.DataFrame(parts, schema=schema.BacktestTrades.create_empty().schema, orient="row")
+
+
+def _costs(strategies: Sequence[str], days: list[date], rng: np.random.Generator) -> pl.DataFrame:
+    size = {"stt": 3000.0, "impact": 2200.0, "brokerage": 900.0, "stamp_duty": 500.0, "dp_charge": 60.0, "gst": 150.0}
+    rows = [
+        (day, name, kind, float(value * rng.uniform(0.5, 1.5)))
+        for name in strategies
+        for day in days[1::5]
+        for kind, value in size.items()
+    ]
+    return pl.DataFrame(rows, schema=schema.BacktestCosts.create_empty().schema, orient="row")
+
+
+def _trips(strategies: Sequence[str], days: list[date], rng: np.random.Generator) -> pl.DataFrame:
+    rows = []
+    for name in strategies:
+        for ticker in _tickers():
+            start = int(rng.integers(0, 20))
+            while start < len(days) - 2:
+                end = start + int(rng.geometric(1 / 30))
+                earned = float(rng.normal(0.01, 0.08))
+                closed = days[end] if end < len(days) else None
+                held = min(end, len(days)) - start
+                rows.append((name, ticker, days[start], closed, held, 2e5, 2e5 * earned, earned))
+                start = end + int(rng.integers(1, 15))
+    return pl.DataFrame(rows, schema=schema.RoundTrips.create_empty().schema, orient="row")
+
+
+def _sensitivity(metrics: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    levels = {
+        "cost_multiple": (1.0, 2.0, 3.0),
+        "extra_delay_sessions": (0.0, 1.0, 2.0),
+        "capital_inr": (1e6, 1e7, 1e8, 1e9, 1e10),
+    }
+    for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True):
+        for scenario, values in levels.items():
+            for k, level in enumerate(values):
+                sharpe, cagr = row["sharpe_ann"] - 0.07 * k, row["cagr"] - 0.012 * k
+                rows.append((row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1)))
+    return pl.DataFrame(rows, schema=schema.Sensitivity.create_empty().schema, orient="row")
+
+
+def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        (
+            row["strategy"],
+            int(row["n_sessions"]),
+            12,
+            row["sharpe_ann"],
+            row["sharpe_ann"] - 0.9,
+            row["sharpe_ann"] + 0.9,
+            row["cagr"] - 0.12,
+            row["cagr"] + 0.13,
+            0.91,
+            0.62,
+            0.55,
+            1_240.5,
+        )
+        for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True)
+    ]
+    return pl.DataFrame(rows, schema=schema.Significance.create_empty().schema, orient="row")
+
+
+def _decay() -> pl.DataFrame:
+    rows = [
+        (model, horizon, scale * (0.012 + 0.008 * np.log(horizon)), 1.1 + 0.4 * k, 480)
+        for model, scale in (("boosting", 1.0), ("ridge", 0.6))
+        for k, horizon in enumerate((1, 2, 5, 10, 21, 42, 63))
+    ]
+    return pl.DataFrame(rows, schema=schema.ForecastDecay.create_empty().schema, orient="row")
+
+
+def _quantiles() -> pl.DataFrame:
+    rows = [
+        (model, q, 0.004 + 0.0006 * q, scale * (q - 3) * 0.0007, 0.05 + 0.02 * abs(q - 3), 480)
+        for model, scale in (("boosting", 1.0), ("ridge", 0.5))
+        for q in range(1, 6)
+    ]
+    return pl.DataFrame(rows, schema=schema.ForecastQuantiles.create_empty().schema, orient="row")
+
+
+def _by_regime(strategies: Sequence[str], rng: np.random.Generator) -> pl.DataFrame:
+    rows = [
+        {
+            "strategy": name,
+            "regime": regime,
+            "n_sessions": 100 + 10 * k,
+            "share_of_time": 0.25,
+            "cagr": float(rng.normal(0.1, 0.1)),
+            "volatility_ann": 0.1 + 0.08 * k,
+            "sharpe_ann": float(rng.normal(0.6, 0.4)),
+            "max_drawdown": -0.05 - 0.08 * k,
+        }
+        for name in (*strategies, "benchmark")
+        for k, regime in enumerate(REGIMES)
+    ]
+    return pl.DataFrame(rows)

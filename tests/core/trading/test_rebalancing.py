@@ -6,7 +6,7 @@ import pytest
 
 from quant_core import calendar
 from quant_core.errors import DataError
-from quant_core.trading.rebalancing import rebalance_dates
+from quant_core.trading.rebalancing import REBALANCES, last_month_end, rebalance_dates
 
 
 def test_weekly_dates_by_hand_around_holidays_and_special_sessions():
@@ -44,3 +44,26 @@ def test_each_week_with_a_session_has_exactly_one_date():
 def test_an_unknown_frequency_is_refused():
     with pytest.raises(DataError, match="fortnightly"):
         rebalance_dates(date(2020, 1, 1), date(2020, 2, 1), "fortnightly")
+
+
+def test_threshold_dates_are_all_sessions_and_come_before_the_slower_frequencies():
+    start, end = date(2021, 1, 1), date(2021, 3, 31)
+    assert rebalance_dates(start, end, "threshold") == calendar.sessions(start, end)
+    assert REBALANCES == ("threshold", "daily", "weekly", "monthly")
+    counts = [len(rebalance_dates(start, end, rebalance)) for rebalance in REBALANCES]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_the_last_month_end_by_hand_on_before_and_after_it():
+    assert last_month_end(date(2024, 3, 28)) == date(2024, 3, 28)  # Good Friday follows, then a weekend
+    assert last_month_end(date(2024, 3, 27)) == date(2024, 2, 29)
+    assert last_month_end(date(2024, 3, 31)) == date(2024, 3, 28)
+    assert last_month_end(date(2000, 1, 30)) is None
+    assert last_month_end(date(2000, 1, 31)) == date(2000, 1, 31)
+
+
+def test_the_last_month_end_is_the_newest_monthly_date_for_every_day_of_a_year():
+    ends = rebalance_dates(date(2019, 11, 1), date(2020, 12, 31), "monthly")
+    for offset in range(366):
+        day = date(2020, 1, 1) + timedelta(days=offset)
+        assert last_month_end(day) == max(end for end in ends if end <= day)

@@ -1,0 +1,67 @@
+"""Limits and timing that the strategies share."""
+
+from dataclasses import dataclass
+
+from quant_core.errors import DataError
+from quant_core.trading.rebalancing import Rebalance, check_rebalance
+from quant_core.trading.weights import check_limits
+
+#: Less history than this says more about noise than about risk.
+FEWEST_LOOKBACK_SESSIONS = 60
+
+
+@dataclass(frozen=True)
+class AllocationConfig:
+    """Limits and timing shared by the strategies.
+
+    Args:
+        top_n: names that a strategy holds which picks the best of a ranking.
+        max_position: largest weight of one stock at the decision.
+        min_position: smallest weight worth holding for a strategy that picks; those that spread over every name (equal
+            weight, inverse volatility, the optimisers) do not apply it: 1 / 60 of NIFTY 50 is below 0.02.
+        rebalance: "threshold", "daily", "weekly" or "monthly": see `rebalance_dates`.
+        index_ticker: what buy_hold_index holds.
+        lookback_sessions: history that risk is estimated from, the session of the estimate included; at least 60.
+        momentum_sessions: history that momentum looks at; 252 less 21 skipped is the usual "12-1 months".
+        momentum_skip_sessions: newest sessions that momentum leaves out, as they tend to reverse.
+        optimiser_names: stocks that an optimiser chooses from: the most traded ones, by median turnover of the
+            lookback.
+    """
+
+    top_n: int = 5
+    max_position: float = 0.20
+    min_position: float = 0.02
+    rebalance: Rebalance = "weekly"
+    index_ticker: str = "^NSEI"
+    lookback_sessions: int = 252
+    momentum_sessions: int = 252
+    momentum_skip_sessions: int = 21
+    optimiser_names: int = 100
+
+    def __post_init__(self) -> None:
+        check_limits(self.max_position, self.min_position)
+        check_rebalance(self.rebalance)
+        if self.top_n < 1 or self.top_n * self.min_position > 1.0:
+            raise DataError(
+                f"allocation: top_n {self.top_n} with min_position {self.min_position}; "
+                "wanted top_n >= 1 and top_n x min_position <= 1, else no position would reach the minimum."
+            )
+        if not self.index_ticker:
+            raise DataError("allocation: index_ticker is empty; name the index, e.g. '^NSEI'.")
+        if self.lookback_sessions < FEWEST_LOOKBACK_SESSIONS:
+            raise DataError(
+                f"allocation: lookback_sessions is {self.lookback_sessions}; "
+                f"wanted at least {FEWEST_LOOKBACK_SESSIONS}, 252 for a year."
+            )
+        if not 0 <= self.momentum_skip_sessions < self.momentum_sessions:
+            raise DataError(
+                f"allocation: momentum_skip_sessions {self.momentum_skip_sessions} with momentum_sessions "
+                f"{self.momentum_sessions}; wanted 0 <= skipped < looked at, e.g. 21 and 252."
+            )
+        if self.optimiser_names < 1:
+            raise DataError(f"allocation: optimiser_names is {self.optimiser_names}; wanted at least 1.")
+
+    @property
+    def history_sessions(self) -> int:
+        """Sessions that a strategy may look back over: the longer of the two histories above."""
+        return max(self.lookback_sessions, self.momentum_sessions)

@@ -1,0 +1,29 @@
+"""Risk parity with correlations."""
+
+import polars as pl
+
+from quant_core.allocation.estimation import monthly_weights
+from quant_core.allocation.optimise import optimised, shrunk_covariance
+from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
+from quant_core.trading.weights import Array
+
+
+@STRATEGIES.register("equal_risk_contribution")
+def equal_risk_contribution(inputs: DecisionInputs) -> pl.DataFrame:
+    """Every member adds the same share of the portfolio's variance over the past year, estimated once a month.
+
+    At most max_position each: a name at the cap adds less, and the shares of the others are no longer quite equal.
+    min_position does not apply. Spreads over the optimiser_names most traded members.
+
+    Source: Maillard, Roncalli and Teiletche (2010), The properties of equally weighted risk contribution portfolios;
+    under a cap Richard and Roncalli (2019), Constrained risk budgeting portfolios.
+    """
+    return monthly_weights(inputs, equal_risk_weights, inputs.config.optimiser_names)
+
+
+def equal_risk_weights(returns: Array, max_position: float) -> Array:
+    """(N,) weights w, sum 1, whose w_i (C w)_i are equal where no cap binds; C is Ledoit and Wolf's."""
+    from skfolio.optimization import RiskBudgeting
+
+    estimator = RiskBudgeting(prior_estimator=shrunk_covariance(), max_weights=max_position)
+    return optimised(estimator, returns, max_position)

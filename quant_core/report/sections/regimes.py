@@ -1,0 +1,143 @@
+"""Equity under the market's regimes, what was earned in each, and how they follow each other. Left out without labels.
+
+Colours go from blue for the calmest regime to orange and purple for the most volatile, by the benchmark's volatility
+(the strategy's where there is no benchmark): hues that colour-blind readers tell apart, in an order that means something.
+"""
+
+import math
+
+import numpy as np
+import polars as pl
+
+from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.report import series
+from quant_core.report.blocks import Band, Block, Cell, Figure, Rule, Section, Table, frame_table, iso_dates
+from quant_core.report.formats import listed, percent, plural
+from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.sections.lines import own_and_benchmark
+from quant_core.report.sections.performance import heat_style
+from quant_core.report.series import BENCHMARK_KEY, number
+
+HUES = 6  # colours in the script's regime palette, calm to stressed
+SPREAD = {1: (0,), 2: (0, 4), 3: (0, 2, 4), 4: (0, 1, 3, 4), 5: (0, 1, 2, 3, 4)}  # slots that differ most
+
+
+def regime_section(book: Book) -> Section | None:
+    """None where no label was given in the period."""
+    if book.regimes is None:
+        return None
+    labels = book.regimes["regime"].cast(pl.String).to_list()
+    spells = series.runs(book.regimes["date"].to_list(), labels)
+    states = calm_to_stressed(book)
+    bands = _bands(states, spells)
+    blocks: list[Block] = [equity_figure(book, bands, spells), *by_regime_tables(book)]
+    blocks.append(timeline_figure(bands, spells))
+    if len(labels) > 1:
+        blocks.append(transition_table(labels, states))
+    return Section("regimes", "Regimes", tuple(blocks))
+
+
+def calm_to_stressed(book: Book) -> list[str]:
+    """The regimes, from the lowest volatility to the highest; one without two sessions stands last."""
+    assert book.regimes is not None
+    key = BENCHMARK_KEY if book.has_benchmark else book.strategy
+    days = book.regimes.select("date", pl.col("regime").cast(pl.String))
+    joined = days.join(book.returns.select("date", pl.col(key).alias("value")), on="date", how="left")
+    spread = joined.group_by("regime").agg(pl.col("value").std().fill_nan(None).fill_null(math.inf))
+    return spread.sort("value", "regime")["regime"].to_list()
+
+
+def equity_figure(book: Book, bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
+    """Growth of one rupee over the regimes."""
+    sessions = spells.group_by("label").agg(pl.col("n_sessions").sum())
+    share = {name: n / number(sessions["n_sessions"].sum()) for name, n in sessions.iter_rows()}
+    parts = [f"{band.name} {percent(share[band.name], 0)}" for band in bands]
+    return Figure(
+        "equity-regimes",
+        "Growth of \u20b91 under the regimes",
+        "rupees, net of costs, log scale where pressed",
+        f"Share of sessions, from the calmest regime to the most volatile: {listed(parts)}.",
+        iso_dates(book.growth["date"]),
+        own_and_benchmark(book, book.growth),
+        y_format=",.2~f",
+        hover_format=",.3f",
+        log_toggle=True,
+        rules=(Rule(1.0),),
+        bands=bands,
+    )
+
+
+def timeline_figure(bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
+    """One lane a regime, filled while it lasts."""
+    typical = number(spells["n_sessions"].median())
+    longest = spells.sort("n_sessions", descending=True, maintain_order=True).row(0, named=True)
+    return Figure(
+        "timeline",
+        "Regime timeline",
+        "one lane a regime, calmest on top",
+        f"{plural(spells.height - 1, 'change')} of regime; half of the spells last {plural(typical, 'session')} or less, "
+        f"the longest {plural(longest['n_sessions'], 'session')} ({longest['label']}, from {longest['start']}).",
+        x=[],
+        shape="lanes",
+        bands=bands,
+    )
+
+
+def by_regime_tables(book: Book) -> list[Block]:
+    """Measures by regime: those of the chosen strategy and the benchmark open, all strategies folded."""
+    if book.by_regime is None:
+        return []
+    table = book.by_regime
+    first = [name for name in ("strategy", "regime") if name in table.columns]
+    table = table.select(*first, pl.exclude(first))
+    labels = {"strategy": "Strategy", "regime": "Regime"}
+    if "strategy" not in table.columns:
+        return [frame_table("by-regime", "Performance by regime", table, caption="Net of costs.", labels=labels)]
+    shown = table.filter(pl.col("strategy").is_in([book.strategy, BENCHMARK]))
+    shown = shown.sort((pl.col("strategy") == book.strategy).not_(), maintain_order=True)
+    blocks: list[Block] = []
+    if shown.height:
+        caption = "Annualised from the sessions of the regime alone, net of costs; they are not consecutive."
+        title = "Performance by regime"
+        blocks.append(
+            frame_table("by-regime", title, shown, caption=caption, labels=labels, marked=book.strategy)
+        )  # fmt: skip
+    if table.height > shown.height:
+        title = "Performance by regime, every strategy"
+        blocks.append(frame_table("by-regime-all", title, table, labels=labels, marked=book.strategy, folded=True))
+    return blocks
+
+
+def transition_table(labels: list[str], states: list[str]) -> Table:
+    """Share of a regime's sessions that each regime followed."""
+    matrix = series.transitions(labels, states)
+    stay = np.diag(matrix)
+    known = [(name, value) for name, value in zip(states, stay, strict=True) if not math.isnan(value)]
+    steady, fleeting = max(known, key=lambda item: item[1]), min(known, key=lambda item: item[1])
+    rows = []
+    for name, line in zip(states, matrix, strict=True):
+        cells = [Cell("", "") if math.isnan(x) else Cell(percent(x), repr(float(x)), heat_style(x)) for x in line]
+        rows.append((Cell(name, name), *cells))
+    return Table(
+        "transitions",
+        "Transition matrix",
+        "% of the sessions in the row's regime that were followed by the column's",
+        f"Rows sum to 100 %. {steady[0]} lasts longest: {percent(steady[1])} of its sessions are followed by another; "
+        f"{fleeting[0]} {percent(fleeting[1])}. At {percent(steady[1])} a spell lasts "
+        f"{_expected(steady[1])} on average.",
+        ("From", *states),
+        ("from_regime", *states),
+        tuple(rows),
+    )
+
+
+def _expected(stay: float) -> str:
+    """Mean length of a spell whose every session is followed by another with probability `stay`."""
+    return plural(1.0 / (1.0 - stay), "session") if stay < 1.0 else f"over {SESSIONS_PER_YEAR} sessions"
+
+
+def _bands(states: list[str], spells: pl.DataFrame) -> tuple[Band, ...]:
+    slots = SPREAD.get(len(states), tuple(range(len(states))))
+    dates = spells.select("label", pl.col("start", "end").dt.to_string("%Y-%m-%d"))
+    spans = {name: dates.filter(pl.col("label") == name).select("start", "end").rows() for name in states}
+    return tuple(Band(name, slot % HUES, spans[name]) for name, slot in zip(states, slots, strict=True))

@@ -1,0 +1,172 @@
+"""What holds for every registered strategy: no look ahead, no memory of what else is loaded, weights that fit."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import get_args
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from quant_assets.partitions import lookback
+from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, target_weights
+from quant_core.allocation.strategy import decision_inputs
+from quant_core.allocation.targets import decide
+from quant_core.errors import DataError, LookaheadError
+from quant_core.schema import TargetWeights, validate
+from quant_core.trading.rebalancing import Rebalance, rebalance_dates
+
+FIRST, LAST = date(2020, 12, 1), date(2021, 4, 30)
+MONTH = pl.col("date").dt.truncate("1mo")
+
+
+@pytest.fixture(scope="module")
+def whole(prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig) -> pl.DataFrame:
+    return target_weights(prices, forecasts, short, FIRST, LAST)
+
+
+def test_every_strategy_decides_in_the_small_market(whole: pl.DataFrame) -> None:
+    models = {"top_n_boosting", "top_n_ridge"}
+    assert set(whole["strategy"]) == (set(STRATEGIES) - {"top_n"}) | models
+
+
+@pytest.mark.parametrize("cut", [date(2021, 1, 29), date(2021, 3, 12)])
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_no_decision_changes_when_what_follows_it_does(
+    name: str, cut: date, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig,
+    certificate: Callable[..., None],
+) -> None:  # fmt: skip
+    certificate(name, prices, forecasts, short, cut)
+
+
+def full_sample_volatility(inputs: DecisionInputs) -> pl.DataFrame:
+    risk = inputs.prices.group_by("ticker").agg(weight=pl.col("total_return_1d").std())
+    return inputs.eligible.join(risk, on="ticker")
+
+
+def late_momentum(inputs: DecisionInputs) -> pl.DataFrame:
+    past = inputs.prices.sort("date").with_columns(
+        pl.col("total_return_1d").fill_null(0.0).rolling_sum(60).shift(-3).over("ticker").alias("gain")
+    )
+    best = past.join(inputs.eligible, on=["date", "ticker"]).sort("gain", nulls_last=False).group_by("date").tail(3)
+    return best.select("date", "ticker", weight=pl.lit(0.2))
+
+
+def next_score(inputs: DecisionInputs) -> pl.DataFrame:
+    later = inputs.forecasts.sort("date").with_columns(pl.col("score").shift(-1).over("ticker", "model"))
+    best = later.filter(pl.col("model") == "ridge").sort("score").group_by("date").last()
+    return best.select("date", "ticker", weight=pl.lit(0.2))
+
+
+def next_month_end(inputs: DecisionInputs) -> pl.DataFrame:
+    calm = inputs.prices.filter(pl.col("instrument") == "equity").group_by("ticker", MONTH.alias("month"))
+    best = calm.agg(pl.col("total_return_1d").std()).sort("total_return_1d").group_by("month").first()
+    days = pl.DataFrame({"date": inputs.decision_dates}).with_columns(MONTH.alias("month"))
+    return days.join(best, on="month").select("date", "ticker", weight=pl.lit(0.2))
+
+
+@pytest.mark.parametrize("leak", [full_sample_volatility, late_momentum, next_score, next_month_end])
+def test_a_strategy_that_looks_ahead_is_caught(
+    leak: Callable[[DecisionInputs], pl.DataFrame], prices: pl.DataFrame, forecasts: pl.DataFrame,
+    short: AllocationConfig, certificate: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(STRATEGIES, "_entries", {"leak": leak})
+    with pytest.raises(LookaheadError):
+        certificate("leak", prices, forecasts, short, date(2021, 3, 12))
+
+
+@pytest.mark.parametrize("rebalance", get_args(Rebalance))
+def test_months_decided_one_by_one_equal_the_whole_range(
+    rebalance: Rebalance, prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    config = AllocationConfig(
+        top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, optimiser_names=9,
+        rebalance=rebalance,
+    )  # fmt: skip
+    whole = target_weights(prices, forecasts, config, FIRST, LAST)
+    parts = []
+    for first in prices.filter(pl.col("date") >= FIRST).select(MONTH).unique().to_series().sort():
+        last = pl.Series([first]).dt.month_end()[0]
+        oldest = pl.Series([first]).dt.offset_by(f"{lookback(60).start_offset}mo")[0]
+        loaded = prices.filter(pl.col("date").is_between(oldest, last))
+        parts.append(target_weights(loaded, forecasts.filter(first == MONTH), config, first, last))
+    assert_frame_equal(pl.concat(parts), whole, check_exact=True)
+    assert whole["date"].unique().sort().to_list() == rebalance_dates(FIRST, LAST, rebalance)
+
+
+def test_deciding_twice_gives_the_same_bits(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, whole: pl.DataFrame
+) -> None:
+    shuffled = prices.sample(fraction=1.0, shuffle=True, seed=3)
+    assert_frame_equal(target_weights(shuffled, forecasts, short, FIRST, LAST), whole, check_exact=True)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_weights_keep_their_limits_and_go_to_names_that_may_be_bought(
+    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    inputs = decision_inputs(prices, forecasts, short, FIRST, LAST)
+    table = validate(decide(name, inputs).sort("date", "strategy", "ticker"), TargetWeights, name, "fix the strategy")
+    totals = table.group_by("date", "strategy").agg(pl.col("weight").sum())
+    assert set(totals["date"]) <= set(inputs.decision_dates)
+    assert totals["weight"].max() <= 1.0 + 1e-12
+    stocks = table.filter(pl.col("ticker") != "^NSEI")
+    assert stocks.is_empty() == (name == "buy_hold_index")
+    assert stocks.join(inputs.eligible, on=["date", "ticker"], how="anti").is_empty()
+    assert (stocks["weight"] <= short.max_position).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"buy_hold_index"}))
+@pytest.mark.parametrize("members", [[], ["S04"], ["S04", "S07"]])
+def test_a_universe_of_no_one_or_two_names_is_held_up_to_the_cap(
+    name: str, members: list[str], prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    few = prices.with_columns(is_member=pl.col("ticker").is_in(members), is_tradable=pl.lit(True))
+    inputs = decision_inputs(few, forecasts.filter(pl.col("model") == "ridge"), short, FIRST, LAST)
+    table = decide(name, inputs)
+    assert sorted(set(table["ticker"])) == members
+    assert table.height == len(members) * len(inputs.decision_dates)
+    assert table["weight"].to_list() == [0.2] * table.height
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_a_market_that_is_shut_on_every_decision_date_is_all_cash(
+    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
+) -> None:
+    shut = prices.with_columns(is_tradable=pl.lit(False))
+    table = decide(name, decision_inputs(shut, forecasts, short, FIRST, LAST))
+    assert table["ticker"].unique().to_list() == (["^NSEI"] if name == "buy_hold_index" else [])
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_the_first_docstring_line_is_a_sentence_for_the_list_of_strategies(name: str) -> None:
+    line = (STRATEGIES[name].__doc__ or "").split("\n")[0]
+    assert 30 < len(line) <= 120
+    assert line.endswith(".")
+
+
+def bad(weight: float | None, day: date = date(2021, 1, 8), ticker: str = "S04") -> Callable[..., pl.DataFrame]:
+    book = pl.DataFrame(
+        {"date": [day], "ticker": [ticker], "weight": [weight]}, schema_overrides={"weight": pl.Float64}
+    )
+    return lambda inputs: pl.concat([book, book.with_columns(ticker=pl.lit("S05"))])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (bad(0.2, date(2021, 1, 7)), "strategy mine: decides on 2021-01-07, which is none"),
+        (bad(0.6), "strategy mine: weights of 2021-01-08 sum to 1.2"),
+        (bad(float("nan")), "strategy mine: weights of 2021-01-08 sum to nan"),
+        (bad(-0.1), "'strategy': 'mine'.*-0.1"),
+        (bad(None), "'strategy': 'mine'.*None"),
+        (lambda inputs: pl.concat([bad(0.1)(inputs)] * 2), "primary_key"),
+    ],
+)
+def test_a_book_that_no_account_could_hold_is_refused_by_name(
+    strategy: Callable[..., pl.DataFrame], message: str, prices: pl.DataFrame, forecasts: pl.DataFrame,
+    short: AllocationConfig, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(STRATEGIES, "_entries", {"mine": strategy})
+    with pytest.raises(DataError, match=message):
+        target_weights(prices, forecasts, short, FIRST, LAST)
