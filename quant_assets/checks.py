@@ -11,7 +11,10 @@ from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.storage import read_tables, table_path
+from quant_assets.tables import read_table
 from quant_core.allocation import AllocationConfig
+from quant_core.backtest.guard import check_trades
+from quant_core.backtest.reconcile import unreconciled
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
 from quant_core.errors import QuantError
@@ -33,6 +36,7 @@ def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
         _features_causal(lab),
         _features_drift(lab),
         _weights_feasible(lab),
+        _books_reconcile(lab),
     ]
 
 
@@ -195,3 +199,22 @@ def infeasible(table: pl.DataFrame, limits: AllocationConfig) -> pl.DataFrame:
         | (pl.col("smallest") < 0)
         | (pl.col("largest") > limits.max_position + TOLERANCE)
     ).sort("date", "strategy")
+
+
+def _books_reconcile(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("backtest"), name="accounting", blocking=True, partitions_def=lab.partitions.folds,
+        description="Cash, positions, trades and costs add up to the paisa every day; decisions precede their fills.",
+    )  # fmt: skip
+    def accounting(context: dg.AssetCheckExecutionContext, backtest: dict) -> dg.AssetCheckResult:
+        files = next(iter(backtest.values()))
+        tables = {name: read_table(files, name) for name in ("daily", "positions", "trades", "costs")}
+        try:
+            check_trades(tables["trades"])
+        except QuantError as error:
+            return dg.AssetCheckResult(passed=False, metadata={"error": str(error)})
+        off = unreconciled(**tables)
+        metadata = {"book_days": tables["daily"].height, "trades": tables["trades"].height}
+        return dg.AssetCheckResult(passed=off.is_empty(), metadata=metadata | {"off": markdown_table(off, 10)})
+
+    return accounting

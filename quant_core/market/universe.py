@@ -9,7 +9,7 @@ file:
   tells companies from additional securities (TATAMTRDVR) and spin-off placeholders (JIOFIN).
 - nifty500.csv: the NIFTY 500 list of 2026-03-05. Today's list applied to the past holds survivors only.
 - The whole market (`indian_market`) has no list: its members are whatever traded, best narrowed to the most traded
-  names by a rule that knows only the past (`liquid_members`; cleaning applies the same rule month by month).
+  names by a rule that knows only the past (`cleaning.liquidity`).
 - sectors.csv: NSE's macro sectors from the NIFTY 500 list of 2026, the NIFTY Total Market list of 2023 and, for five
   companies that were gone by then, by hand.
 """
@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -105,59 +104,6 @@ def tickers(universe: str | Sequence[str]) -> list[str] | None:
     """Everyone who ever was a member, sorted; None where that is whatever the source has."""
     names: list[str] = membership(universe)["ticker"].unique().sort().to_list()
     return None if EVERY_TICKER in names else names
-
-
-def liquid_members(
-    prices: pl.DataFrame, top_n: int, lookback_sessions: int = 63, min_turnover_inr: float = 0.0
-) -> pl.DataFrame:
-    """Dated membership by liquidity: columns ticker, from_date, to_date, as `membership` gives them.
-
-    On the first session of a month the `top_n` tickers by median rupees traded over the last `lookback_sessions`
-    sessions of earlier months become its members; a session without a row counts as zero. The first months of
-    `prices`, with fewer sessions behind them, have no members.
-
-    Args:
-        prices: columns date, ticker, close_inr, volume_shares, turnover_inr (rupees; where null, close x shares) of
-            stocks only.
-        min_turnover_inr: least median of a member.
-    Raises:
-        DataError: top_n or lookback_sessions below 1.
-    """
-    if top_n < 1 or lookback_sessions < 1:
-        raise DataError(f"liquid_members: top_n {top_n} and lookback_sessions {lookback_sessions} must be at least 1.")
-    value = pl.coalesce("turnover_inr", pl.col("close_inr") * pl.col("volume_shares"))
-    traded = prices.select("date", "ticker", value=value.fill_null(0.0))
-    days: list[date] = traded["date"].unique().sort().to_list()
-    firsts = [day for before, day in pairwise(days) if (before.year, before.month) != (day.year, day.month)]
-    chosen = []
-    for number, first in enumerate(firsts):
-        past = days[: days.index(first)][-lookback_sessions:]
-        if len(past) == lookback_sessions:
-            until = firsts[number + 1] if number + 1 < len(firsts) else None
-            names = _most_traded(traded.filter(pl.col("date").is_between(past[0], past[-1])), len(past))
-            names = names.filter(pl.col("median") >= min_turnover_inr).head(top_n)
-            chosen.append(names.select("ticker", from_date=pl.lit(first), to_date=pl.lit(until, pl.Date)))
-    return _merged(pl.concat([pl.DataFrame(schema=INTERVAL_SCHEMA), *chosen]))
-
-
-def _most_traded(window: pl.DataFrame, n_sessions: int) -> pl.DataFrame:
-    """Columns ticker, median, largest first; tickers that traded on half of the sessions or fewer are left out."""
-    ordered = pl.col("value").sort(descending=True)
-    medians = window.group_by("ticker").agg(median=ordered.get(n_sessions // 2, null_on_oob=True))
-    return medians.filter(pl.col("median") > 0).sort(["median", "ticker"], descending=[True, False])
-
-
-def _merged(intervals: pl.DataFrame) -> pl.DataFrame:
-    """Adjoining intervals of a ticker as one."""
-    ordered = intervals.sort("ticker", "from_date")
-    begins = (pl.col("from_date") != pl.col("to_date").shift(1).over("ticker")).fill_null(True)
-    return (
-        ordered.with_columns(spell=begins.cum_sum())
-        .group_by("ticker", "spell")
-        .agg(pl.col("from_date").first(), pl.col("to_date").last())
-        .select(list(INTERVAL_SCHEMA))
-        .sort("ticker", "from_date")
-    )
 
 
 def check_intervals(intervals: pl.DataFrame, where: str) -> pl.DataFrame:

@@ -54,6 +54,7 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
         ("features", "causality_sample"): True,
         ("features", "drift"): False,
         ("target_weights", "feasible"): True,
+        ("backtest", "accounting"): True,
     }
 
 

@@ -11,7 +11,6 @@ from quant_core.market.universe import (
     EVERY_TICKER,
     UNIVERSES,
     check_intervals,
-    liquid_members,
     members_on,
     membership,
     nifty50_facts,
@@ -128,52 +127,3 @@ def test_every_member_has_one_sector_and_a_named_source() -> None:
     assert set(tickers("nifty50")) <= listed
     assert set(tickers("nifty500")) <= listed
     assert dict(sectors.select("ticker", "sector").iter_rows())["TCS"] == "Information Technology"
-
-
-def traded(ticker: str, values: dict[date, float]) -> pl.DataFrame:
-    days = sorted(values)
-    return pl.DataFrame(
-        {
-            "date": days,
-            "ticker": ticker,
-            "close_inr": 100.0,
-            "volume_shares": [int(values[day] / 100) for day in days],
-            "turnover_inr": None,
-        },
-        schema_overrides={"turnover_inr": pl.Float64},
-    )
-
-
-JANUARY = [date(2021, 1, day) for day in (4, 5, 6, 7)]
-FEBRUARY = [date(2021, 2, day) for day in (1, 2, 3, 4)]
-MARCH = [date(2021, 3, 1), date(2021, 3, 2)]
-
-
-def test_the_most_traded_of_the_months_before_are_members_from_the_first_session() -> None:
-    calm = traded("AAA", dict.fromkeys(JANUARY + FEBRUARY + MARCH, 500.0))
-    rising = traded("BBB", dict.fromkeys(JANUARY, 100.0) | dict.fromkeys(FEBRUARY + MARCH, 900.0))
-    found = liquid_members(pl.concat([calm, rising]), top_n=1, lookback_sessions=4)
-    assert found.rows() == [("AAA", date(2021, 2, 1), date(2021, 3, 1)), ("BBB", date(2021, 3, 1), None)]
-
-
-def test_a_member_that_stays_has_one_interval() -> None:
-    calm = traded("AAA", dict.fromkeys(JANUARY + FEBRUARY + MARCH, 500.0))
-    assert liquid_members(calm, top_n=5, lookback_sessions=4).rows() == [("AAA", date(2021, 2, 1), None)]
-    check_intervals(liquid_members(calm, top_n=5, lookback_sessions=4), "liquid")
-
-
-def test_a_stock_that_seldom_trades_or_trades_little_is_no_liquid_member() -> None:
-    calm = traded("AAA", dict.fromkeys(JANUARY + FEBRUARY, 500.0))
-    rare = traded("RARE", {JANUARY[0]: 9e6, FEBRUARY[0]: 9e6})
-    market = pl.concat([calm, rare])
-    assert liquid_members(market, top_n=5, lookback_sessions=4)["ticker"].to_list() == ["AAA"]
-    assert liquid_members(market, top_n=5, lookback_sessions=4, min_turnover_inr=501.0).is_empty()
-
-
-def test_liquid_members_need_their_sessions_behind_them_and_nothing_ahead() -> None:
-    calm = traded("AAA", dict.fromkeys(JANUARY + FEBRUARY + MARCH, 500.0))
-    loud = traded("BBB", dict.fromkeys(MARCH, 9e9))
-    assert liquid_members(calm, top_n=5, lookback_sessions=8)["from_date"].to_list() == [date(2021, 3, 1)]
-    assert "BBB" not in liquid_members(pl.concat([calm, loud]), top_n=5, lookback_sessions=4)["ticker"]
-    with pytest.raises(DataError, match="top_n 0"):
-        liquid_members(calm, top_n=0)

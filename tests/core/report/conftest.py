@@ -92,7 +92,7 @@ def _tickers() -> list[str]:
 
 def _regimes(n: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) states that mostly stay."""
-    moves, states = rng.random(n), rng.integers(0, len(REGIMES), n)
+    moves, states = rng.random(n), rng.choice(len(REGIMES), n, p=[0.5, 0.3, 0.15, 0.05])
     found = np.zeros(n, dtype=np.int64)
     for t in range(1, n):
         found[t] = found[t - 1] if moves[t] < 0.97 else states[t]
