@@ -125,6 +125,24 @@ def report(
     print(found)
 
 
+@app.command()
+def validate(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, from_: FromOption = None,
+    to: ToOption = None,
+    signals: Annotated[int, typer.Option(help="Random signals of each kind.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
+) -> None:  # fmt: skip
+    """Test the machine on random signals over the stored clean prices: nothing may be found, a planted signal must be.
+
+    Needs `quant run --stages clean_prices` (or a whole run) first. See docs/validation.md.
+    """
+    from quant_assets.profile import load_profile, source_override
+    from quant_assets.validation import validate_profile
+
+    chosen = load_profile(profile, source_override(source, str(path) if path else None))
+    print(validate_profile(chosen, from_, to, signals, seed))
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="features, models, sources, agents, strategies, profiles or settings")],

@@ -1,0 +1,181 @@
+"""Scores that are known to hold no skill, or to hold exactly so much, and how well any score ranked the returns after it.
+
+What belongs here: drawing scores for the decisions of a universe and measuring their rank IC. What does not: turning
+them into books and judging those (`null_test`), real forecasts and their quality.
+
+D decisions, N names. Everything is drawn from `numpy.random.default_rng`, so a seed gives the same scores wherever and
+in whatever order they are drawn.
+
+Sources: Newey and West, Econometrica 55(3), 1987 and Review of Economic Studies 61(4), 1994 (t statistic and its lags).
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from quant_core.backtest.config import BacktestConfig
+from quant_core.backtest.panel import Panel
+from quant_core.backtest.simulate import market_panel
+from quant_core.errors import DataError
+from quant_core.schema import EQUITY
+from quant_core.trading.rebalancing import rebalance_dates
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+FEWEST_NAMES = 5  # a decision with fewer has no rank IC
+
+
+@dataclass(frozen=True, eq=False)
+class Universe:
+    """What could be decided on, and what came of it.
+
+    Args:
+        panel: the market from the first decision on.
+        rows: (D,) sessions of the panel at whose close was decided.
+        eligible: (D, N) members that traded in the session of the decision: equities only.
+        forward_return: (D, N) from the open after the decision to the open `horizon` sessions later, as labels have it;
+            NaN where it is not known or the name did not trade at either end. It is the future: only `planted_scores`
+            and `rank_ic` may read it.
+    """
+
+    panel: Panel
+    rows: Integers
+    eligible: Flags
+    forward_return: Floats
+
+
+def universe_of(
+    prices: pl.DataFrame, config: BacktestConfig, start: date, end: date, horizon_sessions: int
+) -> Universe:
+    """The decisions of config.rebalance from `start` to `end`, among the members of each date.
+
+    Args:
+        prices: CleanPrices; rows before `start` feed trailing averages, rows after `end` are not read.
+    Raises:
+        DataError: fewer than two decisions with a member that trades.
+    """
+    known = prices.filter(pl.col("date") <= end)
+    member = known.filter(
+        (pl.col("date") >= start) & (pl.col("instrument") == EQUITY) & pl.col("is_member") & pl.col("is_tradable")
+    )
+    decided = [day for day in rebalance_dates(start, end, config.rebalance) if day in set(member["date"].unique())]
+    if len(decided) < 2:
+        raise DataError(
+            f"null test: {len(decided)} {config.rebalance} decisions with members from {start} to {end}; "
+            "wanted two or more: give a longer span."
+        )
+    panel = market_panel(known, member["ticker"].unique().sort(), decided[0], config)
+    dates = pl.Series(panel.sessions, dtype=pl.Date)
+    rows = dates.search_sorted(pl.Series(decided, dtype=pl.Date)).to_numpy().astype(np.int64)
+    eligible = _flags(member, panel)[rows]
+    tradable = _flags(known.filter(pl.col("is_tradable")), panel)
+    return Universe(panel, rows, eligible, _forward_return(panel, tradable, rows, horizon_sessions))
+
+
+def independent_scores(eligible: Flags, rng: np.random.Generator) -> Floats:
+    """(D, N) standard normal scores, drawn afresh for every decision."""
+    return rng.standard_normal(eligible.shape)
+
+
+def persistent_scores(eligible: Flags, rng: np.random.Generator, persistence: float) -> Floats:
+    """(D, N) standard normal scores that keep `persistence` of themselves from one decision to the next (AR(1)).
+
+    A name has a score on every date, member or not, so that joining tells nothing.
+    """
+    noise = rng.standard_normal(eligible.shape)
+    scores, fresh = noise.copy(), math.sqrt(1.0 - persistence**2)
+    for d in range(1, len(scores)):
+        scores[d] = persistence * scores[d - 1] + fresh * noise[d]
+    return scores
+
+
+def planted_scores(universe: Universe, rng: np.random.Generator, rank_ic: float) -> Floats:
+    """(D, N) scores whose true rank IC with the return to come is `rank_ic`; deliberate lookahead.
+
+    The normal scores z of the forward returns' ranks are mixed with noise, rho z + sqrt(1 - rho^2) noise. The Spearman
+    correlation of two normals is 6 / pi asin(rho / 2), so rho = 2 sin(pi rank_ic / 6). Names whose return is not known
+    are scored by noise.
+    """
+    from scipy.special import ndtri
+
+    valid = universe.eligible & ~np.isnan(universe.forward_return)
+    place = (_ranks(universe.forward_return, valid) - 0.5) / np.maximum(valid.sum(axis=1, keepdims=True), 1)
+    skill = np.where(valid, ndtri(np.where(valid, place, 0.5)), 0.0)
+    rho = 2.0 * math.sin(math.pi * rank_ic / 6.0)
+    noise = rng.standard_normal(valid.shape)
+    return np.where(valid, rho * skill + math.sqrt(1.0 - rho**2) * noise, noise)
+
+
+def rank_ic(scores: Floats, universe: Universe) -> Floats:
+    """(D,) Spearman correlation of scores and forward returns over the eligible names, average ranks for ties.
+
+    NaN for a decision with fewer than FEWEST_NAMES known returns, or without variance.
+    """
+    valid = universe.eligible & ~np.isnan(universe.forward_return)
+    return _correlation(_ranks(scores, valid), _ranks(universe.forward_return, valid), valid)
+
+
+def newey_west_t(values: Floats, overlap: int = 0) -> float:
+    """t statistic of the mean of a series in time order (Bartlett kernel), NaN values left out; NaN without variance.
+
+    Args:
+        overlap: lags that the values are dependent over by construction; at least floor(4 (n / 100)^(2/9)) are used.
+    """
+    known = values[~np.isnan(values)]
+    n = len(known)
+    if n < 2:
+        return math.nan
+    width = min(max(overlap, int(4.0 * (n / 100.0) ** (2.0 / 9.0))), n - 1)
+    centred = known - known.mean()
+    covariance = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(width + 1)]
+    variance = covariance[0] + 2.0 * sum((1.0 - j / (width + 1)) * covariance[j] for j in range(1, width + 1))
+    return float(known.mean() / math.sqrt(variance / n)) if variance > 0.0 else math.nan
+
+
+def _flags(rows: pl.DataFrame, panel: Panel) -> Flags:
+    """(T, N) True where `rows` has the session and name."""
+    inside = rows.filter((pl.col("date") >= panel.sessions[0]) & pl.col("ticker").is_in(panel.tickers.implode()))
+    table = np.zeros((len(panel.sessions), len(panel.tickers)), dtype=np.bool_)
+    dates = pl.Series(panel.sessions, dtype=pl.Date)
+    table[dates.search_sorted(inside["date"]).to_numpy(), panel.tickers.search_sorted(inside["ticker"]).to_numpy()] = (
+        True
+    )
+    return table
+
+
+def _forward_return(panel: Panel, tradable: Flags, rows: Integers, horizon: int) -> Floats:
+    """Open after the decision to the open `horizon` sessions later; a session without a return in between counts 0."""
+    market, n = panel.market, len(panel.sessions)
+    growth = (1.0 + np.nan_to_num(market.overnight_return)) * (1.0 + np.nan_to_num(market.intraday_return))
+    held = np.cumprod(growth, axis=0)
+    forward = np.full((len(rows), len(panel.tickers)), np.nan)
+    inside = rows + 1 + horizon < n
+    entry, leave = rows[inside] + 1, rows[inside] + 1 + horizon
+    path = held[leave - 1] / held[entry]
+    value = (1.0 + market.intraday_return[entry]) * path * (1.0 + market.overnight_return[leave]) - 1.0
+    forward[inside] = np.where(tradable[entry] & tradable[leave], value, np.nan)
+    return forward
+
+
+def _ranks(values: Floats, valid: Flags) -> Floats:
+    """Ranks from 1 within each row among the valid cells, average for ties; others are beyond them."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(np.where(valid, values, np.inf), axis=1))
+
+
+def _correlation(one: Floats, other: Floats, valid: Flags) -> Floats:
+    n = valid.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = (
+            np.where(valid, ranks - np.where(valid, ranks, 0.0).sum(axis=1, keepdims=True) / n, 0.0)
+            for ranks in (one, other)
+        )
+        result = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.where(n[:, 0] >= FEWEST_NAMES, result, np.nan)
