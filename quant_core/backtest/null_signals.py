@@ -1,4 +1,4 @@
-"""Scores that are known to hold no skill, or to hold exactly so much, and how well any score ranked the returns after it.
+"""Scores that hold no skill, or exactly so much, and how well any score ranked the returns after it.
 
 What belongs here: drawing scores for the decisions of a universe and measuring their rank IC. What does not: turning
 them into books and judging those (`null_test`), real forecasts and their quality.

@@ -319,7 +319,7 @@ def _book(run: _Run, weights: Floats) -> _Book:
 
 
 def _equity_at_fill(book: Ledger, market: Market, rules: Rules) -> Floats:
-    """(T,) equity at the time of the fill of a book without costs: holdings at the close less what they earned since."""
+    """(T,) equity at the fills of a book without costs: holdings at the close less what they earned since."""
     _, after = market.legs(rules.fill, rules.dividends)
     row = np.repeat(np.arange(len(book.equity)), np.diff(book.holdings.start))
     value = book.holdings.value

@@ -127,7 +127,8 @@ def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebal
             f"backtest: targets are dated {unpriced[0]}, which has no prices; rebuild both from the same data."
         )
     for slower in REBALANCES[REBALANCES.index(rebalance) + 1 :]:
-        if len(asked) >= 3 and set(asked) <= set(rebalance_dates(asked[0], asked[-1], slower)):
+        coarser = rebalance_dates(asked[0], asked[-1], slower)
+        if len(asked) >= 3 and coarser != grid and set(asked) <= set(coarser):
             raise DataError(
                 f"backtest: every target is dated on a {slower} decision date but rebalance is {rebalance!r}, which "
                 f"would sell everything in between; set rebalance={slower!r}."

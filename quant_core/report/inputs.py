@@ -16,6 +16,7 @@ from quant_core import schema
 from quant_core.errors import DataError
 from quant_core.report import series
 
+SORTED_BY = ("date", "ticker", "kind", "side")  # the order of a sum is part of its last digit
 BENCHMARK = "benchmark"  # its row in `metrics`, `significance` and `by_regime`
 
 _SCHEMAS: Mapping[str, type[dy.Schema]] = {
@@ -208,10 +209,15 @@ def prepare(data: ReportInput) -> Book:
         tables[name] = contract.create_empty() if tables[name] is None else tables[name]
     inside, chosen = pl.col("date").is_between(data.start, data.end), pl.col("strategy") == data.strategy
     for name in ("positions", "trades", "costs"):
-        tables[name] = _some(tables[name]).filter(inside & chosen)
+        table = _some(tables[name]).filter(inside & chosen)
+        tables[name] = table.sort([key for key in SORTED_BY if key in table.columns])
     tables["quality"] = _some(tables["quality"]).filter(inside)
-    tables["trips"] = _some(tables["trips"]).filter(
-        pl.col("entry_date").is_between(data.start, data.end), (pl.col("exit_date") <= data.end).fill_null(True)
+    tables["trips"] = (
+        _some(tables["trips"])
+        .filter(
+            pl.col("entry_date").is_between(data.start, data.end), (pl.col("exit_date") <= data.end).fill_null(True)
+        )
+        .sort("strategy", "entry_date", "ticker")
     )
     if tables["regimes"] is not None:
         tables["regimes"] = _given(tables["regimes"].filter(inside).drop_nulls("regime").sort("date"))

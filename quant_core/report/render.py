@@ -75,7 +75,13 @@ def markdown_summary(data: ReportInput) -> str:
         for row in data.quality_summary
         if all(row.get(name) is not None for name in ("model", "mean_rank_ic", "n_dates", "nw_t"))
     ]
-    blocks = [title, _markdown_table(book), _sparks(book), "  \n".join(part for part in judged if part), "  \n".join(scores)]
+    blocks = [
+        title,
+        _markdown_table(book),
+        _sparks(book),
+        "  \n".join(part for part in judged if part),
+        "  \n".join(scores),
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

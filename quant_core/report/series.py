@@ -1,4 +1,4 @@
-"""Series derived from daily rows for the report: growth, drawdowns, rolling measures, calendar returns, runs of a label.
+"""Series derived from daily rows: growth, drawdowns, rolling measures, calendar returns, runs of a label.
 
 Wide frames have `date` and one column a strategy; the benchmark's column is `BENCHMARK_KEY`. No text is made here.
 """

@@ -87,7 +87,8 @@ def verdict_table(found: Verdict, strategy: str) -> Table:
         "Against what it must beat",
         found.rows.with_columns(answer.alias("beaten")),
         unit=f"net of {COST_MULTIPLE:g}\u00d7 the costs",
-        caption="A strategy is promoted when its Sharpe ratio is above every one of these. The benchmark pays no costs.",
+        caption="A strategy is promoted when its Sharpe ratio is above every one of these. "
+        "The benchmark pays no costs.",
         labels={"strategy": "Strategy", "beaten": "Beaten"},
         marked=strategy,
     )

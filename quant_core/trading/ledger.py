@@ -20,6 +20,9 @@ The first session only opens the account.
 """
 
 import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -35,6 +38,7 @@ from quant_core.trading.market import FILLS, Dividends, Fill, Market
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Small = NDArray[np.int32]
 
 PAISA = 0.01
 EVENT_KINDS = ("impact", "dp_charge", "delisting")  # costs that are no rate on value
@@ -96,19 +100,34 @@ class Holdings(NamedTuple):
     """Positions after each close: those of session t are start[t]..start[t + 1]."""
 
     start: Integers  # (T + 1,)
-    name: Integers  # (P,)
+    name: Small  # (P,)
     value: Floats  # (P,) rupees
 
 
-class Trades(NamedTuple):
-    """Everything that moved money between cash and a name, in the order of time."""
+@dataclass(frozen=True)
+class Trades:
+    """Everything that moved money between cash and a name: in session t, start[t]..start[t + 1]."""
 
-    row: Integers  # session
-    name: Integers
-    amount: Floats  # rupees: + bought, - sold; a delisting's last value, a dividend's amount
-    cost: Floats
-    kind: Integers  # session.ORDER, DELISTING or DIVIDEND
-    decided: Integers  # session of the decision, -1 for what is no order
+    start: Integers  # (T + 1,)
+    name: Small  # (R,)
+    event: Small  # (R,) session of the decision behind an order, else session.DELISTING or DIVIDEND
+    amount: Floats  # (R,) rupees: + bought, - sold; a delisting's last value, a dividend's amount
+    cost: Floats  # (R,)
+
+    @property
+    def row(self) -> Integers:
+        """(R,) session."""
+        return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
+
+    @property
+    def kind(self) -> Small:
+        """(R,) session.ORDER, DELISTING or DIVIDEND."""
+        return np.minimum(self.event, np.int32(s.ORDER))
+
+    @property
+    def decided(self) -> Small:
+        """(R,) session of the decision, -1 for what is no order."""
+        return np.maximum(self.event, np.int32(-1))
 
 
 @dataclass(frozen=True)
@@ -117,18 +136,36 @@ class Ledger:
 
     equity: Floats  # (T,) cash + holdings
     cash: Floats  # (T,)
-    simple_return: Floats  # (T,) net of costs, 0 on the first session
     turnover: Floats  # (T,) one-way: half the sum of |weight change| at the fill, cash included
     cost: Floats  # (T,)
     interest: Floats  # (T,)
     dividend: Floats  # (T,) paid into cash
-    n_fills: Integers  # (T,) trades done
-    n_unfilled: Integers  # (T,) orders that a closed name or the participation cap left open, whole or in part
-    cost_kinds: tuple[str, ...]
-    cost_by_kind: Floats  # (T, kinds), sums to cost
+    bought: Floats  # (T,) before costs
+    sold: Floats  # (T,)
+    event_cost: Floats  # (len(EVENT_KINDS), T)
+    n_fills: Small  # (T,) trades done
+    n_unfilled: Small  # (T,) orders that a closed name or the participation cap left open, whole or in part
     holdings: Holdings
     trades: Trades
+    rates: CostSchedule  # of the T sessions
     n_names: int
+
+    @cached_property
+    def simple_return(self) -> Floats:
+        """(T,) net of costs, 0 on the first session and for a book that has lost everything."""
+        growth = np.ones(len(self.equity))
+        np.divide(self.equity[1:], self.equity[:-1], out=growth[1:], where=self.equity[:-1] > 0.0)
+        return growth - 1.0
+
+    @property
+    def cost_kinds(self) -> tuple[str, ...]:
+        return (*self.rates.kinds, *EVENT_KINDS)
+
+    @cached_property
+    def cost_by_kind(self) -> Floats:
+        """(T, kinds), sums to cost."""
+        rated = self.bought[:, None] * self.rates.buy_rate + self.sold[:, None] * self.rates.sell_rate
+        return np.column_stack([rated, self.event_cost.T])
 
     @cached_property
     def weights(self) -> Floats:
@@ -160,20 +197,44 @@ def run_ledger(
     Raises:
         DataError: a decision outside the panel, a rule whose panel the market lacks, a schedule of another length.
     """
+    return run_ledgers(market, [decisions], costs, rules, initial_capital, 1, first)[0]
+
+
+def run_ledgers(
+    market: Market,
+    decisions: Sequence[Decisions],
+    costs: CostSchedule,
+    rules: Rules | None = None,
+    initial_capital: float = 1e7,
+    threads: int | None = None,
+    first: int = 0,
+) -> list[Ledger]:
+    """Many strategies over one panel, each as `run_ledger` would account for it, in the order given.
+
+    Args:
+        threads: at once; by default one a core. The book of a strategy with 5 names, rebalanced daily over 4,000
+            sessions, takes 1.6 MB.
+    """
     rules = rules or Rules()
     if not (math.isfinite(initial_capital) and initial_capital > 0.0):
         raise DataError(f"ledger: initial_capital is {initial_capital}; wanted a positive number of rupees.")
-    _check_fit(market, decisions, costs, rules, first)
+    for each in decisions:
+        _check_fit(market, each, costs, rules, first)
     panel, charges = _panel(market, rules), _charges(costs)
-    amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
-    terms = s.Terms(
-        rules.no_trade_band, rules.max_participation, rules.carry_over, rules.whole_shares, rules.delisting_haircut,
-        rules.max_position, rules.min_position, decisions.unit == "shares", rules.delay_sessions, rules.trade_threshold,
-    )  # fmt: skip
-    wanted = s.Wanted(decisions.rows, decisions.start, decisions.names, amounts)
-    book = s.open_book(market.n_names, float(initial_capital))
-    log = s.advance(first + 1, market.n_sessions, panel, charges, terms, wanted, book)
-    return _assemble(log, costs, market.n_names, first, initial_capital)
+    rates = _from(costs, first)
+
+    def account(wanted: Decisions) -> Ledger:
+        book = s.open_book(market.n_names, float(initial_capital))
+        terms, targets = _terms(rules, wanted, first), _targets(market, wanted, panel, rules)
+        return _assemble(
+            s.advance(first, market.n_sessions, panel, charges, terms, targets, book), rates, first, market
+        )
+
+    threads = min(threads or os.cpu_count() or 1, len(decisions))
+    if threads <= 1:
+        return [account(each) for each in decisions]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(account, decisions))
 
 
 def check_reconciles(book: Ledger) -> None:
@@ -184,6 +245,7 @@ def check_reconciles(book: Ledger) -> None:
     """
     sessions, trades = len(book.equity), book.trades
     into_cash = np.where(trades.kind == s.ORDER, -trades.amount, trades.amount) - trades.cost
+    paid_out = np.where(trades.kind == s.DIVIDEND, trades.amount, 0.0)
     cash = book.cash[0] + np.cumsum(book.interest + np.bincount(trades.row, into_cash, sessions))
     row = np.repeat(np.arange(sessions), np.diff(book.holdings.start))
     equity = book.cash + np.bincount(row, book.holdings.value, sessions)
@@ -192,6 +254,7 @@ def check_reconciles(book: Ledger) -> None:
     for what, told, again in (
         ("cash", book.cash, cash),
         ("equity", book.equity, equity),
+        ("dividend", book.dividend, np.bincount(trades.row, paid_out, sessions)),
         ("cost", book.cost, cost),
         ("cost by kind", book.cost, book.cost_by_kind.sum(axis=1)),
     ):
@@ -251,6 +314,29 @@ def _charges(costs: CostSchedule) -> s.Charges:
     )
 
 
+def _from(costs: CostSchedule, first: int) -> CostSchedule:
+    if first == 0:
+        return costs
+    return CostSchedule(
+        costs.kinds, costs.buy_rate[first:], costs.sell_rate[first:], costs.per_sale_inr[first:],
+        costs.impact_coefficient,
+    )  # fmt: skip
+
+
+def _terms(rules: Rules, decisions: Decisions, first: int) -> s.Terms:
+    return s.Terms(
+        rules.no_trade_band, rules.max_participation, rules.carry_over, rules.whole_shares, rules.delisting_haircut,
+        rules.max_position, rules.min_position, decisions.unit == "shares", rules.delay_sessions,
+        rules.trade_threshold, first,
+    )  # fmt: skip
+
+
+def _targets(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> s.Wanted:
+    amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
+    acted = np.ones(len(decisions.rows), np.bool_)
+    return s.Wanted(decisions.rows, decisions.start, decisions.names, amounts, acted)
+
+
 def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> Floats:
     """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
     row, name = decisions.row_of_target, decisions.names
@@ -270,32 +356,25 @@ def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) 
     return value
 
 
-def _assemble(log: s.Log, costs: CostSchedule, n_names: int, first: int, capital: float) -> Ledger:
-    """The log with the opening session before it, rows counted from there."""
-    opening = np.zeros((1, log.series.shape[1]))
-    opening[0, :2] = capital
-    equity, cash, *rest = np.ascontiguousarray(np.vstack([opening, log.series]).T)
-    flows = dict(zip(s.FLOWS, rest, strict=True))
-    rates = flows["bought"][:, None] * costs.buy_rate[first:] + flows["sold"][:, None] * costs.sell_rate[first:]
-    by_kind = np.column_stack([rates, *(flows[kind] for kind in EVENT_KINDS)])
-    simple_return = np.zeros(len(equity))
-    with np.errstate(divide="ignore", invalid="ignore"):  # a book that lost everything earns nothing
-        simple_return[1:] = np.where(equity[:-1] > 0.0, equity[1:] / equity[:-1] - 1.0, 0.0)
-    row, name, kind, decided = log.trade.T
-    decided = np.where(decided < 0, -1, decided - first)
+def _assemble(log: s.Log, rates: CostSchedule, first: int, market: Market) -> Ledger:
+    """The log as a book whose sessions count from `first`."""
+    series, (name, event), (amount, cost) = log.series, log.tape, log.tape_inr
+    if first:
+        event = np.where(event < 0, event, event - np.int32(first))
     return Ledger(
-        equity=equity,
-        cash=cash,
-        simple_return=simple_return,
-        turnover=flows["turnover"],
-        cost=by_kind.sum(axis=1),
-        interest=flows["interest"],
-        dividend=flows["dividend"],
-        n_fills=flows["fills"].astype(np.int64),
-        n_unfilled=flows["unfilled"].astype(np.int64),
-        cost_kinds=(*costs.kinds, *EVENT_KINDS),
-        cost_by_kind=by_kind,
-        holdings=Holdings(np.append(0, log.held_start), log.held_name, log.held_value),
-        trades=Trades(row - first, name, log.trade_inr[:, 0], log.trade_inr[:, 1], kind, decided),
-        n_names=n_names,
+        equity=series[s.EQUITY],
+        cash=series[s.CASH],
+        turnover=series[s.TURNOVER],
+        cost=series[s.COST],
+        interest=series[s.INTEREST],
+        dividend=series[s.PAID],
+        bought=series[s.BOUGHT],
+        sold=series[s.SOLD],
+        event_cost=series[s.IMPACT : s.HAIRCUT + 1],
+        n_fills=log.counts[s.FILLS],
+        n_unfilled=log.counts[s.UNFILLED],
+        holdings=Holdings(log.held_start, log.held, log.held_inr),
+        trades=Trades(log.tape_start, name, event, amount, cost),
+        rates=rates,
+        n_names=market.n_names,
     )

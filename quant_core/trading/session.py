@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Small = NDArray[np.int32]
 
 DUST = 1e-12  # a change smaller than this share of equity is rounding, not a trade
 PART = 1e-9  # rounding that must not cost a whole share
 
-ORDER, DELISTING, DIVIDEND = 0, 1, 2  # kinds on the tape
+ORDER, DELISTING, DIVIDEND = 0, -1, -2  # kinds on the tape
 
 
 class Panel(NamedTuple):
@@ -56,6 +57,7 @@ class Terms(NamedTuple):
     in_rupees: bool  # targets are rupees at the fill, not fractions of equity
     delay: int
     threshold: float
+    opening: int  # session that only opens the account
 
 
 class Wanted(NamedTuple):
@@ -65,6 +67,7 @@ class Wanted(NamedTuple):
     start: Integers
     names: Integers
     amounts: Floats
+    acted: NDArray[np.bool_]  # (D,) all true; changed in place where the threshold was not reached
 
 
 class Book(NamedTuple):
@@ -80,19 +83,21 @@ class Book(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What happened from one session to another."""
+    """What happened from one session to another. Names and sessions are short integers: a log is mostly these."""
 
-    series: Floats  # (sessions, 2 + len(FLOWS)) equity, cash, sums of the session
+    series: Floats  # (N_SERIES, sessions) rupees; TURNOVER is a fraction
+    counts: Small  # (2, sessions) fills, orders that a closed name or the participation cap left open
     held_start: Integers  # (sessions + 1,)
-    held_name: Integers  # (P,)
-    held_value: Floats  # (P,)
-    trade: Integers  # (R, 4) session, name, kind, session of the decision (-1: none)
-    trade_inr: Floats  # (R, 2) amount (+ bought, - sold; a delisting's last value; a dividend), cost
+    held: Small  # (P,) names
+    held_inr: Floats  # (P,)
+    tape_start: Integers  # (sessions + 1,)
+    tape: Small  # (2, R) name; session of the decision behind an order, else DELISTING or DIVIDEND
+    tape_inr: Floats  # (2, R) amount (+ bought, - sold; a delisting's last value; a dividend), cost
 
 
-FLOWS = ("interest", "dividend", "bought", "sold", "impact", "dp_charge", "delisting", "turnover", "fills", "unfilled")
-N_FLOWS = len(FLOWS)
-INTEREST, PAID, BOUGHT, SOLD, IMPACT, FLAT, HAIRCUT, TURNOVER, FILLS, UNFILLED = range(len(FLOWS))
+EQUITY, CASH, INTEREST, PAID, BOUGHT, SOLD, COST, IMPACT, FLAT, HAIRCUT, TURNOVER = range(11)
+N_SERIES = 11
+FILLS, UNFILLED = 0, 1
 
 
 @numba.njit(cache=True)
@@ -130,36 +135,42 @@ def _drift(value, order, active, n, returns, t):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _tape(tape, tape_inr, n, t, name, kind, decided, amount, cost):  # type: ignore[no-untyped-def]
-    tape[n, 0], tape[n, 1], tape[n, 2], tape[n, 3] = t, name, kind, decided
-    tape_inr[n, 0], tape_inr[n, 1] = amount, cost
+def _write(tape, tape_inr, n, name, event, amount, cost):  # type: ignore[no-untyped-def]
+    tape[0, n], tape[1, n], tape_inr[0, n], tape_inr[1, n] = name, event, amount, cost
     return n + 1
 
 
 @_inlined
-def _pay_dividends(t, value, active, n, cash, dividend, flow, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
+def _pay_dividends(t, j, value, active, n, cash, dividend, series, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
     for k in range(n):
         i = active[k]
         paid = value[i] * dividend[t, i]
         if paid > 0.0:
             cash[0] += paid
-            flow[PAID] += paid
-            n_taped = _tape(tape, tape_inr, n_taped, t, i, DIVIDEND, -1, paid, 0.0)
+            series[PAID, j] += paid
+            n_taped = _write(tape, tape_inr, n_taped, i, DIVIDEND, paid, 0.0)
     return n_taped
 
 
 @_inlined
-def _delist(t, first, last, names, haircut, value, order, cash, flow, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
+def _delist(j, first, last, names, haircut, value, order, cash, series, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
     """Pay out the last value less the haircut."""
     for k in range(first, last):
         i = names[k]
         if value[i] > 0.0:
             lost = haircut * value[i]
             cash[0] += value[i] - lost
-            flow[HAIRCUT] += lost
-            n_taped = _tape(tape, tape_inr, n_taped, t, i, DELISTING, -1, value[i], lost)
+            series[HAIRCUT, j] += lost
+            n_taped = _write(tape, tape_inr, n_taped, i, DELISTING, value[i], lost)
         value[i], order[i] = 0.0, 0.0
     return n_taped
+
+
+@_inlined
+def _cut(wanted, largest, smallest):  # type: ignore[no-untyped-def]
+    """A target within the limits on a position."""
+    wanted = min(wanted, largest)
+    return 0.0 if wanted < smallest else wanted
 
 
 @_inlined
@@ -171,8 +182,8 @@ def _place_orders(names, amounts, first, last, when, terms, equity, value, order
         i = active[k]
         order[i], decided[i] = -value[i], when
     for j in range(first, last):
-        i, wanted = names[j], min(amounts[j] * unit, largest)
-        if wanted < smallest or wanted == 0.0:
+        i, wanted = names[j], _cut(amounts[j] * unit, largest, smallest)
+        if wanted == 0.0:
             continue
         if not listed[i]:
             listed[i], active[n], decided[i] = True, i, when
@@ -191,7 +202,7 @@ def _whole(size, price):  # type: ignore[no-untyped-def]
 def _possible(t, i, wanted, held, terms, coefficient, traded_value, volatility, price):  # type: ignore[no-untyped-def]
     """What a session lets through of an order in an open name: rupees, impact as a rate on them, whether it was cut.
 
-    Square-root impact, none where traded value or volatility is unknown.
+    Square-root impact, none where traded value or volatility is unknown; no whole shares where the price is.
     """
     size, rate, cut = abs(wanted), 0.0, False
     if terms.participation > 0.0:
@@ -199,6 +210,7 @@ def _possible(t, i, wanted, held, terms, coefficient, traded_value, volatility, 
         if not size <= most:  # an unknown traded value lets nothing through
             size, cut = (most if most > 0.0 else 0.0), True
     if terms.whole_shares and not (wanted < 0.0 and size >= held):
+        cut = cut or not price[t, i] > 0.0
         size = _whole(size, price[t, i])
     if coefficient > 0.0:
         rate = coefficient * volatility[t, i] * np.sqrt(size / traded_value[t, i])
@@ -207,12 +219,21 @@ def _possible(t, i, wanted, held, terms, coefficient, traded_value, volatility, 
 
 
 @_inlined
+def _left(t, i, wanted, done, held, whole_shares, equity, price):  # type: ignore[no-untyped-def]
+    """What stays open of an order: no rounding, and no part of a share but the last of a name that is sold."""
+    left, least = abs(wanted) - done, DUST * equity
+    if whole_shares and price[t, i] > 0.0 and not (wanted < 0.0 and left >= held):
+        least = max(least, price[t, i] * (1.0 - PART))
+    return left if left > least else 0.0
+
+
+@_inlined
 def _fill_orders(
-    t, buy_rate, sell_rate, per_sale, coefficient, terms, open_to, traded_value, volatility, price,
-    value, order, decided, active, n, cash, flow, size, impact, tape, tape_inr, n_taped,
+    t, j, buy_rate, sell_rate, per_sale, coefficient, terms, open_to, traded_value, volatility, price,
+    value, order, decided, active, n, cash, series, counts, size, impact, tape, tape_inr, n_taped,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Sales, then purchases as far as cash reaches; what is left of an order stays open only if the terms carry it."""
-    equity, proceeds, needed, n_orders, n_open_sales, n_unfilled = cash[0], 0.0, 0.0, 0, 0, 0
+    equity, proceeds, needed, n_orders, n_unfilled = cash[0], 0.0, 0.0, 0, 0
     plain = terms.participation == 0.0 and not terms.whole_shares and coefficient == 0.0
     for k in range(n):
         i = active[k]
@@ -236,13 +257,18 @@ def _fill_orders(
                 done, order[i] = 0.0, 0.0
             elif done > 0.0:
                 proceeds += done - charge
-            n_open_sales += cut
         size[k], impact[k] = done, rate
     if n_orders == 0:
         return n_taped
     funds = cash[0] + proceeds
-    scale = 1.0 if needed <= funds else funds / needed
-    bought, sold, spent, flat, slipped, n_fills = 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    scale, sale_is_open = (1.0 if needed <= funds else funds / needed), False
+    if terms.carry and scale < 1.0:
+        for k in range(n):
+            i = active[k]
+            if order[i] < 0.0:
+                held = value[i] - size[k]
+                sale_is_open |= _left(t, i, order[i], size[k], held, terms.whole_shares, equity, price) > 0.0
+    bought, sold, paid, flat, slipped, n_fills = 0.0, 0.0, 0.0, 0.0, 0.0, 0
     for k in range(n):
         i, asked = active[k], size[k]
         wanted = order[i]
@@ -254,44 +280,41 @@ def _fill_orders(
         if done > 0.0:
             if wanted > 0.0:
                 cost, signed = done * (buy_rate + impact[k]), done
-                spent += done + cost
                 bought += done
             else:
                 cost, signed = done * (sell_rate + impact[k]) + per_sale, -done
                 sold += done
                 flat += per_sale
             value[i] += signed
+            paid += cost
             slipped += done * impact[k]
             n_fills += 1
-            n_taped = _tape(tape, tape_inr, n_taped, t, i, ORDER, decided[i], signed, cost)
+            n_taped = _write(tape, tape_inr, n_taped, i, decided[i], signed, cost)
         left = 0.0
         if terms.carry:
-            left = abs(wanted) - (done if n_open_sales > 0 else asked)
-            least = DUST * equity
-            if terms.whole_shares and price[t, i] > 0.0:
-                least = max(least, price[t, i] * (1.0 - PART))
-            if left <= least:
-                left = 0.0
+            reached = done if sale_is_open else asked
+            left = _left(t, i, wanted, reached, value[i], terms.whole_shares, equity, price)
         order[i] = left if wanted > 0.0 else -left
     before = cash[0]
-    cash[0] = max(funds - spent, 0.0) if scale == 1.0 or terms.whole_shares else 0.0
-    flow[BOUGHT], flow[SOLD], flow[FLAT], flow[IMPACT] = bought, sold, flat, slipped
-    flow[FILLS], flow[UNFILLED] = n_fills, n_unfilled
+    cash[0] = max(cash[0] + sold - bought - paid, 0.0) if scale == 1.0 or terms.whole_shares else 0.0
+    series[BOUGHT, j], series[SOLD, j], series[COST, j] = bought, sold, paid
+    series[FLAT, j], series[IMPACT, j] = flat, slipped
+    counts[FILLS, j], counts[UNFILLED, j] = n_fills, n_unfilled
     if equity > 0.0:
-        flow[TURNOVER] = 0.5 * (bought + sold + abs(cash[0] - before)) / equity
+        series[TURNOVER, j] = 0.5 * (bought + sold + abs(cash[0] - before)) / equity
     return n_taped
 
 
 @_inlined
-def _distance(names, weights, first, last, value, active, n, cash):  # type: ignore[no-untyped-def]
-    """One-way distance between target weights and what is held, cash included."""
+def _distance(names, weights, first, last, terms, value, active, n, cash):  # type: ignore[no-untyped-def]
+    """One-way distance between target weights, within the limits, and what is held, cash included."""
     held_inr = _total(value, active, n)
     equity = cash + held_inr
     total, invested = held_inr / equity, 0.0
     for j in range(first, last):
-        held = value[names[j]] / equity
-        total += abs(weights[j] - held) - held
-        invested += weights[j]
+        held, weight = value[names[j]] / equity, _cut(weights[j], terms.largest, terms.smallest)
+        total += abs(weight - held) - held
+        invested += weight
     return 0.5 * (total + abs(1.0 - invested - cash / equity))
 
 
@@ -311,9 +334,9 @@ def _close_out(value, order, active, listed, n):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _longer(table, n, more):  # type: ignore[no-untyped-def]
-    """A copy of the (capacity, columns) table with room for `more` rows behind the first n, and as many again."""
-    longer = np.empty((2 * (n + more), table.shape[1]), table.dtype)
-    longer[:n] = table[:n]
+    """A copy of the (rows, capacity) table with room for `more` columns behind the first n, and as many again."""
+    longer = np.empty((table.shape[0], 2 * (n + more)), table.dtype)
+    longer[:, :n] = table[:, :n]
     return longer
 
 
@@ -321,34 +344,36 @@ def _longer(table, n, more):  # type: ignore[no-untyped-def]
 def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[no-untyped-def]
     """Take the book through the sessions first..last (excluded) and tell what happened.
 
-    Decisions that fell due before `first` are over. One that was taken before it and falls due now is acted on,
-    whatever the threshold.
+    Decisions that fell due before `first` are over. Taking the sessions in several calls, with one book and one
+    `wanted`, is the same as taking them in one.
     """
     before, after, dividend, open_to = panel.before, panel.after, panel.dividend, panel.open_to
     traded_value, volatility, price, cash_return = panel.traded_value, panel.volatility, panel.price, panel.cash_return
     delisted_start, delisted_name = panel.delisted_start, panel.delisted_name
     buy, sell, per_sale, coefficient = charges.buy, charges.sell, charges.per_sale, charges.impact
-    rows, start, names, amounts = wanted.rows, wanted.start, wanted.names, wanted.amounts
+    rows, start, names, amounts, acted = wanted.rows, wanted.start, wanted.names, wanted.amounts, wanted.acted
     value, order, decided, active, listed = book.value, book.order, book.decided, book.active, book.listed
     cash, n = book.cash, book.n_active[0]
-    size, impact, flow = np.empty(value.size), np.empty(value.size), np.zeros(N_FLOWS)
-    acted = np.ones(rows.size, np.bool_)
-    series = np.zeros((last - first, 2 + N_FLOWS))
+    size, impact = np.empty(value.size), np.empty(value.size)
+    series, counts = np.zeros((N_SERIES, last - first)), np.zeros((2, last - first), np.int32)
+    held_start, tape_start = np.zeros(last - first + 1, np.int64), np.zeros(last - first + 1, np.int64)
     # Room for what a plain run needs; a log that outgrows it is copied.
     room = 64 + (last - first) * names.size // max(rows.size, 1)
-    held_start, held, held_inr = (
-        np.zeros(last - first + 1, np.int64),
-        np.empty((room, 1), np.int64),
-        np.empty((room, 1)),
-    )
+    held, held_inr = np.empty((1, room), np.int32), np.empty((1, room))
     room = 64 + 2 * names.size
-    tape, tape_inr = np.empty((room, 4), np.int64), np.empty((room, 2))
+    tape, tape_inr = np.empty((2, room), np.int32), np.empty((2, room))
     n_held, n_taped = 0, 0
-    due, judged = np.searchsorted(rows, first - terms.delay), np.searchsorted(rows, first)
+    due, judged = np.searchsorted(rows, first - terms.delay), np.searchsorted(rows, first - 1)
     for t in range(first, last):
-        flow[:] = 0.0
-        flow[INTEREST] = cash[0] * cash_return[t]
-        cash[0] += flow[INTEREST]
+        j = t - first
+        if judged < rows.size and rows[judged] == t - 1:  # the book is still as it was at the close of the decision
+            if terms.threshold > 0.0:
+                a, b = start[judged], start[judged + 1]
+                acted[judged] = _distance(names, amounts, a, b, terms, value, active, n, cash[0]) > terms.threshold
+            judged += 1
+        if t > terms.opening:
+            series[INTEREST, j] = cash[0] * cash_return[t]
+            cash[0] += series[INTEREST, j]
         a, b, when = 0, 0, -1
         if due < rows.size and rows[due] + terms.delay == t:
             if acted[due]:
@@ -356,13 +381,13 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
             due += 1
         n_delisted = delisted_start[t + 1] - delisted_start[t]
         room = 2 * n + (b - a) + n_delisted
-        if n_taped + room > tape.shape[0]:
+        if n_taped + room > tape.shape[1]:
             tape, tape_inr = _longer(tape, n_taped, room), _longer(tape_inr, n_taped, room)
         if dividend.size:
-            n_taped = _pay_dividends(t, value, active, n, cash, dividend, flow, tape, tape_inr, n_taped)
+            n_taped = _pay_dividends(t, j, value, active, n, cash, dividend, series, tape, tape_inr, n_taped)
         if n_delisted:
             n_taped = _delist(
-                t, delisted_start[t], delisted_start[t + 1], delisted_name, terms.haircut, value, order, cash, flow,
+                j, delisted_start[t], delisted_start[t + 1], delisted_name, terms.haircut, value, order, cash, series,
                 tape, tape_inr, n_taped,
             )  # fmt: skip
         _drift(value, order, active, n, before, t)
@@ -370,26 +395,24 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
             equity = cash[0] + _total(value, active, n)
             n = _place_orders(names, amounts, a, b, when, terms, equity, value, order, decided, active, listed, n)
         n_taped = _fill_orders(
-            t, buy[t], sell[t], per_sale[t], coefficient, terms, open_to, traded_value, volatility, price,
-            value, order, decided, active, n, cash, flow, size, impact, tape, tape_inr, n_taped,
+            t, j, buy[t], sell[t], per_sale[t], coefficient, terms, open_to, traded_value, volatility, price,
+            value, order, decided, active, n, cash, series, counts, size, impact, tape, tape_inr, n_taped,
         )  # fmt: skip
+        tape_start[j + 1] = n_taped
         if after.size:
             _drift(value, order, active, n, after, t)
         n = _close_out(value, order, active, listed, n)
-        if n_held + n > held.shape[0]:
+        if n_held + n > held.shape[1]:
             held, held_inr = _longer(held, n_held, n), _longer(held_inr, n_held, n)
         for k in range(n):
             if value[active[k]] > 0.0:
-                held[n_held, 0], held_inr[n_held, 0] = active[k], value[active[k]]
+                held[0, n_held], held_inr[0, n_held] = active[k], value[active[k]]
                 n_held += 1
-        held_start[t - first + 1] = n_held
-        series[t - first, 0], series[t - first, 1] = cash[0] + _total(value, active, n), cash[0]
-        for k in range(N_FLOWS):
-            series[t - first, 2 + k] = flow[k]
-        if judged < rows.size and rows[judged] == t:
-            if terms.threshold > 0.0:
-                far = _distance(names, amounts, start[judged], start[judged + 1], value, active, n, cash[0])
-                acted[judged] = far > terms.threshold
-            judged += 1
+        held_start[j + 1] = n_held
+        series[EQUITY, j], series[CASH, j] = cash[0] + _total(value, active, n), cash[0]
+        series[COST, j] += series[HAIRCUT, j]
     book.n_active[0] = n
-    return Log(series, held_start, held[:n_held, 0], held_inr[:n_held, 0], tape[:n_taped], tape_inr[:n_taped])
+    return Log(
+        series, counts, held_start, held[0, :n_held], held_inr[0, :n_held], tape_start, tape[:, :n_taped],
+        tape_inr[:, :n_taped],
+    )  # fmt: skip

@@ -18,7 +18,7 @@ from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.runner import RunFailed, Runner, Step, check_overrides
 from quant_assets.storage import read_artifact, read_stamp, read_tables, table_path, write_table
-from quant_core.allocation.baselines import AllocationConfig, target_weights
+from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
 from quant_core.errors import DataError, LookaheadError, UnknownName

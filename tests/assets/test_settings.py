@@ -10,7 +10,7 @@ from quant_assets.cli import parse_settings
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile, profile_names, source_override
-from quant_core.allocation.baselines import AllocationConfig
+from quant_core.allocation import AllocationConfig
 from quant_core.errors import DataError, UnknownName
 
 

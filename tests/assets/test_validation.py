@@ -1,4 +1,4 @@
-"""`quant validate` as a user runs it: figures from the stored prices, the same for the same seed, or one clear message."""
+"""`quant validate` as a user runs it: the same figures for the same seed, or one clear message."""
 
 import pytest
 from lab_process import lab_environment, run_quant

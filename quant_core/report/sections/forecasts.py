@@ -1,6 +1,5 @@
 """Did the forecasts that the strategy trades on agree with what followed? Nothing here is net of costs."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 

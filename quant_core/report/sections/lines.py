@@ -1,4 +1,4 @@
-"""Daily lines of strategies for any figure, and the tables that compare two strategies. What they mean is not known here."""
+"""Daily lines of strategies for any figure, and the tables that compare strategies; not what they mean."""
 
 from collections.abc import Sequence
 

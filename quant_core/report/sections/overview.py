@@ -157,7 +157,9 @@ def _standing(book: Book) -> str:
         return ""
     place = names.index(book.strategy)
     text = f"By Sharpe ratio {book.strategy} is {ordinal(place + 1)} of {len(names)} with {ratio(sharpes[place])}"
-    return text + (f"; {names[0]} leads with {ratio(sharpes[0])}." if place else f"; next is {names[1]} with {ratio(sharpes[1])}.")
+    return text + (
+        f"; {names[0]} leads with {ratio(sharpes[0])}." if place else f"; next is {names[1]} with {ratio(sharpes[1])}."
+    )
 
 
 def _rupee(value: float) -> str:

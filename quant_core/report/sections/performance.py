@@ -6,8 +6,20 @@ import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.report import series
-from quant_core.report.blocks import Block, Cell, Figure, Note, Rule, Section, Series, Table, cell, frame_table
-from quant_core.report.blocks import iso_dates, rounded
+from quant_core.report.blocks import (
+    Block,
+    Cell,
+    Figure,
+    Note,
+    Rule,
+    Section,
+    Series,
+    Table,
+    cell,
+    frame_table,
+    iso_dates,
+    rounded,
+)
 from quant_core.report.formats import percent, plural, ratio, spec
 from quant_core.report.inputs import Book
 from quant_core.report.sections.lines import own_and_benchmark
@@ -110,7 +122,9 @@ def annual_blocks(book: Book) -> list[Block]:
         years = years.with_columns((pl.col("strategy_return") - pl.col("benchmark_return")).alias("active_return"))
         drawn.append(Series(book.benchmark_name, rounded(years["benchmark_return"]), "benchmark"))
         ahead = years.filter(pl.col("active_return") > 0).height
-        reading += f", {ahead} above {book.benchmark_name}; mean difference {percent(number(years['active_return'].mean()))}"
+        reading += (
+            f", {ahead} above {book.benchmark_name}; mean difference {percent(number(years['active_return'].mean()))}"
+        )
     x = [str(year) for year in years["year"].to_list()]
     first, final = book.returns["date"][0], book.returns["date"][-1]
     figure = Figure(
@@ -132,7 +146,10 @@ def annual_blocks(book: Book) -> list[Block]:
         "active_return": "Difference",
     }
     as_text = years.with_columns(pl.col("year").cast(pl.String))
-    return [figure, frame_table("annual", "Annual returns", as_text, unit="% a calendar year", labels=labels, folded=True)]
+    return [
+        figure,
+        frame_table("annual", "Annual returns", as_text, unit="% a calendar year", labels=labels, folded=True),
+    ]
 
 
 def sharpe_block(book: Book) -> Block:

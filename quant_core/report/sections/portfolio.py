@@ -17,7 +17,9 @@ def portfolio_section(book: Book) -> Section:
     """Concentration, sectors, cash, turnover, holdings at the end."""
     blocks: list[Block] = []
     if book.positions.is_empty():
-        blocks.append(Note(f"No position of {book.strategy} was given: concentration, sectors and holdings are left out."))
+        blocks.append(
+            Note(f"No position of {book.strategy} was given: concentration, sectors and holdings are left out.")
+        )
     else:
         blocks += concentration_figures(book)
         blocks.append(sector_block(book))
@@ -70,13 +72,17 @@ def concentration_figures(book: Book) -> list[Block]:
 
 
 def sector_weights(book: Book, sectors: pl.DataFrame) -> pl.DataFrame:
-    """`date` and a column a sector, largest on average first, at week ends; the smallest are summed, cash is the rest."""
+    """`date` and a column a sector at week ends, largest on average first; the smallest summed; cash is the rest."""
     days = book.own.filter(week_ends(book.own["date"])).select(
         "date", (pl.col("cash_inr") / pl.col("equity_inr")).alias(CASH)
     )
-    named = sectors.select("ticker", pl.col("sector").cast(pl.String)).unique("ticker", keep="first", maintain_order=True)
+    named = sectors.select("ticker", pl.col("sector").cast(pl.String)).unique(
+        "ticker", keep="first", maintain_order=True
+    )
     held = book.positions.join(days.select("date"), on="date", how="semi").join(named, on="ticker", how="left")
-    by_sector = held.group_by("date", pl.col("sector").fill_null(UNKNOWN)).agg(pl.col("weight").sum())
+    by_sector = (
+        held.group_by("date", pl.col("sector").fill_null(UNKNOWN)).agg(pl.col("weight").sum()).sort("date", "sector")
+    )
     ranked = by_sector.group_by("sector").agg(pl.col("weight").sum()).sort("weight", "sector", descending=[True, False])
     order = ranked["sector"].to_list()
     shown = order if len(order) <= SECTORS_SHOWN + 1 else order[:SECTORS_SHOWN]
@@ -124,8 +130,8 @@ def cash_figure(book: Book) -> Figure:
         "cash",
         "Cash",
         "% of equity",
-        f"Mean {percent(number(share.mean()))}, highest {percent(number(share.max()))}, at the end {percent(share[-1])}; "
-        f"interest added {percent_fine(interest)} of equity a year.",
+        f"Mean {percent(number(share.mean()))}, highest {percent(number(share.max()))}, "
+        f"at the end {percent(share[-1])}; interest added {percent_fine(interest)} of equity a year.",
         iso_dates(book.own["date"]),
         (Series(book.strategy, rounded(share)),),
         "area",
@@ -163,7 +169,9 @@ def holdings_table(book: Book) -> Table | None:
     shown = final.select("ticker", "weight", "value_inr").head(HOLDINGS_SHOWN)
     labels = {"ticker": "Ticker", "sector": "Sector"}
     if book.sectors is not None:
-        named = book.sectors.select("ticker", pl.col("sector").cast(pl.String)).unique("ticker", keep="first", maintain_order=True)
+        named = book.sectors.select("ticker", pl.col("sector").cast(pl.String)).unique(
+            "ticker", keep="first", maintain_order=True
+        )
         shown = shown.join(named, on="ticker", how="left", maintain_order="left")
         shown = shown.select("ticker", pl.col("sector").fill_null(UNKNOWN), "weight", "value_inr")
     held = number(shown["weight"].sum())

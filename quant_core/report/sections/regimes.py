@@ -1,7 +1,7 @@
 """Equity under the market's regimes, what was earned in each, and how they follow each other. Left out without labels.
 
 Colours go from blue for the calmest regime to orange and purple for the most volatile, by the benchmark's volatility
-(the strategy's where there is no benchmark): hues that colour-blind readers tell apart, in an order that means something.
+(the strategy's where there is no benchmark): hues that colour-blind readers tell apart, in a telling order.
 """
 
 import math
@@ -75,8 +75,9 @@ def timeline_figure(bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
         "timeline",
         "Regime timeline",
         "one lane a regime, calmest on top",
-        f"{plural(spells.height - 1, 'change')} of regime; half of the spells last {plural(typical, 'session')} or less, "
-        f"the longest {plural(longest['n_sessions'], 'session')} ({longest['label']}, from {longest['start']}).",
+        f"{plural(spells.height - 1, 'change')} of regime; half of the spells last "
+        f"{plural(typical, 'session')} or less, the longest {plural(longest['n_sessions'], 'session')} "
+        f"({longest['label']}, from {longest['start']}).",
         x=[],
         shape="lanes",
         bands=bands,

@@ -5,7 +5,7 @@ import math
 import polars as pl
 
 from quant_core.report import series
-from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, iso_dates, rounded
+from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, iso_dates
 from quant_core.report.formats import percent, percent_fine, plural, ratio
 from quant_core.report.inputs import BENCHMARK, Book
 from quant_core.report.sections.lines import own_and_benchmark
@@ -15,7 +15,10 @@ from quant_core.report.verdict import known
 WORST = 5
 BIN_WIDTHS = (0.0005, 0.001, 0.0025, 0.005, 0.01)  # of a day's return; the first that gives at most MAX_BINS
 MAX_BINS = 50
-TAILS = (("Historical", "var_95_1d", "cvar_95_1d"), ("Cornish\u2013Fisher", "var_95_1d_cornish_fisher", "cvar_95_1d_cornish_fisher"))
+TAILS = (
+    ("Historical", "var_95_1d", "cvar_95_1d"),
+    ("Cornish\u2013Fisher", "var_95_1d_cornish_fisher", "cvar_95_1d_cornish_fisher"),
+)
 
 
 def risk_section(book: Book) -> Section:
@@ -123,8 +126,8 @@ def histogram_block(book: Book) -> Block:
         "histogram",
         "Daily returns",
         f"% of sessions in bins of {percent_fine(width)}",
-        f"From {percent(number(own.min()))} to {percent(number(own.max()))}; {percent(number((own > 0).mean()), 0)} of days "
-        f"above zero{shape}. The outer bins hold what lies beyond.",
+        f"From {percent(number(own.min()))} to {percent(number(own.max()))}; "
+        f"{percent(number((own > 0).mean()), 0)} of days above zero{shape}. The outer bins hold what lies beyond.",
         x,
         tuple(drawn),
         "bar",
@@ -163,8 +166,8 @@ def tail_block(book: Book) -> Block:
         "Value at risk and expected shortfall",
         table,
         unit="% a session, negative for a loss",
-        caption=f"{_beyond(book, own.get('var_95_1d'))}Expected shortfall is the mean of the worst 5 %. Cornish\u2013Fisher "
-        "follows from mean, deviation, skewness and kurtosis.",
+        caption=f"{_beyond(book, own.get('var_95_1d'))}Expected shortfall is the mean of the worst 5 %. "
+        "Cornish\u2013Fisher follows from mean, deviation, skewness and kurtosis.",
         labels=labels,
     )
 
@@ -174,4 +177,6 @@ def _beyond(book: Book, value_at_risk: object) -> str:
     if not isinstance(value_at_risk, float) or not known(value_at_risk):
         return ""
     days = book.returns[1:][book.strategy].drop_nulls()
-    return f"{plural(int((days < value_at_risk).sum()), 'session')} of {len(days):,} lost more than the historical value. "
+    return (
+        f"{plural(int((days < value_at_risk).sum()), 'session')} of {len(days):,} lost more than the historical value. "
+    )

@@ -11,7 +11,6 @@ from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series,
 from quant_core.report.formats import AT, count, listed, percent, plural, ratio, rupees
 from quant_core.report.inputs import Book
 from quant_core.report.sections.lines import by_strategy
-from quant_core.report.series import number
 from quant_core.report.verdict import known, significance_of
 
 MAX_LOGIT_BINS = 40
@@ -124,8 +123,8 @@ def overfitting_block(book: Book) -> Block:
         "Backtest overfitting",
         "% of splits, by logit of the out-of-sample rank of the in-sample best",
         f"In {percent(found.pbo, 0)} of {plural(found.n_splits, 'split')} the best of "
-        f"{plural(found.n_trials, 'return history', 'return histories')} in one half fell below the median of the other; "
-        "50 % is what choosing without skill gives.",
+        f"{plural(found.n_trials, 'return history', 'return histories')} in one half fell below the median of the "
+        "other; 50 % is what choosing without skill gives.",
         x,
         tuple(drawn),
         "stacked",
@@ -190,7 +189,9 @@ def stress_reading(book: Book, stress: Stress, rows: pl.DataFrame, levels: Seque
 
 def stress_table(book: Book, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> Table:
     """One strategy a row; Sharpe ratio, CAGR, deepest drawdown and cost at every level."""
-    wanted = [name for name in ("sharpe_ann", "cagr", "max_drawdown", "cost_ann") if rows[name].null_count() < rows.height]
+    wanted = [
+        name for name in ("sharpe_ann", "cagr", "max_drawdown", "cost_ann") if rows[name].null_count() < rows.height
+    ]
     names = [name for name in [book.strategy, *book.slots] if name in rows["strategy"].to_list()]
     table = pl.DataFrame({"strategy": names}, schema={"strategy": pl.String})
     labels = {"strategy": "Strategy"}

@@ -72,8 +72,8 @@ def holding_figure(closed: pl.DataFrame) -> Figure:
         "holding-period",
         "Holding period",
         "round trips, by sessions held",
-        f"{plural(closed.height, 'closed trip')}; half were held {plural(number(sessions.median()), 'session')} or less, "
-        f"the longest {count(number(sessions.max()))}.",
+        f"{plural(closed.height, 'closed trip')}; half were held "
+        f"{plural(number(sessions.median()), 'session')} or less, the longest {count(number(sessions.max()))}.",
         x,
         (Series("round trips", counts),),
         "bar",
@@ -138,7 +138,8 @@ def trip_table(book: Book) -> Table:
         "Round trips",
         table,
         unit="closed in the period, net of costs",
-        caption=f"{percent(own['win_rate'])} of {book.strategy}'s trips were won{factor} (sum of gains over sum of losses).",
+        caption=f"{percent(own['win_rate'])} of {book.strategy}'s trips were won{factor} "
+        "(sum of gains over sum of losses).",
         labels=labels,
         marked=book.strategy,
     )
@@ -175,7 +176,9 @@ def cost_blocks(book: Book) -> list[Block]:
     table = total.with_columns(
         (pl.col("cost_inr") / paid).alias("cost_share"), (pl.col("cost_inr") / equity / years).alias("cost_ann")
     )
-    all_in = pl.DataFrame({"kind": ["all kinds"], "cost_inr": [paid], "cost_share": [1.0], "cost_ann": [paid / equity / years]})
+    all_in = pl.DataFrame(
+        {"kind": ["all kinds"], "cost_inr": [paid], "cost_share": [1.0], "cost_ann": [paid / equity / years]}
+    )
     made = frame_table(
         "costs",
         "Cost by kind",
@@ -195,20 +198,23 @@ def cost_figure(book: Book, kinds: Sequence[str]) -> Figure:
     equity = book.own.group_by(year).agg(pl.col("equity_inr").mean()).sort("year")
     shown = list(kinds) if len(kinds) <= KINDS_SHOWN + 1 else list(kinds[:KINDS_SHOWN])
     label = pl.when(pl.col("kind").is_in(shown)).then("kind").otherwise(pl.lit("other kinds")).alias("kind")
-    by_year = book.costs.with_columns(label).group_by(year, "kind").agg(pl.col("cost_inr").sum())
+    by_year = book.costs.with_columns(label).group_by(year, "kind").agg(pl.col("cost_inr").sum()).sort("year", "kind")
     drawn = []
     for slot, kind in enumerate([*shown, *(["other kinds"] if len(shown) < len(kinds) else [])]):
         paid = equity.join(by_year.filter(pl.col("kind") == kind), on="year", how="left", maintain_order="left")
         share = (paid["cost_inr"] / paid["equity_inr"]).fill_null(0.0)
         drawn.append(Series(kind, rounded(share, 6), "part" if kind in kinds else "other", slot))
-    all_in = equity.join(by_year.group_by("year").agg(pl.col("cost_inr").sum()), on="year", how="left", maintain_order="left")
+    all_in = equity.join(
+        by_year.group_by("year").agg(pl.col("cost_inr").sum()), on="year", how="left", maintain_order="left"
+    )
     share = (all_in["cost_inr"] / all_in["equity_inr"]).fill_null(0.0)
     top = share.arg_max() or 0
     return Figure(
         "cost-years",
         "Cost by year",
         "% of the year's mean equity",
-        f"Highest in {all_in['year'][top]} with {percent_fine(share[top])}, lowest {percent_fine(number(share.min()))}.",
+        f"Highest in {all_in['year'][top]} with {percent_fine(share[top])}, "
+        f"lowest {percent_fine(number(share.min()))}.",
         [str(value) for value in equity["year"].to_list()],
         tuple(drawn),
         "stacked",

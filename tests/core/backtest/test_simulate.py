@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from quant_core import calendar
-from quant_core.allocation.baselines import AllocationConfig, target_weights
+from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.backtest.simulate import BacktestConfig, _check_fills_follow, simulate
 from quant_core.errors import DataError, LookaheadError
 from quant_core.schema import (

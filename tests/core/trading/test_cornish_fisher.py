@@ -129,3 +129,11 @@ def test_sample_moments_out_of_order_give_nan_where_matched_moments_still_give_a
 def test_a_confidence_in_place_of_a_tail_is_refused(tail: float) -> None:
     with pytest.raises(DataError, match="between 0 and"):
         cf.value_at_risk_cornish_fisher([0.01, -0.01, 0.0, 0.02], tail)
+
+
+@pytest.mark.parametrize(("s", "k"), [(0.0, 0.0), (-0.5, 2.0), (1.2, 6.0)])
+def test_the_slopes_of_the_moments_equal_small_differences(s: float, k: float) -> None:
+    step = 1e-6
+    by_s = (cf._moments(s + step, k) - cf._moments(s - step, k))[1:] / (2 * step)
+    by_k = (cf._moments(s, k + step) - cf._moments(s, k - step))[1:] / (2 * step)
+    np.testing.assert_allclose(cf._moment_slopes(s, k), np.column_stack([by_s, by_k]), rtol=1e-6, atol=1e-7)

@@ -1,0 +1,262 @@
+"""The rendered page: complete, escaped, deterministic, self-contained, and alive in a browser."""
+
+import csv
+import html
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from quant_core.errors import DataError
+from quant_core.report.render import ReportInput, markdown_summary, render_report, sparkline
+
+Make = Callable[..., ReportInput]
+MAX_BYTES = 8_000_000
+SECTIONS = [
+    "strategies", "summary", "performance", "regimes", "risk", "portfolio", "trades", "forecast-quality", "robustness",
+    "notes", "provenance",
+]  # fmt: skip
+OPTIONAL = (
+    "positions", "trades", "costs", "trips", "sensitivity", "significance", "quality", "decay", "quantiles", "regimes",
+    "by_regime", "sectors", "overfitting", "data_quality",
+)  # fmt: skip
+
+
+def body_of(page: str) -> str:
+    """The page without Plotly's own script."""
+    return re.sub(r"<script>/\*\*\n\* plotly\.js.*?</script>", "", page, flags=re.DOTALL)
+
+
+def cells(page: str, table: str) -> list[list[str]]:
+    """Unrounded cells of a table, as its CSV would hold them."""
+    markup = re.search(rf'<table id="table-{table}".*?</table>', page, flags=re.DOTALL)
+    assert markup is not None, table
+    rows = [re.findall(r'data-csv="([^"]*)"', row) for row in markup.group().split("<tr")[1:]]
+    return [[html.unescape(cell) for cell in row] for row in rows if row]
+
+
+def section_keys(page: str) -> list[str]:
+    return re.findall(r'<section id="([a-z-]+)"', page)
+
+
+def test_nine_years_of_ten_strategies_stay_below_eight_megabytes(make_report_input: Make) -> None:
+    assert len(render_report(make_report_input(date(2015, 1, 1), date(2023, 12, 31))).encode()) < MAX_BYTES
+
+
+def test_the_same_input_gives_the_same_bytes_in_any_row_order(make_report_input: Make) -> None:
+    data = make_report_input()
+    assert render_report(data) == render_report(make_report_input())
+    mixed = {
+        name: getattr(data, name).sample(fraction=1.0, shuffle=True, seed=1)
+        for name in ("daily", "positions", "trades", "costs", "trips", "sensitivity")
+    }
+    assert render_report(replace(data, **mixed)) == render_report(data)
+
+
+def test_every_section_is_there_in_order_with_plotly_once(make_report_input: Make) -> None:
+    page = render_report(make_report_input())
+    assert section_keys(page) == SECTIONS
+    assert page.count("* plotly.js v") == 1
+
+
+def test_every_figure_has_a_unit_and_a_reading_and_every_table_a_csv(make_report_input: Make) -> None:
+    page = body_of(render_report(make_report_input()))
+    charts = re.findall(r'class="chart[^"]*" id="([a-z0-9-]+)"[^>]*? role="img" aria-label="([^"]+)"', page)
+    assert len(charts) >= 20
+    for key, label in charts:
+        title, _, reading = label.partition(": ")
+        assert title, key
+        assert len(reading) > 20, key
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, flags=re.DOTALL)
+    assert len(captions) == len(charts)
+    assert all(re.search(r"<small>[^<]+</small>", caption) for caption in captions)
+    tables = re.findall(r'<table id="table-([a-z0-9-]+)"', page)
+    assert len(tables) >= 12
+    assert sorted(re.findall(r'data-table="table-([a-z0-9-]+)"', page)) == sorted(tables)
+
+
+def test_the_page_asks_the_network_for_nothing(make_report_input: Make) -> None:
+    page = body_of(render_report(make_report_input()))
+    assert "default-src 'none'" in page
+    assert not re.findall(r"""(?:src|href|url|@import)\s*[=(]\s*["']?(?:https?:)?//""", page)
+
+
+def test_text_from_the_input_is_escaped_everywhere(make_report_input: Make) -> None:
+    evil = "<script>alert(1)</script>"
+    data = make_report_input()
+
+    def hostile(table: pl.DataFrame) -> pl.DataFrame:
+        changed = [pl.col("strategy").replace(data.strategy, evil)] if "strategy" in table.columns else []
+        changed += [pl.lit(evil).alias(name) for name in ("ticker", "sector", "kind") if name in table.columns]
+        return table.with_columns(changed)
+
+    tables = {
+        name: hostile(getattr(data, name)) for name in ("daily", "metrics", "positions", "sensitivity", "significance")
+    }
+    bad = replace(
+        data, title=evil, profile=evil, strategy=evil, notes=[evil], provenance={evil: evil, "run": "javascript:alert(1)"},
+        trips=data.trips.head(0), trades=None, costs=None, benchmark=data.benchmark.with_columns(series=pl.lit(evil)),
+        **tables,
+    )  # fmt: skip
+    page = body_of(render_report(bad))
+    assert evil not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert 'href="javascript' not in page
+    assert "<script" not in markdown_summary(bad)
+
+
+@pytest.mark.parametrize("missing", OPTIONAL)
+def test_a_table_that_is_missing_or_empty_leaves_its_place_and_breaks_nothing(
+    make_report_input: Make, missing: str
+) -> None:
+    data = make_report_input()
+    table = getattr(data, missing)
+    page = render_report(replace(data, **{missing: None}))
+    kept = set(section_keys(page))
+    assert set(SECTIONS) - kept <= {"regimes"}
+    assert ("regimes" in kept) == (missing != "regimes")
+    if isinstance(table, pl.DataFrame):
+        assert set(section_keys(render_report(replace(data, **{missing: table.clear()})))) == kept
+
+
+def test_the_comparison_holds_the_metrics_as_they_were_given_with_the_chosen_first(make_report_input: Make) -> None:
+    data = make_report_input()
+    rows = cells(render_report(data), "comparison")
+    shown = dict(zip(rows[0], rows[1], strict=True))
+    own = data.metrics.filter(pl.col("strategy") == data.strategy).row(0, named=True)
+    assert rows[1][0] == data.strategy
+    assert rows[-1][0] == "benchmark"
+    assert float(shown["cagr"]) == own["cagr"]
+    assert float(shown["max_drawdown"]) == own["max_drawdown"]
+    assert {row[0] for row in rows[1:]} == set(data.metrics["strategy"])
+
+
+def test_the_twelve_months_of_a_year_compound_to_its_total(make_report_input: Make) -> None:
+    data = make_report_input()
+    rows = [[float(cell) if cell else 0.0 for cell in row] for row in cells(render_report(data), "monthly")[1:]]
+    totals = 1.0
+    for row in rows:
+        product = 1.0
+        for month in row[1:13]:
+            product *= 1.0 + month
+        assert row[13] == pytest.approx(product - 1.0)
+        totals *= product
+    own = data.daily.filter(pl.col("strategy") == data.strategy).sort("date")
+    assert totals == pytest.approx(own["equity_inr"][-1] / own["equity_inr"][0])
+
+
+@pytest.mark.parametrize(("sharpe", "badge"), [(9.0, "Promoted"), (-9.0, "Not promoted")])
+def test_the_verdict_compares_at_twice_the_costs_only(make_report_input: Make, sharpe: float, badge: str) -> None:
+    data = make_report_input()
+    own = (pl.col("strategy") == data.strategy) & (pl.col("scenario") == "cost_multiple") & (pl.col("level") == 2.0)
+    changed = data.sensitivity.with_columns(
+        pl.when(own).then(sharpe).otherwise(pl.col("sharpe_ann")).alias("sharpe_ann")
+    )
+    assert f"**{badge}.**" in markdown_summary(replace(data, sensitivity=changed))
+
+
+def test_missing_benchmark_days_are_confessed_in_the_notes(make_report_input: Make) -> None:
+    data = make_report_input()
+    gap = data.benchmark.filter(pl.col("date") != date(2015, 6, 1))
+    assert "The benchmark has no return on 1 of 495 sessions" in render_report(replace(data, benchmark=gap))
+    assert "The benchmark has no return" not in render_report(data)
+
+
+def test_a_session_and_a_short_period_still_make_a_page(make_report_input: Make) -> None:
+    data = make_report_input()
+    for end in (date(2015, 1, 1), date(2015, 1, 9)):
+        assert "summary" in section_keys(render_report(replace(data, end=end)))
+
+
+def test_rows_outside_the_period_are_left_out(make_report_input: Make) -> None:
+    page = render_report(replace(make_report_input(), end=date(2015, 12, 31)))
+    assert [row[0] for row in cells(page, "monthly")[1:]] == ["2015"]
+    assert '"2016-' not in body_of(page)
+
+
+def test_a_strategy_without_rows_is_refused_with_those_that_have_some(make_report_input: Make) -> None:
+    with pytest.raises(DataError, match=r"'nothing' has no row .*equal_weight.*top_n_ridge"):
+        render_report(replace(make_report_input(), strategy="nothing"))
+
+
+def test_the_markdown_has_a_row_a_strategy_a_sparkline_and_what_luck_explains(make_report_input: Make) -> None:
+    data = make_report_input()
+    text = markdown_summary(data)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + data.metrics.height
+    assert len({line.count("|") for line in table}) == 1
+    assert table[2].startswith(f"| **{data.strategy}** |")
+    assert "deflated Sharpe ratio" in text
+    assert sparkline(pl.Series([1.0, 8.0]))[0] in text
+    assert "a\\|b c" in markdown_summary(replace(data, title="a|b\nc"))
+
+
+def test_a_sparkline_runs_from_the_lowest_to_the_highest_block() -> None:
+    assert sparkline(pl.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])) == "▁▂▃▄▅▆▇█"
+    assert sparkline(pl.Series([5.0, 5.0, None])) == "▁▁"
+    assert len(sparkline(pl.Series(range(1000)), width=24)) == 24
+    assert sparkline(pl.Series([], dtype=pl.Float64)) == ""
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ALL_DRAWN = "Array.from(document.querySelectorAll('.chart')).every(c => c.querySelector('.main-svg'))"
+SIZES = """Array.from(document.querySelectorAll('.chart')).map(
+    c => { const box = c.querySelector('.main-svg').getBoundingClientRect(); return [c.id, box.width, box.height]; })"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield opened
+        opened.close()
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a condition; the page's own policy forbids Playwright's wait_for_function, which evaluates text."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"the page never reached: {condition}")
+
+
+@pytest.mark.ui
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_browser_draws_every_figure_without_error_request_or_sideways_scroll(
+    browser: Any, make_report_input: Make, tmp_path: Path, width: int, scheme: str
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_report(make_report_input()), encoding="utf-8")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    page = context.new_page()
+    faults: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    until(page, ALL_DRAWN)
+    sizes = page.evaluate(SIZES)
+    assert len(sizes) >= 20
+    assert all(w > 100 and h > 60 for _, w, h in sizes), sizes
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    with page.expect_download() as download:
+        page.locator("button.csv[data-table=table-comparison]").click()
+    rows = list(csv.reader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert rows == cells(path.read_text(encoding="utf-8"), "comparison")
+    assert faults == []
+    assert requests == [path.as_uri()]
+    context.close()
