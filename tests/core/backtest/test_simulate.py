@@ -9,20 +9,25 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from quant_core import calendar
-from quant_core.allocation import AllocationConfig, target_weights
-from quant_core.backtest.simulate import BacktestConfig, _check_fills_follow, simulate
+from quant_core.backtest.config import BacktestConfig
+from quant_core.backtest.guard import check_fills_follow, check_trades, fits_of
+from quant_core.backtest.reconcile import unreconciled
+from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError, LookaheadError
 from quant_core.schema import (
+    BacktestCosts,
     BacktestDaily,
     BacktestPositions,
+    BacktestTrades,
     BenchmarkReturns,
     CleanPrices,
-    ForecastQuality,
-    TargetWeights,
+    RoundTrips,
+    Sensitivity,
     validate,
 )
-from quant_core.trading.performance import risk_free_1d, sharpe
+from quant_core.trading.performance import sharpe
 from quant_core.trading.rebalancing import rebalance_dates
+from quant_core.trading.risk_free import cash_return_1d
 
 TRI, NIFTY = "NIFTY 50 TRI", "^NSEI"
 START, END = date(2021, 1, 1), date(2021, 3, 31)
@@ -41,14 +46,15 @@ def make_prices(tickers=("AAA", "BBB", "CCC"), seed=4):
             pl.DataFrame({"date": days, "close_inr": close}).with_columns(
                 ticker=pl.lit(ticker),
                 instrument=pl.lit("index" if is_index else "equity"),
-                open_inr=pl.lit(None, pl.Float64),
-                high_inr=pl.lit(None, pl.Float64),
-                low_inr=pl.lit(None, pl.Float64),
-                volume_shares=pl.lit(None, pl.Int64),
+                open_inr=pl.Series(close / (1 + intraday)),
+                high_inr=pl.Series(np.maximum(close, close / (1 + intraday)) * 1.001),
+                low_inr=pl.Series(np.minimum(close, close / (1 + intraday)) * 0.999),
+                volume_shares=pl.lit(1_000_000, pl.Int64),
                 turnover_inr=pl.lit(None, pl.Float64),
                 overnight_return_1d=pl.Series(overnight),
                 intraday_return_1d=pl.Series(intraday),
                 total_return_1d=pl.Series((1 + overnight) * (1 + intraday) - 1),
+                dividend_return_1d=pl.lit(0.0),
                 is_member=pl.lit(not is_index),
                 is_filled=pl.lit(False),
                 is_tradable=pl.lit(not is_index),
@@ -64,7 +70,11 @@ def make_targets(rows):
 
 
 PRICES = make_prices()
-BASELINES = target_weights(PRICES, pl.DataFrame(), AllocationConfig(max_position=0.4))
+WEEKS = rebalance_dates(START, END, "weekly")
+BASELINES = make_targets(
+    [(day, "equal_weight", ticker, 1 / 3) for day in WEEKS for ticker in ("AAA", "BBB", "CCC")]
+    + [(day, "buy_hold_index", NIFTY, 1.0) for day in WEEKS]
+)
 D1, D2, D3 = date(2021, 1, 8), date(2021, 1, 15), date(2021, 1, 22)
 
 
@@ -83,16 +93,24 @@ def test_tables_keep_their_contracts_and_cover_every_session_from_the_first_deci
         (result.daily, BacktestDaily),
         (result.positions, BacktestPositions),
         (result.benchmark, BenchmarkReturns),
-        (result.quality, ForecastQuality),
+        (result.trades, BacktestTrades),
+        (result.costs, BacktestCosts),
+        (result.trips, RoundTrips),
+        (result.sensitivity, Sensitivity),
     ):
         validate(table, schema, "test", "fix simulate")
-    sessions = calendar.sessions(date(2021, 1, 1), END)
+    sessions = calendar.sessions(WEEKS[0], END)
     assert book(result, "equal_weight")["date"].to_list() == result.benchmark["date"].to_list() == sessions
     invested = result.positions.group_by("date", "strategy").agg(pl.col("weight").sum())
     joined = result.daily.join(invested, on=["date", "strategy"]).with_columns(
         total=pl.col("weight") * pl.col("equity_inr") + pl.col("cash_inr")
     )
     np.testing.assert_allclose(joined["total"], joined["equity_inr"], rtol=1e-12)
+    assert unreconciled(result.daily, result.positions, result.trades, result.costs).is_empty()
+    gained = result.trips.group_by("strategy").agg(pl.col("pnl_inr").sum())
+    for name, profit in gained.iter_rows():
+        own = book(result, name)
+        assert profit + own["interest_inr"].sum() == pytest.approx(own["equity_inr"][-1] - 1e7, abs=0.01)
 
 
 def test_a_decision_at_the_close_earns_from_the_open_of_the_next_session():
@@ -141,7 +159,8 @@ def test_cash_earns_the_risk_free_rate():
     targets = make_targets([(D1, "half", "AAA", 0.5)])
     shut = PRICES.with_columns(is_tradable=pl.lit(False))
     own = book(simulate(shut, targets, BacktestConfig(risk_free_rate_ann=0.06)), "half")
-    np.testing.assert_allclose(own["simple_return_1d"][1:], risk_free_1d(0.06), rtol=1e-9)
+    earned = cash_return_1d(own["date"].to_list(), 0.06)
+    np.testing.assert_allclose(own["simple_return_1d"], earned, rtol=1e-9)
     assert own["n_unfilled"].sum() == 1
 
 
@@ -161,7 +180,7 @@ def test_the_benchmark_is_spliced_and_a_gap_inside_it_is_not_counted_twice():
     )
     benchmark = simulate(prices, BASELINES, BacktestConfig()).benchmark
     tri, nifty = returns_of(TRI), returns_of(NIFTY)
-    for day, earned, series in benchmark.rows()[1:]:
+    for day, earned, series, _ in benchmark.rows()[1:]:
         assert series == (TRI if day >= begin else NIFTY)
         assert earned == (0.0 if day == gap else (tri if day >= begin else nifty)[day])
     assert benchmark["simple_return_1d"][0] == 0.0
@@ -180,7 +199,9 @@ def test_metrics_have_one_row_a_strategy_and_one_for_the_benchmark():
     assert list(metrics) == ["buy_hold_index", "equal_weight", "benchmark"]
     own = book(result, "equal_weight")
     row = metrics["equal_weight"]
-    assert row["sharpe_ann"] == pytest.approx(sharpe(own["simple_return_1d"][1:].to_numpy(), risk_free_1d(0.06)))
+    cash = result.benchmark["risk_free_return_1d"][1:].to_numpy()
+    np.testing.assert_allclose(cash, cash_return_1d(own["date"].to_list())[1:])  # the dated repo rate
+    assert row["sharpe_ann"] == pytest.approx(sharpe(own["simple_return_1d"][1:].to_numpy(), cash))
     assert row["total_return"] == pytest.approx(own["equity_inr"][-1] / 1e7 - 1.0)
     assert row["cost_inr"] == pytest.approx(own["cost_inr"].sum())
     assert row["n_sessions"] == len(own) - 1
@@ -245,10 +266,10 @@ def test_prices_that_repeat_or_lie_off_the_calendar_are_refused():
 
 def test_a_fill_that_is_not_the_session_after_its_decision_is_refused():
     days = calendar.sessions(D1, D3)
-    _check_fills_follow(days, range(len(days)))
+    check_fills_follow(days, range(len(days)))
     for wrong in (days[:2] + days[1:], days[:2] + days[3:], days[::-1]):
         with pytest.raises(LookaheadError, match="session after it"):
-            _check_fills_follow(wrong, [0, 1])
+            check_fills_follow(wrong, [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -261,6 +282,73 @@ def test_settings_that_cannot_hold_are_refused(bad):
         BacktestConfig(**bad)
 
 
-def test_decision_dates_of_the_baselines_are_the_calendars():
-    assert BASELINES["date"].unique().sort().to_list() == rebalance_dates(START, END, "weekly")
-    assert BASELINES.columns == list(TargetWeights.column_names())
+def test_a_model_fitted_on_its_first_decision_or_later_is_refused_by_name():
+    forecasts = pl.DataFrame({"date": [D1, D2], "model": "ridge", "fold": 2021, "fit_end": [date(2020, 12, 31), D2]})
+    targets = make_targets([(D1, "one", "AAA", 1.0)])
+    simulate(PRICES, targets, FREE, fits_of(forecasts.head(1)))
+    with pytest.raises(LookaheadError, match="model ridge of fold 2021 was fitted up to 2021-01-15"):
+        simulate(PRICES, targets, FREE, fits_of(forecasts))
+
+
+def test_a_trade_filled_on_the_day_of_its_decision_is_refused_by_row():
+    trades = simulate(PRICES, BASELINES, FREE).trades
+    check_trades(trades)
+    early = trades.with_columns(
+        decision_date=pl.when(pl.int_range(pl.len()) == 3).then("date").otherwise("decision_date")
+    )
+    row = trades.row(3, named=True)
+    with pytest.raises(LookaheadError, match=f"{row['strategy']} {row['side']}s {row['ticker']} on {row['date']}"):
+        check_trades(early)
+
+
+def test_sensitivities_are_the_same_decisions_run_under_the_other_assumption():
+    config = BacktestConfig()
+    result = simulate(PRICES, BASELINES, config)
+    own = result.sensitivity.filter(pl.col("strategy") == "equal_weight")
+    told = {(kind, level): cagr for kind, level, cagr in own.select("scenario", "level", "cagr").iter_rows()}
+    base = dict(result.metrics.select("strategy", "cagr").iter_rows())["equal_weight"]
+    assert told["cost_multiple", 1.0] == told["extra_delay_sessions", 0.0] == pytest.approx(base, rel=1e-12)
+    for changed, key in (
+        (replace(config, delay_sessions=3), ("extra_delay_sessions", 2.0)),
+        (replace(config, commission_bps=20.0, slippage_bps=10.0, spread_bps=10.0), ("cost_multiple", 2.0)),
+    ):
+        other = simulate(PRICES, BASELINES, changed).metrics
+        assert told[key] == pytest.approx(dict(other.select("strategy", "cagr").iter_rows())["equal_weight"], rel=1e-12)
+    capital = own.filter(pl.col("scenario") == "capital_inr").sort("level")["cost_ann"]
+    assert capital.is_sorted()
+    assert capital[-1] > 2 * capital[0]
+
+
+def test_threshold_decisions_are_taken_daily_and_acted_on_seldom():
+    days = calendar.sessions(START, END)
+    targets = make_targets([(d, "one", t, 0.5) for d in days for t in ("AAA", "BBB")])
+    config = replace(FREE, rebalance="threshold", trade_threshold=0.02)
+    often, seldom = (
+        simulate(PRICES, targets, c).daily["n_fills"].sum() for c in (replace(FREE, rebalance="daily"), config)
+    )
+    assert 2 < seldom < often / 3
+
+
+def test_dividends_are_paid_into_cash_or_left_in_the_name():
+    paid = PRICES.with_columns(
+        dividend_return_1d=pl.when((pl.col("ticker") == "AAA") & (pl.col("date") == D3)).then(0.02).otherwise(0.0)
+    )
+    targets = make_targets([(D1, "one", "AAA", 1.0)])
+    cash, kept = (book(simulate(paid, targets, replace(FREE, dividends=d)), "one") for d in ("cash", "reinvest"))
+    before = cash.filter(pl.col("date") < D3)["equity_inr"][-1]
+    assert cash["dividend_inr"].sum() == pytest.approx(0.02 * before)
+    assert cash["cash_inr"][-1] == pytest.approx(0.02 * before)
+    assert kept["dividend_inr"].sum() == kept["cash_inr"][-1] == 0.0
+
+
+def test_a_name_that_stops_trading_is_paid_out_when_a_holder_would_know():
+    gone = PRICES.filter((pl.col("ticker") != "AAA") | (pl.col("date") <= D3))
+    targets = make_targets([(D1, "one", "AAA", 0.5)])
+    result = simulate(gone, targets, replace(FREE, delisted_after_sessions=10, delisting_haircut=0.5))
+    event = result.trades.filter(pl.col("side") == "delisting").row(0, named=True)
+    assert event["date"] == calendar.sessions(D3, END)[10]
+    assert event["cost_inr"] == pytest.approx(0.5 * event["value_inr"])
+    never = simulate(gone, targets, replace(FREE, delisted_after_sessions=0))
+    assert never.trades.filter(pl.col("side") == "delisting").is_empty()
+    check = result.trips.row(0, named=True)
+    assert (check["ticker"], check["exit_date"]) == ("AAA", event["date"])
