@@ -7,16 +7,17 @@ decides them. Nothing is measured here.
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
 
 from quant_core.report.formats import spec, write
 
-Role = Literal["chosen", "benchmark", "other", "part", "rest", "warning"]
+Role = Literal["chosen", "benchmark", "other", "part", "remainder", "rest", "warning"]
 Shape = Literal["line", "area", "stack", "bar", "grouped", "stacked", "interval", "lanes"]
 Numbers = Sequence[float | None]
+LONG_NAME = 12  # characters
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Figure:
     x_title: str = ""
     x_format: str = ""
     x_ticks: tuple[tuple[float, str], ...] = ()
-    y_format: str = ".0%"
+    y_format: str = ".2~%"
     hover_format: str = ".1%"
     log_toggle: bool = False
     half: bool = False  # may share a row with another on a wide screen
@@ -107,6 +108,7 @@ class Table:
 
     Args:
         marked: rows in bold.
+        text: columns of words, which stand to the left.
         groups: row -> heading written above it; not in the CSV.
         folded: behind a disclosure, for long tables.
     """
@@ -119,10 +121,16 @@ class Table:
     csv_header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     marked: frozenset[int] = frozenset()
+    text: frozenset[int] = frozenset()
     groups: tuple[tuple[int, str], ...] = ()
     folded: bool = False
     half: bool = False
     kind: Literal["table"] = "table"
+
+    @property
+    def has_long_names(self) -> bool:
+        """Whether the first column needs room where the table is squeezed."""
+        return any(len(row[0].text) > LONG_NAME for row in self.rows)
 
     @property
     def headings(self) -> dict[int, str]:
@@ -150,6 +158,22 @@ class Section:
     key: str
     title: str
     blocks: tuple[Block, ...]
+
+
+def paired(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """The blocks, with one that may share a row but has no neighbour for it at full width."""
+    made: list[Block] = []
+    waiting: Figure | Table | None = None
+    for block in blocks:
+        if waiting is not None:
+            made.append(waiting if _is_half(block) else replace(waiting, half=False))
+            made.append(block)
+            waiting = None
+        elif not isinstance(block, Note) and block.half:
+            waiting = block
+        else:
+            made.append(block)
+    return (*made, replace(waiting, half=False)) if waiting is not None else tuple(made)
 
 
 def figures_json(figures: Iterable[Figure]) -> tuple[str, dict[str, str]]:
@@ -185,7 +209,8 @@ def frame_table(
     rows = tuple(tuple(cell(name, value) for name, value in zip(names, row, strict=True)) for row in frame.iter_rows())
     header = tuple((labels or {}).get(name) or spec(name).label for name in names)
     bold = frozenset(k for k, row in enumerate(rows) if row and row[0].value == marked)
-    return Table(key, title, unit, caption, header, tuple(names), rows, bold, folded=folded, half=half)
+    text = frozenset(k for k, dtype in enumerate(frame.dtypes) if dtype == pl.String)
+    return Table(key, title, unit, caption, header, tuple(names), rows, bold, text, folded=folded, half=half)
 
 
 def cell(name: str, value: Any) -> Cell:
@@ -203,6 +228,10 @@ def rounded(values: pl.Series, digits: int = 4) -> list[float | None]:
 def iso_dates(dates: pl.Series) -> list[str]:
     """2015-01-31, as the script wants it."""
     return dates.dt.to_string("%Y-%m-%d").to_list()
+
+
+def _is_half(block: Block) -> bool:
+    return not isinstance(block, Note) and block.half
 
 
 def _content(figure: Figure, axis: Any) -> dict[str, Any]:

@@ -72,6 +72,8 @@ def rupees(value: float) -> str:
 SPECS: dict[str, Spec] = {
     "total_return": Spec("Total return", percent),
     "cagr": Spec("CAGR", percent),
+    "gross_cagr": Spec("CAGR before costs", percent),
+    "return_ann": Spec("Return, a year", percent),
     "cagr_low": Spec("CAGR, low", percent),
     "cagr_high": Spec("CAGR, high", percent),
     "volatility_ann": Spec("Volatility, a year", percent),
@@ -89,10 +91,10 @@ SPECS: dict[str, Spec] = {
     "skewness": Spec("Skewness", ratio),
     "kurtosis": Spec("Excess kurtosis", ratio),
     "tail_ratio": Spec("Tail ratio", ratio),
-    "var_95_1d": Spec("Value at risk 95 %, 1 day", percent_fine),
-    "cvar_95_1d": Spec("Expected shortfall 95 %, 1 day", percent_fine),
-    "var_95_1d_cornish_fisher": Spec("Value at risk 95 %, 1 day, Cornish\u2013Fisher", percent_fine),
-    "cvar_95_1d_cornish_fisher": Spec("Expected shortfall 95 %, 1 day, Cornish\u2013Fisher", percent_fine),
+    "var_95_1d": Spec("Value at risk 95\u202f%, 1 day", percent_fine),
+    "cvar_95_1d": Spec("Expected shortfall 95\u202f%, 1 day", percent_fine),
+    "var_95_1d_cornish_fisher": Spec("Value at risk 95\u202f%, Cornish\u2013Fisher", percent_fine),
+    "cvar_95_1d_cornish_fisher": Spec("Expected shortfall 95\u202f%, Cornish\u2013Fisher", percent_fine),
     "beta": Spec("Beta", ratio),
     "alpha_ann": Spec("Alpha, a year", percent),
     "correlation": Spec("Correlation with the benchmark", ratio),
@@ -100,18 +102,25 @@ SPECS: dict[str, Spec] = {
     "information_ratio_ann": Spec("Information ratio", ratio),
     "up_capture": Spec("Up capture", percent),
     "down_capture": Spec("Down capture", percent),
-    "exposure": Spec("Invested share", percent),
-    "mean_exposure": Spec("Invested share, mean", percent),
+    "exposure": Spec("Invested share, mean", percent),
     "effective_names": Spec("Effective names", names),
+    "largest_weight": Spec("Largest weight, of what is invested", percent),
+    "holding_sessions": Spec("Sessions held, by turnover", count),
+    "traded_inr": Spec("Traded", rupees),
+    "trip_count": Spec("Round trips", count),
+    "trip_win_rate": Spec("Trips won", percent),
+    "trip_profit_factor": Spec("Profit factor of trips", ratio),
+    "trip_mean_holding_sessions": Spec("Sessions held, mean of trips", count),
+    "trip_open_share": Spec("Trips still open", percent),
     "turnover_ann": Spec("Turnover, a year", times),
     "cost_ann": Spec("Cost, a year", percent_fine),
     "cost_inr": Spec("Cost paid", rupees),
     "final_equity_inr": Spec("Final equity", rupees),
-    "profit_factor": Spec("Profit factor", ratio),
+    "profit_factor": Spec("Profit factor of days", ratio),
     "win_rate": Spec("Trips won", percent),
     "n_fills": Spec("Fills", count),
     "n_unfilled": Spec("Trades not filled", count),
-    "n_trips": Spec("Round trips closed", count),
+    "n_trips": Spec("Round trips", count),
     "n_sessions": Spec("Sessions", count),
     "n_dates": Spec("Days scored", count),
     "n_trials": Spec("Trials counted", count),
@@ -130,14 +139,16 @@ SPECS: dict[str, Spec] = {
     "deflated_sharpe": Spec("Deflated Sharpe", ratio),
     "min_track_record_sessions": Spec("Sessions needed", count),
     "share_of_time": Spec("Share of time", percent),
+    "session_share": Spec("Share of sessions", percent),
+    "share_of_rows": Spec("Share of rows", percent_fine),
     "bought_inr": Spec("Bought", rupees),
     "pnl_inr": Spec("Profit", rupees),
     "simple_return": Spec("Return", percent),
     "depth": Spec("Depth", percent),
     "weight": Spec("Weight", percent),
     "value_inr": Spec("Value", rupees),
-    "first_date": Spec("First session", ratio),
-    "last_date": Spec("Last session", ratio),
+    "first_date": Spec("First session", count),
+    "last_date": Spec("Last session", count),
 }
 
 _BY_SUFFIX: tuple[tuple[str, Callable[[float], str]], ...] = (
@@ -168,7 +179,7 @@ def spec(name: str) -> Spec:
     name = name.split(AT)[0]
     if name in SPECS:
         return SPECS[name]
-    label = name.removesuffix("_ann").replace("_", " ")
+    label = name.removesuffix("_ann").removeprefix("n_").replace("_", " ")
     label = label[:1].upper() + label[1:] + (", a year" if name.endswith("_ann") else "")
     suffix = next((write for ending, write in _BY_SUFFIX if name.endswith(ending)), None)
     return Spec(label, suffix or (count if name.startswith("n_") else ratio))

@@ -3,12 +3,14 @@
 The parts of the page are in sections/, one file each; nothing is measured here that the tables already hold.
 """
 
+import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from quant_core.report.blocks import Figure, Section, figures_json
+from quant_core.report.blocks import Figure, Section, figures_json, paired
 from quant_core.report.formats import spec, write
 from quant_core.report.inputs import Book, Overfitting, ReportInput, prepare
 from quant_core.report.sections.forecasts import forecasts_section
@@ -31,6 +33,7 @@ from quant_core.report.verdict import Verdict, significance_line, verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 __all__ = ["Overfitting", "ReportInput", "markdown_summary", "render_report", "sparkline"]
 
@@ -109,7 +112,7 @@ def _sections(book: Book, found: Verdict) -> list[Section]:
         robustness_section(book),
         limits_section(book),
     ]
-    return [section for section in made if section is not None]
+    return [replace(section, blocks=paired(section.blocks)) for section in made if section is not None]
 
 
 def _markdown_table(book: Book) -> str:
@@ -140,13 +143,29 @@ def _markdown(text: str) -> str:
 def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=PackageLoader("quant_core.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(breakable=_breakable, prose=_prose)
+    return made
+
+
+def _prose(text: str) -> "Markup":
+    """Escaped text whose dates stay on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"\d{4}-\d\d(?:-\d\d)?", r'<span class="day">\g<0></span>', str(escape(text))))
+
+
+def _breakable(text: str) -> "Markup":
+    """Escaped text that may break after an underscore, as names of strategies do in narrow columns."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(text)).replace("_", "_<wbr>"))
 
 
 @lru_cache(maxsize=1)

@@ -59,7 +59,9 @@ def verdict(book: Book) -> Verdict:
     """Compare the chosen strategy with its rivals at twice the costs; the benchmark has none and counts as it is."""
     figures = _at_twice_the_costs(book)
     own = figures.get(book.strategy, (math.nan, math.nan))[0]
-    beaten, lost, absent = [], [], []
+    beaten: list[str] = []
+    lost: list[str] = []
+    absent: list[str] = []
     for name in ROLES:
         if name == book.strategy:
             continue
@@ -125,7 +127,7 @@ def _odds(row: Mapping[str, Any]) -> list[str]:
     if known(row["sharpe_ann"]):
         text = f"Sharpe ratio {ratio(row['sharpe_ann'])}"
         if known(row["sharpe_low_ann"]) and known(row["sharpe_high_ann"]):
-            text += f", 95 % bootstrap interval {ratio(row['sharpe_low_ann'])} to {ratio(row['sharpe_high_ann'])}"
+            text += f", 95\u202f% bootstrap interval {ratio(row['sharpe_low_ann'])} to {ratio(row['sharpe_high_ann'])}"
         parts.append(text + ".")
     text = f"{plural(row['n_trials'], 'trial')} counted"
     if known(row["deflated_sharpe"]):

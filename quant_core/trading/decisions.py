@@ -45,8 +45,14 @@ class Decisions:
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=kind))
         if self.unit not in ("weight", "shares"):
             raise DataError(f"ledger: targets are in {self.unit!r}; wanted 'weight' or 'shares'.")
-        if len(self.start) != len(self.rows) + 1 or self.start[-1] != len(self.names):
-            raise DataError(f"ledger: {len(self.rows)} decisions with {len(self.start)} starts; wanted one more.")
+        if len(self.names) != len(self.amounts):
+            raise DataError(f"ledger: {len(self.names)} names with {len(self.amounts)} amounts; wanted one for each.")
+        runs = self.start[:1].tolist() == [0] and self.start[-1] == len(self.names) and (np.diff(self.start) >= 0).all()
+        if len(self.start) != len(self.rows) + 1 or not runs:
+            raise DataError(
+                f"ledger: {len(self.rows)} decisions with {len(self.start)} starts; wanted one more, rising from 0 to "
+                f"the number of targets, {len(self.names)}."
+            )
         if (np.diff(self.rows) <= 0).any() or (len(self.rows) and self.rows[0] < 0):
             raise DataError("ledger: decision rows do not ascend; sort the decisions, one a session.")
         self._check_amounts()

@@ -34,7 +34,8 @@ from quant_core.errors import DataError
 from quant_core.trading import session as s
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
-from quant_core.trading.market import FILLS, Dividends, Fill, Market
+from quant_core.trading.market import Market
+from quant_core.trading.rules import Rules
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -42,58 +43,6 @@ Small = NDArray[np.int32]
 
 PAISA = 0.01
 EVENT_KINDS = ("impact", "dp_charge", "delisting")  # costs that are no rate on value
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How decisions become trades.
-
-    Args:
-        fill: price of the fill: "open", "close" or "vwap" of the session.
-        delay_sessions: sessions from the decision to the fill, at least 1.
-        dividends: "reinvest" leaves them in the name, "cash" pays them out.
-        no_trade_band: a change smaller than this share of equity is not traded.
-        trade_threshold: a decision is acted on only when the one-way distance from what is held at its close exceeds
-            this share of equity; for rebalance="threshold".
-        max_participation: largest share of a name's average daily traded value that is filled a session; 0: no limit.
-        carry_over: keep what is left of an order open until the next decision.
-        whole_shares: orders are whole numbers of shares.
-        max_position: larger targets are cut to it.
-        min_position: smaller targets are dropped.
-        delisting_haircut: share of the last value that is lost when a name is delisted.
-    """
-
-    fill: Fill = "open"
-    delay_sessions: int = 1
-    dividends: Dividends = "reinvest"
-    no_trade_band: float = 0.0
-    trade_threshold: float = 0.0
-    max_participation: float = 0.0
-    carry_over: bool = False
-    whole_shares: bool = False
-    max_position: float = 1.0
-    min_position: float = 0.0
-    delisting_haircut: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.fill not in FILLS:
-            raise DataError(f"ledger: fill is {self.fill!r}; wanted one of {', '.join(FILLS)}.")
-        if self.dividends not in ("reinvest", "cash"):
-            raise DataError(f"ledger: dividends is {self.dividends!r}; wanted 'reinvest' or 'cash'.")
-        if self.delay_sessions < 1:
-            raise DataError(
-                f"ledger: delay_sessions is {self.delay_sessions}; wanted 1 or more, a decision at the close is filled "
-                "in a later session."
-            )
-        names = ("no_trade_band", "trade_threshold", "max_participation", "min_position", "max_position")
-        for name in (*names, "delisting_haircut"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise DataError(f"ledger: {name} is {getattr(self, name)}; wanted a fraction from 0 to 1.")
-        if self.min_position > self.max_position or self.max_position == 0.0:
-            raise DataError(
-                f"ledger: min_position {self.min_position} and max_position {self.max_position}; "
-                "wanted min_position <= max_position and max_position > 0."
-            )
 
 
 class Holdings(NamedTuple):
@@ -226,9 +175,8 @@ def run_ledgers(
     def account(wanted: Decisions) -> Ledger:
         book = s.open_book(market.n_names, float(initial_capital))
         terms, targets = _terms(rules, wanted, first), _targets(market, wanted, panel, rules)
-        return _assemble(
-            s.advance(first, market.n_sessions, panel, charges, terms, targets, book), rates, first, market
-        )
+        log = s.advance(first, market.n_sessions, panel, charges, terms, targets, book)
+        return _assemble(log, rates, first, market)
 
     threads = min(threads or os.cpu_count() or 1, len(decisions))
     if threads <= 1:
@@ -275,8 +223,13 @@ def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules:
         raise DataError(f"ledger: a decision is dated row {decisions.rows[0]}, before the account opens at {first}.")
     if len(decisions.rows) and decisions.rows[-1] >= sessions:
         raise DataError(f"ledger: a decision is dated row {decisions.rows[-1]}; the market has {sessions} sessions.")
-    if len(decisions.names) and not 0 <= decisions.names.min() <= decisions.names.max() < names:
-        raise DataError(f"ledger: a target names column {decisions.names.max()}; the market has {names} names.")
+    strange = (decisions.names < 0) | (decisions.names >= names)
+    if strange.any():
+        k = int(np.argmax(strange))
+        raise DataError(
+            f"ledger: a target of row {decisions.row_of_target[k]} names column {decisions.names[k]}; the market has "
+            f"columns 0 to {names - 1}."
+        )
     if costs.buy_rate.shape[0] != sessions:
         raise DataError(f"ledger: costs for {costs.buy_rate.shape[0]} sessions; the market has {sessions}.")
     if rules.max_participation > 0.0:
@@ -340,7 +293,7 @@ def _targets(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules)
 def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> Floats:
     """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
     row, name = decisions.row_of_target, decisions.names
-    value = decisions.amounts * (market.open_inr * (1.0 + market.intraday_return))[row, name]
+    value = decisions.amounts * market.fill_price_inr("close")[row, name]
     unpriced = ~np.isfinite(value)
     if unpriced.any():
         k = int(np.argmax(unpriced))

@@ -47,7 +47,8 @@ class Market:
         open_inr: (T, N) price of a share at the open; for whole shares and share targets.
         delistings: (rows, columns) of the sessions on which a position is paid out at its last price.
     Raises:
-        DataError: shapes that differ; a return of -1 or less or infinite; a negative dividend, value or volatility.
+        DataError: shapes that differ; a return of -1 or less or infinite; a negative dividend, value or volatility; a
+            dividend of a session without an overnight return, or larger than what the name was worth.
     """
 
     overnight_return: Floats
@@ -79,6 +80,8 @@ class Market:
             _check_returns(getattr(self, name), name)
         for name in ("dividend_return", "traded_value_inr", "volatility_1d", "open_inr"):
             _check_not_negative(getattr(self, name), name)
+        if self.dividend_return.size:
+            _check_dividends(self.overnight_return, self.dividend_return)
         self._set("cash_return_1d", _cash_returns(self.cash_return_1d, shape[0]))
         self._set("delistings", _events(self.delistings, shape))
 
@@ -112,8 +115,8 @@ class Market:
         """(T, N) rupees a share at the fill, NaN where there was no price; empty for a market without prices."""
         if not self.open_inr.size or fill == "open":
             return self.open_inr
-        move = self.intraday_return if fill == "close" else np.nan_to_num(self.vwap_return)
-        return np.asarray(self.open_inr * (1.0 + move))
+        move = self.intraday_return if fill == "close" else self.vwap_return
+        return np.asarray(self.open_inr * (1.0 + np.nan_to_num(move)))
 
     def need(self, name: str, purpose: str) -> None:
         """Raise a DataError unless the optional panel `name` was given."""
@@ -161,6 +164,16 @@ def _check_not_negative(panel: Floats, name: str) -> None:
         )
 
 
+def _check_dividends(overnight: Floats, dividend: Floats) -> None:
+    bad = (dividend > 0.0) & ~(1.0 + overnight > dividend)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise DataError(
+            f"ledger: dividend_return row {row} column {column} is {dividend[row, column]} beside an overnight_return "
+            f"of {overnight[row, column]}; wanted a part of what the name was worth, in a session with a price."
+        )
+
+
 def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
     rate = np.asarray(cash_return_1d, dtype=np.float64)
     if rate.size != 1 and rate.shape != (n_sessions,):
@@ -175,9 +188,16 @@ def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
 
 def _events(delistings: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> tuple[Integers, Integers]:
     rows, columns = (np.asarray(part, dtype=np.int64) for part in delistings)
+    if rows.ndim != 1 or rows.shape != columns.shape:
+        raise DataError(
+            f"ledger: delistings have shapes {rows.shape} and {columns.shape}; wanted a row and a column each."
+        )
     outside = (rows < 0) | (rows >= shape[0]) | (columns < 0) | (columns >= shape[1])
-    if rows.shape != columns.shape or outside.any():
-        raise DataError(f"ledger: delistings {rows.shape} and {columns.shape} do not lie inside the panel {shape}.")
+    if outside.any():
+        k = int(np.argmax(outside))
+        raise DataError(
+            f"ledger: the delisting in row {rows[k]} column {columns[k]} lies outside the panel; it is {shape}."
+        )
     order = np.argsort(rows, kind="stable")
     return rows[order], columns[order]
 

@@ -228,10 +228,10 @@ def _left(t, i, wanted, done, held, whole_shares, equity, price):  # type: ignor
 
 
 @_inlined
-def _fill_orders(
+def _fill_orders(  # type: ignore[no-untyped-def]
     t, j, buy_rate, sell_rate, per_sale, coefficient, terms, open_to, traded_value, volatility, price,
     value, order, decided, active, n, cash, series, counts, size, impact, tape, tape_inr, n_taped,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Sales, then purchases as far as cash reaches; what is left of an order stays open only if the terms carry it."""
     equity, proceeds, needed, n_orders, n_unfilled = cash[0], 0.0, 0.0, 0, 0
     plain = terms.participation == 0.0 and not terms.whole_shares and coefficient == 0.0

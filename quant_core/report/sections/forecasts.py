@@ -44,7 +44,7 @@ def rank_ic_figure(book: Book) -> Figure:
         _quality_reading(str(book.model), book.data.quality_summary),
         iso_dates(total["date"]),
         tuple(drawn),
-        y_format=".1f",
+        y_format=".2~f",
         hover_format=".2f",
         rules=(Rule(0.0),),
     )
@@ -75,7 +75,7 @@ def decay_blocks(book: Book) -> list[Block]:
     caption = "Rank IC of the same scores against returns over each horizon."
     labels = {"model": "Model"}
     made = frame_table(
-        "decay", "Rank IC by horizon", table, caption=caption, labels=labels, marked=book.model, folded=True
+        "decay", "Rank IC by horizon, table", table, caption=caption, labels=labels, marked=book.model, folded=True
     )  # fmt: skip
     own = table.filter(pl.col("model") == book.model, pl.col("mean_rank_ic").is_finite())
     if own.is_empty():
@@ -89,7 +89,7 @@ def decay_blocks(book: Book) -> list[Block]:
         "Rank IC by horizon",
         f"mean Spearman correlation, {book.model}",
         f"Highest at {plural(top['horizon_sessions'], 'session')} ({correlation(top['mean_rank_ic'])}); "
-        f"away from zero at 5 % {which}. Labels: Newey\u2013West t.",
+        f"away from zero at 5\u202f% {which}. Labels: Newey\u2013West t.",
         [str(value) for value in own["horizon_sessions"].to_list()],
         (
             Series(
@@ -179,7 +179,11 @@ def _quality_reading(model: str, quality_summary: Any) -> str:
     if not all(known(row.get(name)) for name in ("mean_rank_ic", "nw_t", "n_dates")):
         return steady
     t = row["nw_t"]
-    verdict = "not distinguishable from zero at 5 %" if abs(t) < SIGNIFICANT_T else "away from zero at 5 %, one test"
+    verdict = (
+        "not distinguishable from zero at 5\u202f%"
+        if abs(t) < SIGNIFICANT_T
+        else "away from zero at 5\u202f%, one test"
+    )
     return (
         f"{model}: mean rank IC {correlation(row['mean_rank_ic'])} over {count(row['n_dates'])} days, "
         f"Newey\u2013West t {ratio(t)}: {verdict}. {steady}"

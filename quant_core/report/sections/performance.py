@@ -21,14 +21,17 @@ from quant_core.report.blocks import (
     rounded,
 )
 from quant_core.report.formats import percent, plural, ratio, spec
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import BENCHMARK, Book
 from quant_core.report.sections.lines import own_and_benchmark
 from quant_core.report.series import BENCHMARK_KEY, number
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 HEAT_FULL = 0.10  # a monthly return of 10 % or more has the full colour
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Return", ("cagr", "total_return", "final_equity_inr", "hit_rate", "best_return_1d", "worst_return_1d")),
+    (
+        "Return",
+        ("cagr", "gross_cagr", "total_return", "final_equity_inr", "hit_rate", "best_return_1d", "worst_return_1d"),
+    ),
     ("Return for risk", ("sharpe_ann", "sortino_ann", "calmar", "omega", "profit_factor")),
     (
         "Risk",
@@ -65,11 +68,16 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "cost_inr",
             "n_fills",
             "n_unfilled",
-            "n_trips",
-            "win_rate",
+            "traded_inr",
+            "holding_sessions",
+            "trip_count",
+            "trip_win_rate",
+            "trip_profit_factor",
+            "trip_mean_holding_sessions",
+            "trip_open_share",
             "exposure",
-            "mean_exposure",
             "effective_names",
+            "largest_weight",
         ),
     ),
     ("Span", ("n_sessions", "first_date", "last_date")),
@@ -103,7 +111,8 @@ def monthly_table(book: Book, monthly: pl.DataFrame) -> Table:
         "Monthly returns",
         f"% a month, {book.strategy}, net of costs",
         f"{up} of {plural(monthly.height, 'month')} above zero; best {percent(high)} ({high_year}-{high_month:02d}), "
-        f"worst {percent(low)} ({low_year}-{low_month:02d}). Blue is above zero, orange below; full colour from 10 %.",
+        f"worst {percent(low)} ({low_year}-{low_month:02d}). "
+        "Blue is above zero, orange below; full colour from 10\u202f%.",
         ("Year", *MONTHS, "Year"),
         ("year", *MONTHS, "full_year"),
         tuple(rows),
@@ -148,7 +157,7 @@ def annual_blocks(book: Book) -> list[Block]:
     as_text = years.with_columns(pl.col("year").cast(pl.String))
     return [
         figure,
-        frame_table("annual", "Annual returns", as_text, unit="% a calendar year", labels=labels, folded=True),
+        frame_table("annual", "Annual returns, table", as_text, unit="% a calendar year", labels=labels, folded=True),
     ]
 
 
@@ -170,7 +179,7 @@ def sharpe_block(book: Book) -> Block:
         reading,
         iso_dates(shown["date"]),
         own_and_benchmark(book, shown, digits=3),
-        y_format=".1f",
+        y_format=".2~f",
         hover_format=".2f",
         rules=(Rule(0.0),),
         half=True,
@@ -199,8 +208,9 @@ def active_block(book: Book) -> Block:
 
 
 def metrics_table(book: Book) -> Table:
-    """Every measure, strategies side by side, grouped; an unknown measure stands at the end."""
-    table = book.measured
+    """Every measure, the chosen strategy, the benchmark and the others side by side; an unknown measure at the end."""
+    first = [pl.col("strategy") == name for name in (book.strategy, BENCHMARK)]
+    table = book.measured.sort(*first, descending=True, maintain_order=True)
     measures = [name for name in table.columns if name != "strategy"]
     placed = [(title, [name for name in names if name in measures]) for title, names in GROUPS]
     seen = {name for _, names in placed for name in names}

@@ -7,6 +7,7 @@ from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series,
 from quant_core.report.formats import names, percent, percent_fine, plural, times
 from quant_core.report.inputs import Book
 from quant_core.report.series import number, week_ends
+from quant_core.trading.holdings import concentration
 
 HOLDINGS_SHOWN = 15
 SECTORS_SHOWN = 7
@@ -28,19 +29,10 @@ def portfolio_section(book: Book) -> Section:
     return Section("portfolio", "Portfolio", tuple(blocks if holdings is None else [*blocks, holdings]))
 
 
-def concentration(positions: pl.DataFrame) -> pl.DataFrame:
-    """`date`, `effective_names` = 1 / sum of squared shares of the invested part, `largest_weight` of equity."""
-    weight = pl.col("weight")
-    return (
-        positions.group_by("date")
-        .agg((weight.sum() ** 2 / (weight**2).sum()).alias("effective_names"), weight.max().alias("largest_weight"))
-        .sort("date")
-    )
-
-
 def concentration_figures(book: Book) -> list[Block]:
     """Effective number of names, and the largest weight."""
-    table = book.own.select("date").join(concentration(book.positions), on="date", how="left", maintain_order="left")
+    measured = concentration(book.positions).select("date", "effective_names", "largest_weight")
+    table = book.own.select("date").join(measured, on="date", how="left", maintain_order="left")
     held = table.drop_nulls()
     effective, largest = held["effective_names"], held["largest_weight"]
     top_day = held["date"][largest.arg_max() or 0]
@@ -61,7 +53,7 @@ def concentration_figures(book: Book) -> list[Block]:
         Figure(
             "largest-weight",
             "Largest weight",
-            "% of equity in one name",
+            "% of what is invested, in one name",
             f"At the end {percent(largest[-1])}; median {percent(number(largest.median()))}, highest "
             f"{percent(number(largest.max()))} ({top['ticker'][0]}, {top_day}).",
             iso_dates(table["date"]),
@@ -104,7 +96,7 @@ def sector_block(book: Book) -> Block:
     final = wide.row(-1, named=True)
     largest = max((name for name in shown if name not in (CASH, REST)), key=lambda name: final[name])
     mean = number(wide[largest].mean())
-    roles = {CASH: "rest", REST: "other"}
+    roles = {CASH: "rest", REST: "remainder"}
     parts = [
         Series(name, rounded(wide[name].clip(0.0), 3), roles.get(name, "part"), 0 if name in roles else k)  # type: ignore[arg-type]
         for k, name in enumerate(shown)

@@ -55,7 +55,7 @@ def equity_figure(book: Book, bands: tuple[Band, ...], spells: pl.DataFrame) -> 
     return Figure(
         "equity-regimes",
         "Growth of \u20b91 under the regimes",
-        "rupees, net of costs, log scale where pressed",
+        "rupees, net of costs",
         f"Share of sessions, from the calmest regime to the most volatile: {listed(parts)}.",
         iso_dates(book.growth["date"]),
         own_and_benchmark(book, book.growth),
@@ -123,8 +123,8 @@ def transition_table(labels: list[str], states: list[str]) -> Table:
         "transitions",
         "Transition matrix",
         "% of the sessions in the row's regime that were followed by the column's",
-        f"Rows sum to 100 %. {steady[0]} lasts longest: {percent(steady[1])} of its sessions are followed by another; "
-        f"{fleeting[0]} {percent(fleeting[1])}. At {percent(steady[1])} a spell lasts "
+        f"Rows sum to 100\u202f%. {steady[0]} lasts longest: {percent(steady[1])} of its sessions are followed "
+        f"by another; {fleeting[0]} {percent(fleeting[1])}. At {percent(steady[1])} a spell lasts "
         f"{_expected(steady[1])} on average.",
         ("From", *states),
         ("from_regime", *states),

@@ -114,7 +114,7 @@ def histogram_block(book: Book) -> Block:
     row = book.metrics_of(book.strategy)
     rules = [
         Rule(float(row[name]), "x", label)
-        for name, label in (("var_95_1d", "VaR 95 %"), ("cvar_95_1d", "ES 95 %"))
+        for name, label in (("var_95_1d", "VaR 95\u202f%"), ("cvar_95_1d", "ES 95\u202f%"))
         if known(row.get(name))
     ]
     shape = "".join(
@@ -156,7 +156,7 @@ def tail_block(book: Book) -> Block:
     equity = float(book.own["equity_inr"][-1])
     table = table.with_columns((pl.col("strategy_return_1d") * equity).alias("final_equity_loss_inr"))
     labels = {
-        "measure": "95 %, one session",
+        "measure": "95\u202f%, one session",
         "strategy_return_1d": book.strategy,
         "benchmark_return_1d": book.benchmark_name,
         "final_equity_loss_inr": "On the final equity",
@@ -166,7 +166,7 @@ def tail_block(book: Book) -> Block:
         "Value at risk and expected shortfall",
         table,
         unit="% a session, negative for a loss",
-        caption=f"{_beyond(book, own.get('var_95_1d'))}Expected shortfall is the mean of the worst 5 %. "
+        caption=f"{_beyond(book, own.get('var_95_1d'))}Expected shortfall is the mean of the worst 5\u202f%. "
         "Cornish\u2013Fisher follows from mean, deviation, skewness and kurtosis.",
         labels=labels,
     )

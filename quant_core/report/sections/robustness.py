@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from quant_core.report.sections.lines import by_strategy
 from quant_core.report.verdict import known, significance_of
 
 MAX_LOGIT_BINS = 40
+SHORT = {"sharpe_ann": "Sharpe", "cagr": "CAGR", "cost_ann": "Cost a year"}  # what a stress table shows
 
 
 class Stress(NamedTuple):
@@ -34,11 +35,11 @@ STRESSES = (
 
 
 def robustness_section(book: Book) -> Section:
-    """Significance, overfitting, then one stress after the other."""
-    blocks: list[Block] = [*significance_blocks(book), overfitting_block(book)]
-    for stress in STRESSES:
-        blocks += stress_blocks(book, stress)
-    return Section("robustness", "Significance and robustness", tuple(blocks))
+    """Significance, overfitting, the figure of each stress, then their tables."""
+    stressed = [block for stress in STRESSES for block in stress_blocks(book, stress)]
+    stressed.sort(key=lambda block: isinstance(block, Table))
+    blocks = (*significance_blocks(book), overfitting_block(book), *stressed)
+    return Section("robustness", "Significance and robustness", blocks)
 
 
 def significance_blocks(book: Book) -> list[Block]:
@@ -53,8 +54,9 @@ def significance_blocks(book: Book) -> list[Block]:
         "Significance of the Sharpe ratio",
         table,
         unit="a year, in excess of cash",
-        caption="Intervals: stationary bootstrap, 95 %. Deflated Sharpe: probability that the true ratio is above the "
-        "best to expect from so many trials without skill. Sessions needed: for 95 % confidence that it is above 0.",
+        caption="Intervals: stationary bootstrap, 95\u202f%. Deflated Sharpe: probability that the true ratio is "
+        "above the best to expect from so many trials without skill. Sessions needed: for 95\u202f% confidence that "
+        "it is above 0.",
         labels={"strategy": "Strategy"},
         marked=book.strategy,
     )
@@ -66,7 +68,7 @@ def interval_figure(book: Book, table: pl.DataFrame) -> Figure:
     """Sharpe ratio and its bootstrap interval, one strategy a row."""
     above = table.filter(pl.col("sharpe_low_ann") > 0).height
     row = significance_of(book)
-    luck = row.get("expected_max_sharpe_ann")
+    luck: Any = row.get("expected_max_sharpe_ann")
     rules = [Rule(0.0, "x")]
     reading = f"The interval of {above} of {plural(table.height, 'strategy', 'strategies')} lies above 0"
     if known(luck):
@@ -77,7 +79,7 @@ def interval_figure(book: Book, table: pl.DataFrame) -> Figure:
     return Figure(
         "sharpe-intervals",
         "Sharpe ratio with its interval",
-        "ratio a year in excess of cash, 95 % stationary bootstrap",
+        "ratio a year in excess of cash, 95\u202f% stationary bootstrap",
         reading + ".",
         names,
         tuple(
@@ -124,7 +126,7 @@ def overfitting_block(book: Book) -> Block:
         "% of splits, by logit of the out-of-sample rank of the in-sample best",
         f"In {percent(found.pbo, 0)} of {plural(found.n_splits, 'split')} the best of "
         f"{plural(found.n_trials, 'return history', 'return histories')} in one half fell below the median of the "
-        "other; 50 % is what choosing without skill gives.",
+        "other; 50\u202f% is what choosing without skill gives.",
         x,
         tuple(drawn),
         "stacked",
@@ -160,7 +162,7 @@ def stress_blocks(book: Book, stress: Stress) -> list[Block]:
         kind,
         x_title=stress.x_title,
         x_ticks=tuple((level, level_name(stress.scenario, level)) for level in levels) if is_capital else (),
-        y_format=".2f",
+        y_format=".2~f",
         hover_format=".2f",
         half=True,
     )
@@ -188,23 +190,20 @@ def stress_reading(book: Book, stress: Stress, rows: pl.DataFrame, levels: Seque
 
 
 def stress_table(book: Book, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> Table:
-    """One strategy a row; Sharpe ratio, CAGR, deepest drawdown and cost at every level."""
-    wanted = [
-        name for name in ("sharpe_ann", "cagr", "max_drawdown", "cost_ann") if rows[name].null_count() < rows.height
-    ]
+    """One strategy a row; Sharpe ratio, CAGR and cost at every level."""
+    wanted = [name for name in SHORT if rows[name].null_count() < rows.height]
     names = [name for name in [book.strategy, *book.slots] if name in rows["strategy"].to_list()]
     table = pl.DataFrame({"strategy": names}, schema={"strategy": pl.String})
     labels = {"strategy": "Strategy"}
-    short = {"sharpe_ann": "Sharpe", "cagr": "CAGR", "max_drawdown": "Drawdown", "cost_ann": "Cost a year"}
     for name in wanted:
         for level in levels:
             column = f"{name}{AT}{level:g}"
             at = rows.filter(pl.col("level") == level).select("strategy", pl.col(name).alias(column))
             table = table.join(at, on="strategy", how="left", maintain_order="left")
-            labels[column] = f"{short[name]}, {level_name(stress.scenario, level)}"
+            labels[column] = f"{SHORT[name]}, {level_name(stress.scenario, level)}"
     return frame_table(
         f"{stress.key}-levels",
-        stress.title,
+        f"{stress.title}, table",
         table,
         unit=f"by {stress.x_title}, net of costs",
         labels=labels,
@@ -214,7 +213,7 @@ def stress_table(book: Book, stress: Stress, rows: pl.DataFrame, levels: Sequenc
 
 
 def level_name(scenario: str, level: float) -> str:
-    """2x the costs, 1 session, 5.00 crore."""
+    """2x the costs, +1 session, 10 crore."""
     if scenario == "cost_multiple":
         return f"{level:g}\u00d7"
-    return rupees(level).replace(".00", "") if scenario == "capital_inr" else f"+{count(level)}" if level else "0"
+    return rupees(level).replace(".00", "") if scenario == "capital_inr" else f"+{count(level)}"

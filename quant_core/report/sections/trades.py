@@ -11,6 +11,7 @@ from quant_core.report.formats import count, percent, percent_fine, plural, rati
 from quant_core.report.inputs import Book
 from quant_core.report.series import number
 from quant_core.schema import BUY, DELISTING, SELL
+from quant_core.trading.trips import trip_summary
 
 HOLDING_BINS = (1, 2, 5, 10, 21, 42, 63, 126, 252)  # sessions, the upper end of each bin but the open last one
 TRIPS_SHOWN = 5
@@ -97,49 +98,27 @@ def holding_histogram(sessions: pl.Series) -> tuple[list[str], list[int]]:
     return [*labels, f">{HOLDING_BINS[-1]}"], [*counts, int((sessions > HOLDING_BINS[-1]).sum())]
 
 
-def trip_measures(trips: pl.DataFrame) -> pl.DataFrame:
-    """One row a strategy over its closed trips, and how many are still open.
-
-    `profit_factor` is the sum of gains over the sum of losses, null without a loss; `win_rate` the share with a gain.
-    """
-    closed = pl.col("exit_date").is_not_null()
-    pnl = pl.col("pnl_inr").filter(closed)
-    gains, losses = pnl.filter(pnl > 0).sum(), -pnl.filter(pnl < 0).sum()
-    value = pl.col("simple_return").filter(closed)
-    return (
-        trips.group_by("strategy")
-        .agg(
-            closed.sum().cast(pl.Int64).alias("n_trips"),
-            (pnl > 0).mean().alias("win_rate"),
-            pl.when(losses > 0).then(gains / losses).alias("profit_factor"),
-            value.filter(value > 0).mean().alias("mean_win_return"),
-            value.filter(value <= 0).mean().alias("mean_loss_return"),
-            pl.col("n_sessions").filter(closed).median().alias("median_holding_sessions"),
-            (~closed).sum().cast(pl.Int64).alias("n_open"),
-        )
-        .sort("strategy")
-    )
-
-
 def trip_table(book: Book) -> Table:
     """Round trips of every strategy, the chosen one first."""
-    table = trip_measures(book.trips).sort(pl.col("strategy") == book.strategy, descending=True, maintain_order=True)
+    first = pl.col("strategy") == book.strategy
+    table = trip_summary(book.trips).sort(first, descending=True, maintain_order=True)
     own = table.row(0, named=True)
     factor = f", profit factor {ratio(own['profit_factor'])}" if own["profit_factor"] is not None else ""
     labels = {
         "strategy": "Strategy",
+        "open_share": "Still open",
+        "profit_factor": "Profit factor",
         "mean_win_return": "Mean win",
         "mean_loss_return": "Mean loss",
-        "median_holding_sessions": "Median sessions held",
-        "n_open": "Still open",
+        "median_holding_sessions": "Sessions held, median",
     }
     return frame_table(
         "trip-measures",
         "Round trips",
-        table,
-        unit="closed in the period, net of costs",
-        caption=f"{percent(own['win_rate'])} of {book.strategy}'s trips were won{factor} "
-        "(sum of gains over sum of losses).",
+        table.select("strategy", "n_trips", "win_rate", *list(labels)[1:]),
+        unit="net of costs; won, mean and median are of closed trips",
+        caption=f"{percent(own['win_rate'])} of {book.strategy}'s closed trips were won{factor} "
+        "(rupees gained over rupees lost).",
         labels=labels,
         marked=book.strategy,
     )
@@ -203,7 +182,7 @@ def cost_figure(book: Book, kinds: Sequence[str]) -> Figure:
     for slot, kind in enumerate([*shown, *(["other kinds"] if len(shown) < len(kinds) else [])]):
         paid = equity.join(by_year.filter(pl.col("kind") == kind), on="year", how="left", maintain_order="left")
         share = (paid["cost_inr"] / paid["equity_inr"]).fill_null(0.0)
-        drawn.append(Series(kind, rounded(share, 6), "part" if kind in kinds else "other", slot))
+        drawn.append(Series(kind, rounded(share, 6), "part" if kind in kinds else "remainder", slot))
     all_in = equity.join(
         by_year.group_by("year").agg(pl.col("cost_inr").sum()), on="year", how="left", maintain_order="left"
     )

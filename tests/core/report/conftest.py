@@ -115,7 +115,7 @@ def _daily(name: str, days: list[date], market: np.ndarray, rng: np.random.Gener
             "cost_inr": turnover * equity * 0.004,
             "interest_inr": equity * 0.01 * CASH_1D,
             "dividend_inr": 0.0,
-            "n_holdings": 12,
+            "n_holdings": N_NAMES,
             "n_fills": np.where(turnover > 0, 6, 0),
             "n_unfilled": np.where((turnover > 0) & (rng.random(n) < 0.1), 1, 0),
         }
@@ -168,7 +168,9 @@ def _trades(strategies: Sequence[str], days: list[date], rng: np.random.Generato
             for ticker in rng.choice(_tickers(), 4, replace=False):
                 side = schema.BUY if rng.random() < 0.5 else schema.SELL
                 value = float(rng.lognormal(12.5, 0.6))
-                parts.append((days[k], name, str(ticker), side, days[k - 1], value, 100.0, value / 100.0, value * 0.002))
+                parts.append(
+                    (days[k], name, str(ticker), side, days[k - 1], value, 100.0, value / 100.0, value * 0.002)
+                )
     return pl.DataFrame(parts, schema=schema.BacktestTrades.create_empty().schema, orient="row")
 
 
