@@ -1,7 +1,7 @@
 """Scores that hold no skill, or exactly so much, and how well any score ranked the returns after it.
 
 What belongs here: drawing scores for the decisions of a universe and measuring their rank IC. What does not: turning
-them into books and judging those (`null_test`), real forecasts and their quality.
+them into books (`null_books`) and judging those (`null_test`), real forecasts and their quality.
 
 D decisions, N names. Everything is drawn from `numpy.random.default_rng`, so a seed gives the same scores wherever and
 in whatever order they are drawn.

@@ -101,7 +101,8 @@ def test_text_from_the_input_is_escaped_everywhere(make_report_input: Make) -> N
     tables = {name: hostile(getattr(data, name)) for name in names}
     bad = replace(
         data, title=evil, profile=evil, strategy=evil, notes=[evil],
-        provenance={evil: evil, "run": "javascript:alert(1)"}, trips=data.trips.head(0), trades=None, costs=None, benchmark=data.benchmark.with_columns(series=pl.lit(evil)),
+        provenance={evil: evil, "run": "javascript:alert(1)"}, trips=data.trips.head(0), trades=None, costs=None,
+        benchmark=data.benchmark.with_columns(series=pl.lit(evil)),
         **tables,
     )  # fmt: skip
     page = body_of(render_report(bad))
