@@ -80,6 +80,7 @@ class Figure:
     y_format: str = ".2~%"
     hover_format: str = ".1%"
     log_toggle: bool = False
+    from_zero: bool = False  # the value axis begins at 0
     half: bool = False  # may share a row with another on a wide screen
     rules: tuple[Rule, ...] = ()
     bands: tuple[Band, ...] = ()
@@ -245,6 +246,7 @@ def _content(figure: Figure, axis: Any) -> dict[str, Any]:
         "xTicks": figure.x_ticks,
         "yFormat": figure.y_format,
         "hoverFormat": figure.hover_format,
+        "fromZero": figure.from_zero,
         "rules": [{"value": rule.value, "axis": rule.axis, "label": rule.label} for rule in figure.rules],
         "bands": [{"name": band.name, "slot": band.slot, "spans": band.spans} for band in figure.bands],
     }

@@ -136,6 +136,11 @@ class Book:
         return self.data.daily.filter(pl.col("strategy") == self.strategy).sort("date")
 
     @cached_property
+    def held(self) -> pl.DataFrame:
+        """`own` without the opening row, when nothing is held yet; with it where it is the only one."""
+        return self.own[1:] if self.own.height > 1 else self.own
+
+    @cached_property
     def returns(self) -> pl.DataFrame:
         """`date`, a column of simple returns a strategy, and the benchmark's."""
         return series.wide_returns(self.data.daily, self.data.benchmark)

@@ -29,7 +29,7 @@ from quant_core.report.sections.risk import risk_section
 from quant_core.report.sections.robustness import robustness_section
 from quant_core.report.sections.trades import trades_section
 from quant_core.report.series import BENCHMARK_KEY
-from quant_core.report.verdict import Verdict, significance_line, verdict
+from quant_core.report.verdict import significance_line, verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,7 +47,7 @@ def render_report(data: ReportInput) -> str:
         DataError: the strategy has no row in the period.
     """
     book = prepare(data)
-    sections = _sections(book, verdict(book))
+    sections = report_sections(book)
     axes, drawn = figures_json(block for s in sections for block in s.blocks if isinstance(block, Figure))
     return (
         _environment()
@@ -99,10 +99,11 @@ def sparkline(values: pl.Series, width: int = SPARK_WIDTH) -> str:
     return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1)) if span > 0 else 0] for value in picked)
 
 
-def _sections(book: Book, found: Verdict) -> list[Section]:
+def report_sections(book: Book) -> list[Section]:
+    """What the page shows, in order; the regimes are left out where no label was given."""
     made = [
         comparison_section(book),
-        summary_section(book, found),
+        summary_section(book, verdict(book)),
         performance_section(book),
         regime_section(book),
         risk_section(book),

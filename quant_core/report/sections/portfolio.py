@@ -32,8 +32,12 @@ def portfolio_section(book: Book) -> Section:
 def concentration_figures(book: Book) -> list[Block]:
     """Effective number of names, and the largest weight."""
     measured = concentration(book.positions).select("date", "effective_names", "largest_weight")
-    table = book.own.select("date").join(measured, on="date", how="left", maintain_order="left")
+    table = book.held.select("date").join(measured, on="date", how="left", maintain_order="left")
     held = table.drop_nulls()
+    if held.is_empty():
+        return [Note(f"{book.strategy} held nothing after any session.")]
+    is_held = table["effective_names"][-1] is not None
+    now = "" if is_held else ", the last session with holdings"
     effective, largest = held["effective_names"], held["largest_weight"]
     top_day = held["date"][largest.arg_max() or 0]
     top = book.positions.filter(pl.col("date") == top_day).sort("weight", "ticker", descending=[True, False])
@@ -42,22 +46,24 @@ def concentration_figures(book: Book) -> list[Block]:
             "effective-names",
             "Effective number of names",
             "1 / sum of squared shares of what is invested",
-            f"At the end {names(effective[-1])} of {plural(number(book.own['n_holdings'][-1]), 'holding')}; "
+            f"On {held['date'][-1]}{now}: {names(effective[-1])}; "
             f"median {names(number(effective.median()))}, lowest {names(number(effective.min()))}.",
             iso_dates(table["date"]),
             (Series(book.strategy, rounded(table["effective_names"], 2)),),
-            y_format=".0f",
+            y_format=".2~f",
             hover_format=".1f",
+            from_zero=True,
             half=True,
         ),
         Figure(
             "largest-weight",
             "Largest weight",
             "% of what is invested, in one name",
-            f"At the end {percent(largest[-1])}; median {percent(number(largest.median()))}, highest "
+            f"On {held['date'][-1]}{now}: {percent(largest[-1])}; median {percent(number(largest.median()))}, highest "
             f"{percent(number(largest.max()))} ({top['ticker'][0]}, {top_day}).",
             iso_dates(table["date"]),
             (Series(book.strategy, rounded(table["largest_weight"])),),
+            from_zero=True,
             half=True,
         ),
     ]
@@ -65,12 +71,10 @@ def concentration_figures(book: Book) -> list[Block]:
 
 def sector_weights(book: Book, sectors: pl.DataFrame) -> pl.DataFrame:
     """`date` and a column a sector at week ends, largest on average first; the smallest summed; cash is the rest."""
-    days = book.own.filter(week_ends(book.own["date"])).select(
+    days = book.held.filter(week_ends(book.held["date"])).select(
         "date", (pl.col("cash_inr") / pl.col("equity_inr")).alias(CASH)
     )
-    named = sectors.select("ticker", pl.col("sector").cast(pl.String)).unique(
-        "ticker", keep="first", maintain_order=True
-    )
+    named = _sector_names(sectors).with_columns(pl.col("sector").replace({CASH: f"{CASH} sector", REST: "other"}))
     held = book.positions.join(days.select("date"), on="date", how="semi").join(named, on="ticker", how="left")
     by_sector = (
         held.group_by("date", pl.col("sector").fill_null(UNKNOWN)).agg(pl.col("weight").sum()).sort("date", "sector")
@@ -93,6 +97,8 @@ def sector_block(book: Book) -> Block:
         return Note("No table of sectors was given, so sector exposure is left out.")
     wide = sector_weights(book, book.sectors)
     shown = wide.columns[1:]
+    if shown == [CASH]:
+        return Note(f"{book.strategy} held nothing after the last session of any week.")
     final = wide.row(-1, named=True)
     largest = max((name for name in shown if name not in (CASH, REST)), key=lambda name: final[name])
     mean = number(wide[largest].mean())
@@ -116,7 +122,7 @@ def sector_block(book: Book) -> Block:
 
 def cash_figure(book: Book) -> Figure:
     """Share of equity that is not invested."""
-    share = book.own["cash_inr"] / book.own["equity_inr"]
+    share = book.held["cash_inr"] / book.held["equity_inr"]
     interest = number(book.own["interest_inr"].sum()) / number(book.own["equity_inr"].mean()) / _years(book)
     return Figure(
         "cash",
@@ -124,7 +130,7 @@ def cash_figure(book: Book) -> Figure:
         "% of equity",
         f"Mean {percent(number(share.mean()))}, highest {percent(number(share.max()))}, "
         f"at the end {percent(share[-1])}; interest added {percent_fine(interest)} of equity a year.",
-        iso_dates(book.own["date"]),
+        iso_dates(book.held["date"]),
         (Series(book.strategy, rounded(share)),),
         "area",
         rules=(Rule(0.0),),
@@ -161,10 +167,7 @@ def holdings_table(book: Book) -> Table | None:
     shown = final.select("ticker", "weight", "value_inr").head(HOLDINGS_SHOWN)
     labels = {"ticker": "Ticker", "sector": "Sector"}
     if book.sectors is not None:
-        named = book.sectors.select("ticker", pl.col("sector").cast(pl.String)).unique(
-            "ticker", keep="first", maintain_order=True
-        )
-        shown = shown.join(named, on="ticker", how="left", maintain_order="left")
+        shown = shown.join(_sector_names(book.sectors), on="ticker", how="left", maintain_order="left")
         shown = shown.select("ticker", pl.col("sector").fill_null(UNKNOWN), "weight", "value_inr")
     held = number(shown["weight"].sum())
     return frame_table(
@@ -176,6 +179,12 @@ def holdings_table(book: Book) -> Table | None:
         "the rest is smaller holdings and cash.",
         labels=labels,
     )
+
+
+def _sector_names(sectors: pl.DataFrame) -> pl.DataFrame:
+    """One sector a ticker, the first given."""
+    named = sectors.select("ticker", pl.col("sector").cast(pl.String))
+    return named.unique("ticker", keep="first", maintain_order=True)
 
 
 def _years(book: Book) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, rounded
-from quant_core.report.formats import AT, count, listed, percent, plural, ratio, rupees
+from quant_core.report.formats import AT, CRORE, count, listed, percent, plural, ratio, rupees
 from quant_core.report.inputs import Book
 from quant_core.report.sections.lines import by_strategy
 from quant_core.report.verdict import known, significance_of
@@ -160,8 +160,8 @@ def stress_blocks(book: Book, stress: Stress) -> list[Block]:
         drawn,
         "line",
         kind,
-        x_title=stress.x_title,
-        x_ticks=tuple((level, level_name(stress.scenario, level)) for level in levels) if is_capital else (),
+        x_title=f"{stress.x_title}, \u20b9 crore" if is_capital else stress.x_title,
+        x_ticks=tuple((level, f"{level / CRORE:,g}") for level in levels) if is_capital else (),
         y_format=".2~f",
         hover_format=".2f",
         half=True,

@@ -1,15 +1,10 @@
-"""The rendered page: complete, escaped, deterministic, self-contained, and alive in a browser."""
+"""The rendered page: complete, escaped, deterministic, self-contained."""
 
-import csv
 import html
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -203,60 +198,3 @@ def test_a_sparkline_runs_from_the_lowest_to_the_highest_block() -> None:
     assert sparkline(pl.Series([5.0, 5.0, None])) == "▁▁"
     assert len(sparkline(pl.Series(range(1000)), width=24)) == 24
     assert sparkline(pl.Series([], dtype=pl.Float64)) == ""
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ALL_DRAWN = "Array.from(document.querySelectorAll('.chart')).every(c => c.querySelector('.main-svg'))"
-SIZES = """Array.from(document.querySelectorAll('.chart')).map(
-    c => { const box = c.querySelector('.main-svg').getBoundingClientRect(); return [c.id, box.width, box.height]; })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield opened
-        opened.close()
-
-
-def until(page: Any, condition: str) -> None:
-    """Wait for a condition; the page's own policy forbids Playwright's wait_for_function, which evaluates text."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"the page never reached: {condition}")
-
-
-@pytest.mark.ui
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_browser_draws_every_figure_without_error_request_or_sideways_scroll(
-    browser: Any, make_report_input: Make, tmp_path: Path, width: int, scheme: str
-) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(render_report(make_report_input()), encoding="utf-8")
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-    page = context.new_page()
-    faults: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: faults.append(message.text))
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(path.as_uri())
-    until(page, ALL_DRAWN)
-    sizes = page.evaluate(SIZES)
-    assert len(sizes) >= 20
-    assert all(w > 100 and h > 60 for _, w, h in sizes), sizes
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    with page.expect_download() as download:
-        page.locator("button.csv[data-table=table-comparison]").click()
-    rows = list(csv.reader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
-    assert rows == cells(path.read_text(encoding="utf-8"), "comparison")
-    assert faults == []
-    assert requests == [path.as_uri()]
-    context.close()
