@@ -112,7 +112,7 @@ def equity_at_fill(book: Ledger, market: Market, rules: Rules) -> Floats:
 def growth_to_next_fill(market: Market, rules: Rules, fills: Integers) -> Floats:
     """(P, N) simple return of a rupee placed in each name at a fill, until the next one; nothing else is traded.
 
-    Dividends are reinvested or lie in cash as the rules say. It shares no code with the ledger.
+    Dividends are reinvested or lie in cash as the rules say. No code is shared with the ledger's steps.
     """
     before, after = (np.nan_to_num(leg) for leg in market.legs(rules.fill, rules.dividends))
     paid_out = np.nan_to_num(market.dividend_return) if rules.dividends == "cash" else np.zeros_like(before)

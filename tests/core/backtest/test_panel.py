@@ -8,6 +8,8 @@ import pytest
 
 from quant_core import calendar
 from quant_core.backtest.panel import assemble_panel, delistings
+from quant_core.causality import assert_causal
+from quant_core.errors import DataError
 from quant_core.trading.market import BOTH, BUY, CLOSED, SELL
 
 DAYS = calendar.sessions(date(2021, 1, 1), date(2021, 3, 31))
@@ -118,3 +120,96 @@ def test_a_delisting_is_known_only_after_so_many_absent_sessions_and_never_befor
     assert list(zip(rows, columns, strict=True)) == [(4, 1), (6, 0), (8, 1)]
     assert len(delistings(absent, 0, 0)[0]) == 0
     assert delistings(absent, 3, 5)[0].tolist() == [1, 3]
+
+
+def test_a_session_without_a_row_is_closed_without_a_return_and_had_no_turnover():
+    row = (pl.col("ticker") == "AAA") & (pl.col("date") == DAYS[T])
+    lost = panel(prices().filter(~row)).market
+    assert lost.open_to[T, 0] == CLOSED
+    assert np.isnan(lost.overnight_return[T, 0])
+    own = prices().filter(pl.col("ticker") == "AAA")["turnover_inr"]
+    assert lost.traded_value_inr[T + 1, 0] == pytest.approx(own[T - 20 : T].sum() / 21)  # the lost one counts 0
+    assert bits(is_filled=True, is_tradable=False) == CLOSED
+
+
+def test_an_index_row_that_was_carried_forward_is_closed():
+    carried = prices().with_columns(is_filled=(pl.col("ticker") == "^NSEI") & (pl.col("date") == DAYS[T]))
+    found = panel(carried).market.open_to[:, 1]
+    assert found[T] == CLOSED
+    assert (np.delete(found, T) == BOTH).all()
+
+
+def test_a_listing_has_no_history_before_it_and_no_volatility_before_five_returns():
+    listed = prices().filter((pl.col("ticker") != "AAA") | (pl.col("date") >= DAYS[10]))
+    market = panel(listed).market
+    own = prices().filter(pl.col("ticker") == "AAA")
+    assert np.isnan(market.traded_value_inr[:11, 0]).all()
+    assert market.traded_value_inr[12, 0] == pytest.approx(own["turnover_inr"][10:12].mean())
+    assert np.isnan(market.volatility_1d[:15, 0]).all()
+    assert market.volatility_1d[15, 0] == pytest.approx(own["total_return_1d"][10:15].std(ddof=0))
+
+
+def test_without_a_turnover_the_traded_value_is_close_times_volume():
+    table = prices().with_columns(turnover_inr=pl.lit(None, pl.Float64))
+    own = prices().filter(pl.col("ticker") == "AAA").slice(T - 21, 21)
+    expected = (own["close_inr"] * own["volume_shares"]).mean()
+    assert panel(table).market.traded_value_inr[T, 0] == pytest.approx(expected)
+
+
+def test_a_locked_session_is_judged_against_the_previous_close_on_the_days_own_basis():
+    paid, price = (
+        0.05,
+        before() * 0.97,
+    )  # 3 % lower on an ex-date of 5 %: dearer than the close before less the dividend
+    changes = {
+        "open_inr": price, "high_inr": price, "low_inr": price, "close_inr": price, "intraday_return_1d": 0.0,
+        "overnight_return_1d": price / before() - 1.0 + paid, "dividend_return_1d": paid,
+    }  # fmt: skip
+    assert bits(**changes) == BUY  # the exchange compares prices: nobody could sell
+    split = {name: price / 5 for name in ("open_inr", "high_inr", "low_inr", "close_inr")}
+    assert bits(**changes | split) == BUY  # a fifth of the price after a split is the same move
+
+
+def test_nothing_in_the_panel_of_a_day_knows_what_came_after_it():
+    table = prices(is_tradable=False)
+
+    def step(rows):
+        found = panel(rows, fill="vwap", price_band=0.01)
+        grid = {
+            name: getattr(found.market, name)[:, 0]
+            for name in ("overnight_return", "intraday_return", "vwap_return", "open_to", "traded_value_inr",
+                         "volatility_1d", "open_inr", "dividend_return")
+        }  # fmt: skip
+        return pl.DataFrame({"date": found.sessions, "ticker": "AAA", "price": found.fill_price_inr[:, 0]} | grid)
+
+    def rows_until(rows):
+        n = rows["date"].n_unique()
+        return assemble_panel(rows, TICKERS, DAYS[0], np.zeros(n), fill="vwap", price_band=0.01)
+
+    for cut in (DAYS[T - 1], DAYS[T], DAYS[T + 3]):
+        assert_causal(step, table, cut, how=("null", "shuffle"))
+        whole, short = panel(table, fill="vwap", price_band=0.01), rows_until(table.filter(pl.col("date") <= cut))
+        kept = len(short.sessions)
+        np.testing.assert_array_equal(short.market.open_to, whole.market.open_to[:kept])
+        np.testing.assert_array_equal(short.market.volatility_1d, whole.market.volatility_1d[:kept])
+
+
+def test_a_name_that_returns_after_its_delisting_can_be_traded_again():
+    away = (pl.col("ticker") == "AAA") & pl.col("date").is_between(DAYS[T], DAYS[T + 9])
+    market = panel(prices().filter(~away), delisted_after_sessions=5).market
+    assert [part.tolist() for part in market.delistings] == [[T + 4], [0]]
+    assert (market.open_to[T : T + 10, 0] == CLOSED).all()
+    assert market.open_to[T + 10, 0] == BOTH
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.filter(pl.col("ticker") != "AAA"), "'AAA'"),
+        (lambda rows: pl.concat([rows, rows.head(1)]), "repeats"),
+        (lambda rows: rows.with_columns(date=pl.col("date").replace(DAYS[T], date(2021, 2, 28))), "no NSE session"),
+    ],
+)
+def test_prices_that_no_panel_can_be_made_of_are_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        panel(change(prices()))
