@@ -1,52 +1,18 @@
-"""The ledger against numbers by hand and its own conservation laws; the day loop is in test_ledger_oracle."""
-
-from dataclasses import replace
-from itertools import pairwise
-from types import SimpleNamespace
+"""The ledger against numbers by hand. What always holds is in test_ledger_laws, the day loop in test_ledger_oracle."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_ledger_oracle import draw, run
+from ledger_cases import NAN, book_of, column, flat
 
 from quant_core.errors import DataError
 from quant_core.trading import session
-from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
     Rules,
-    _charges,
-    _panel,
-    _targets,
-    _terms,
     check_reconciles,
     run_ledger,
-    run_ledgers,
 )
 from quant_core.trading.market import BUY, SELL, Market
-
-SEEDS = st.integers(0, 2**32 - 1)
-NAN = np.nan
-
-
-def flat(sessions, rate=0.0, per_sale=0.0, impact=0.0):
-    """One rate on both sides."""
-    table = np.full((sessions, 1), rate)
-    return CostSchedule(("flat",), table, table, np.full(sessions, per_sale), impact)
-
-
-def book_of(
-    overnight, intraday, targets, *, rate=0.0, rules=None, capital=1000.0, open_to=None, per_sale=0.0, **market
-):
-    overnight = np.asarray(overnight, dtype=float)
-    given_ = Market(overnight, intraday, np.ones(overnight.shape, bool) if open_to is None else open_to, **market)
-    decisions = targets if isinstance(targets, Decisions) else Decisions.from_dense(targets)
-    return run_ledger(given_, decisions, flat(len(overnight), rate, per_sale), rules, capital)
-
-
-def column(*values):
-    return np.array(values, dtype=float)[:, None]
 
 
 def test_one_purchase_held_over_a_night_matches_the_arithmetic_by_hand():
@@ -59,6 +25,7 @@ def test_one_purchase_held_over_a_night_matches_the_arithmetic_by_hand():
     np.testing.assert_allclose(book.turnover, [0.0, 0.5 * (0.5 + 0.501), 0.0])
     np.testing.assert_allclose(book.weights[:, 0], [0.0, 510.0 / 1009.0, 532.95 / 1031.95])
     assert book.n_fills.tolist() == [0, 1, 0]
+    assert book.n_unfilled.tolist() == [0, 0, 0]
 
 
 def test_a_fill_at_the_close_earns_nothing_on_its_day_and_one_at_vwap_the_rest_of_it():
@@ -73,6 +40,29 @@ def test_buys_beyond_the_cash_shrink_by_one_factor_and_leave_no_cash():
     book = book_of(none, none, [[0.75, 0.25], [NAN, NAN]], rate=0.01, capital=101.0)
     np.testing.assert_allclose(book.weights[1] * book.equity[1], [75.0, 25.0])  # 101 = 100 of stock + 1 of cost
     assert book.cash[1] == 0.0
+
+
+def test_an_unfilled_sale_keeps_the_position_and_is_not_carried_over():
+    none, open_to = np.zeros((4, 1)), np.array([[3], [3], [0], [3]])
+    book = book_of(none, none, column(1.0, 0.0, NAN, NAN), open_to=open_to)
+    assert book.weights[:, 0].tolist() == [0.0, 1.0, 1.0, 1.0]
+    assert book.n_unfilled.tolist() == [0, 0, 1, 0]
+    assert book.n_fills.tolist() == [0, 1, 0, 0]
+    carried = book_of(none, none, column(1.0, 0.0, NAN, NAN), open_to=open_to, rules=Rules(carry_over=True))
+    assert carried.weights[:, 0].tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_the_last_decision_has_no_session_left_to_be_filled_in():
+    book = book_of(np.zeros((2, 1)), np.zeros((2, 1)), column(NAN, 1.0))
+    assert book.n_fills.sum() == 0
+    assert book.cash.tolist() == [1000.0, 1000.0]
+
+
+def test_repeating_a_full_weight_trades_once_only():
+    rng = np.random.default_rng(5)
+    book = book_of(rng.normal(0, 0.02, (50, 2)), rng.normal(0, 0.02, (50, 2)), np.tile([1.0, 0.0], (50, 1)), rate=0.002)
+    assert book.n_fills.sum() == 1
+    assert book.cash[1:].max() == 0.0
 
 
 def test_dividends_in_cash_leave_the_name_at_its_price_return():
@@ -97,6 +87,45 @@ def test_a_capped_order_is_carried_over_as_so_many_shares():
     lapsed = book_of(returns, np.zeros((5, 1)), column(0.8, NAN, NAN, NAN, NAN), traded_value_inr=depth,
                      rules=Rules(max_participation=0.3))  # fmt: skip
     np.testing.assert_allclose(lapsed.trades.amount, [300.0])
+
+
+def test_a_purchase_that_cash_did_not_reach_stays_open_only_while_a_sale_does():
+    # All in the first name; then all in the second, while the first can be sold for 300 a session only.
+    none, depth = np.zeros((7, 2)), np.tile([1000.0, np.inf], (7, 1))
+    depth[:2] = np.inf
+    targets = np.full((7, 2), NAN)
+    targets[:2] = np.eye(2)
+    rules = Rules(max_participation=0.3, carry_over=True)
+    book = book_of(none, none, targets, rules=rules, traded_value_inr=depth)
+    np.testing.assert_allclose(book.weights[2:6, 1], [0.3, 0.6, 0.9, 1.0])
+    # One that cash never reached, with nothing to be sold: 999 of 1,010 are bought, and nothing of the interest later.
+    interest = np.array([0.0, 0.0, 0.1, 0.1])
+    rich = book_of(none[:4, :1], none[:4, :1], column(1.0, NAN, NAN, NAN), rate=0.01, rules=Rules(carry_over=True),
+                   capital=1010.0, cash_return_1d=interest)  # fmt: skip
+    np.testing.assert_allclose(rich.trades.amount, [1000.0])
+
+
+def test_positions_are_cut_to_the_largest_and_dropped_below_the_smallest():
+    none = np.zeros((2, 3))
+    book = book_of(none, none, [[0.7, 0.2, 0.1], [NAN] * 3], rules=Rules(max_position=0.5, min_position=0.15))
+    np.testing.assert_allclose(book.weights[1], [0.5, 0.2, 0.0])
+
+
+def test_what_a_bonus_left_of_a_share_is_sold_with_the_rest_also_of_an_order_that_is_carried():
+    # 7 shares at 100; three for two: 10.5 shares. 10 may be sold in a session at most, then the half.
+    price, none = column(100.0, 100.0, 200 / 3, 200 / 3, 200 / 3), np.zeros((5, 1))
+    depth = column(np.inf, np.inf, 2000 / 3, 2000 / 3, 2000 / 3)
+    rules = Rules(whole_shares=True, max_participation=1.0, carry_over=True)
+    book = book_of(none, none, column(0.7, 0.0, NAN, NAN, NAN), rules=rules, open_inr=price, traded_value_inr=depth)
+    np.testing.assert_allclose(book.trades.amount, [700.0, -2000 / 3, -100 / 3])
+    assert book.n_unfilled.tolist() == [0, 0, 1, 0, 0]
+
+
+def test_whole_shares_of_a_name_without_a_price_are_not_bought():
+    none, rules = np.zeros((3, 1)), Rules(whole_shares=True)
+    book = book_of(none, none, column(0.5, NAN, NAN), rules=rules, open_inr=column(100.0, NAN, 100.0))
+    assert book.n_fills.sum() == 0
+    assert book.n_unfilled.tolist() == [0, 1, 0]
 
 
 def test_whole_shares_stay_whole_through_a_split_and_the_rest_is_cash():
@@ -141,6 +170,22 @@ def test_a_threshold_acts_on_a_decision_only_when_the_book_is_far_from_it():
     assert book.n_fills.tolist() == [0, 1, 0, 1, 0]  # 50 % becomes 60 % at the close of session 2
 
 
+def test_a_threshold_compares_with_targets_within_the_limits_and_from_the_opening_on():
+    none = np.zeros((4, 1))
+    cut = book_of(none, none, np.full((4, 1), 0.9), rules=Rules(trade_threshold=0.05, max_position=0.5))
+    assert cut.n_fills.tolist() == [0, 1, 0, 0]  # the second decision wants no more than is held
+    small = book_of(none, none, np.full((4, 1), 0.04), rules=Rules(trade_threshold=0.05))
+    assert small.n_fills.sum() == 0
+
+
+def test_a_threshold_is_judged_at_the_close_of_the_decision():
+    intraday = column(0.0, 0.0, 0.5, 0.0, -0.5, 0.0, 0.0)
+    rules = Rules(trade_threshold=0.05, delay_sessions=2)
+    book = book_of(np.zeros((7, 1)), intraday, column(0.5, NAN, 0.5, 0.5, NAN, NAN, NAN), rules=rules)
+    # Bought in 2, 60 % at its close; judged then and acted on in 4; the decision of 3 is as far and due in 5.
+    assert book.trades.row.tolist() == [2, 4, 5]
+
+
 def test_a_sale_that_would_not_pay_its_own_charge_is_not_made():
     book = book_of(np.zeros((3, 1)), np.zeros((3, 1)), column(0.01, 0.0, NAN), per_sale=15.93)
     assert book.n_fills.tolist() == [0, 1, 0]
@@ -165,129 +210,6 @@ def test_a_name_is_traded_only_in_the_direction_that_it_is_open_to(bits, sides):
     second = book.trades.row == 2
     assert sorted(np.sign(book.trades.amount[second])) == sorted(sides)
     assert book.n_unfilled[2] == 2 - len(sides)
-
-
-@settings(max_examples=150, deadline=None)
-@given(SEEDS)
-def test_the_books_reconcile_cash_is_never_negative_and_the_order_of_names_does_not_matter(seed):
-    p = draw(seed)
-    book = run(p)
-    check_reconciles(book)
-    assert (book.cash >= 0.0).all()
-    order = np.random.default_rng(seed).permutation(p.market.n_names)
-    panels = ("overnight_return", "intraday_return", "open_to", "dividend_return", "vwap_return", "open_inr",
-              "traded_value_inr", "volatility_1d")  # fmt: skip
-    rows, names = p.market.delistings
-    mixed = replace(
-        p.market, **{name: getattr(p.market, name)[:, order] for name in panels},
-        delistings=(rows, np.argsort(order)[names]),
-    )  # fmt: skip
-    other = run(SimpleNamespace(**{**vars(p), "market": mixed, "targets": p.targets[:, order]}))
-    np.testing.assert_allclose(other.equity, book.equity, rtol=1e-9, atol=1e-9 * p.capital)
-
-
-@pytest.mark.parametrize("what", ["cash", "equity", "cost"])
-def test_a_book_that_was_tampered_with_does_not_reconcile(what):
-    book = run(draw(11))
-    changed = getattr(book, what).copy()
-    changed[-1] += 0.01
-    with pytest.raises(DataError, match=f"ledger: .*{what}|ledger: (cash|equity)"):
-        check_reconciles(replace(book, **{what: changed}))
-
-
-def test_on_fixed_trades_equity_falls_by_exactly_the_cost():
-    rng = np.random.default_rng(3)
-    panel = rng.normal(0, 0.01, (30, 4)), rng.normal(0, 0.01, (30, 4))
-    targets = np.full((30, 4), NAN)
-    targets[0] = 0.2  # a cash buffer, so that no purchase is cut
-    books = [book_of(*panel, targets, rate=rate, capital=1e7) for rate in (0.0, 0.005, 0.01)]
-    np.testing.assert_allclose(books[0].equity[1:] - books[1].equity[1:], 0.005 * 0.8 * 1e7, rtol=1e-9)
-    assert (books[2].equity[1:] < books[1].equity[1:]).all()
-
-
-@settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_rebalancing_daily_for_free_is_the_constantly_rebalanced_portfolio(seed):
-    rng = np.random.default_rng(seed)
-    intraday = rng.normal(0, 0.03, (25, 5))
-    weights = rng.dirichlet(np.ones(6))[:5]  # the sixth part is cash
-    book = book_of(np.zeros_like(intraday), intraday, np.tile(weights, (25, 1)))
-    np.testing.assert_allclose(book.equity[1:], 1000.0 * np.cumprod(1 + intraday[1:] @ weights), rtol=1e-10)
-
-
-def test_buying_and_holding_one_stock_earns_its_total_return_from_the_fill():
-    rng = np.random.default_rng(11)
-    overnight, intraday = rng.normal(0, 0.02, (250, 1)), rng.normal(0, 0.02, (250, 1))
-    targets = np.full((250, 1), NAN)
-    targets[0] = 1.0
-    path = (1 + intraday[1]) * np.prod((1 + overnight[2:]) * (1 + intraday[2:]))
-    assert book_of(overnight, intraday, targets).equity[-1] == pytest.approx(1000.0 * path[0], rel=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(SEEDS)
-def test_taking_the_sessions_in_two_calls_is_taking_them_in_one(seed):
-    p = draw(seed)
-    panel, charges = _panel(p.market, p.rules), _charges(p.costs)
-    decisions = Decisions.from_dense(p.targets)
-    middle, books, logs = p.market.n_sessions // 2, [], []
-    for cuts in ((0, p.market.n_sessions), (0, middle, p.market.n_sessions)):
-        book, terms = session.open_book(p.market.n_names, p.capital), _terms(p.rules, decisions, 0)
-        wanted = _targets(p.market, decisions, panel, p.rules)
-        parts = [session.advance(a, b, panel, charges, terms, wanted, book) for a, b in pairwise(cuts)]
-        books.append(book)
-        logs.append(np.hstack([part.series for part in parts]))
-    np.testing.assert_array_equal(logs[0], logs[1])
-    np.testing.assert_array_equal(books[0].value, books[1].value)
-
-
-def test_many_books_at_once_are_the_single_ones_in_order():
-    p = draw(5)
-    several = [Decisions.from_dense(np.roll(p.targets, k, axis=1)) for k in range(6)]
-    for threads in (1, 3):
-        books = run_ledgers(p.market, several, p.costs, p.rules, p.capital, threads)
-        for decisions, book in zip(several, books, strict=True):
-            np.testing.assert_array_equal(
-                book.equity, run_ledger(p.market, decisions, p.costs, p.rules, p.capital).equity
-            )
-
-
-def test_an_account_that_opens_later_is_the_account_of_the_later_sessions():
-    rng = np.random.default_rng(8)
-    overnight, intraday = rng.normal(0, 0.02, (40, 3)), rng.normal(0, 0.02, (40, 3))
-    targets = np.full((40, 3), NAN)
-    targets[15:40:4] = 0.3
-    market = Market(overnight, intraday, np.ones((40, 3), bool), cash_return_1d=0.001)
-    late = run_ledger(market, Decisions.from_dense(targets), flat(40, 0.001), None, 1e6, first=15)
-    alone = Market(overnight[15:], intraday[15:], np.ones((25, 3), bool), cash_return_1d=0.001)
-    same = run_ledger(alone, Decisions.from_dense(targets[15:]), flat(25, 0.001), None, 1e6)
-    np.testing.assert_array_equal(late.equity, same.equity)
-    np.testing.assert_array_equal(late.trades.row, same.trades.row)
-
-
-@pytest.mark.parametrize(
-    ("name", "row", "column", "bad", "message"),
-    [
-        ("overnight", 1, 2, -1.0, "overnight_return row 1 column 2 is -1.0"),
-        ("intraday", 3, 0, np.inf, "intraday_return row 3 column 0 is inf"),
-        ("targets", 2, 1, -0.1, "targets row 2 column 1 is -0.1"),
-        ("targets", 2, 1, np.inf, "targets row 2 column 1 is inf"),
-        ("targets", 4, 2, NAN, "targets row 4 column 2 is nan beside numbers"),
-        ("targets", 0, 1, 0.9, r"targets row 0 sums to 1.1"),
-    ],
-)
-def test_a_bad_cell_is_named_by_row_and_column(name, row, column, bad, message):
-    panel = {"overnight": np.zeros((5, 3)), "intraday": np.zeros((5, 3)), "targets": np.full((5, 3), 0.1)}
-    panel[name][row, column] = bad
-    with pytest.raises(DataError, match=message):
-        book_of(panel["overnight"], panel["intraday"], panel["targets"])
-
-
-def test_rounding_of_a_sum_of_targets_is_accepted_and_credit_is_not():
-    none = np.zeros((2, 2))
-    assert book_of(none, none, np.full((2, 2), 0.5 + 2e-10)).cash[1] == pytest.approx(0.0, abs=1e-6)
-    with pytest.raises(DataError, match="sums to"):
-        book_of(none, none, np.full((2, 2), 0.5 + 1e-9))
 
 
 @pytest.mark.parametrize(
@@ -315,9 +237,33 @@ def test_a_rule_without_its_panel_says_which_one_it_needs(rules, needed):
         book_of(np.zeros((2, 1)), np.zeros((2, 1)), column(0.5, NAN), rules=rules)
 
 
-def test_inputs_are_left_as_they_were():
-    p = draw(1)
-    before = [getattr(p.market, name).copy() for name in ("overnight_return", "intraday_return", "open_to", "open_inr")]
-    run(p)
-    for name, old in zip(("overnight_return", "intraday_return", "open_to", "open_inr"), before, strict=True):
-        np.testing.assert_array_equal(getattr(p.market, name), old)
+def test_impact_needs_traded_value_and_volatility():
+    market = Market(np.zeros((2, 1)), np.zeros((2, 1)), np.ones((2, 1), bool), traded_value_inr=np.ones((2, 1)))
+    with pytest.raises(DataError, match="impact needs the market's volatility_1d"):
+        run_ledger(market, Decisions.from_dense(column(0.5, NAN)), flat(2, impact=1.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"initial_capital": 0.0}, "initial_capital is 0.0"),
+        ({"first": 3}, "first is 3; the market has sessions 0 to 2"),
+        ({"first": 1}, "a decision is dated row 0, before the account opens at 1"),
+        ({"decisions": Decisions.of([3], [], [], [])}, "a decision is dated row 3; the market has 3 sessions"),
+        ({"decisions": Decisions.of([0, 1], [1], [2], [0.5])}, "a target of row 1 names column 2; .* columns 0 to 1"),
+        ({"decisions": Decisions.of([0, 1], [1], [-1], [0.5])}, "a target of row 1 names column -1"),
+        ({"costs": flat(2)}, "costs for 2 sessions; the market has 3"),
+        ({"rules": Rules(trade_threshold=0.1), "decisions": Decisions.of([0], [0], [0], [9.0], "shares")},
+         "trade_threshold compares weights"),
+        ({"decisions": Decisions.of([1], [1], [1], [7.0], "shares")}, "7.0 shares of column 1 are wanted at row 1"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_refused(changes, message):
+    price = np.array([[100.0, 100.0], [100.0, NAN], [100.0, 100.0]])
+    parts = {
+        "market": Market(np.zeros((3, 2)), np.zeros((3, 2)), np.ones((3, 2), bool), open_inr=price),
+        "decisions": Decisions.from_dense([[0.5, 0.0], [NAN, NAN], [NAN, NAN]]),
+        "costs": flat(3),
+    }
+    with pytest.raises(DataError, match=f"ledger: {message}"):
+        run_ledger(**{**parts, **changes})
