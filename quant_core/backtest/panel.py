@@ -22,6 +22,7 @@ Flags = NDArray[np.bool_]
 
 TRAILING_SESSIONS = 21  # for traded value and volatility
 FEWEST_SESSIONS = 5  # with a value, before a trailing volatility counts
+ROUNDING = 1e-9  # of a previous close that is worked out from a return
 TICK_INR = 0.05  # NSE's tick; a limit price is a whole number of ticks inside the band
 
 COLUMNS = (
@@ -137,7 +138,8 @@ class _Grid:
             paid = np.nan_to_num(self.values("dividend_return_1d"))
             before = open_ / (1.0 + self.values("overnight_return_1d") - paid)  # previous close on today's basis
             one_price = (high == low) & (before > 0.0)
-            no_buy, no_sell = one_price & (low > before), one_price & (high < before)
+            no_buy = one_price & (low > before * (1.0 + ROUNDING))
+            no_sell = one_price & (high < before * (1.0 - ROUNDING))
             if price_band > 0.0:
                 no_buy |= fills >= before * (1.0 + price_band) - TICK_INR
                 no_sell |= fills <= before * (1.0 - price_band) + TICK_INR

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import kstest, spearmanr
 from stage_cases import END, FREE, NIFTY, START, make_prices, wild_case
 
+from quant_core import calendar
 from quant_core.backtest import null_signals as signals
 from quant_core.errors import DataError
 from quant_core.forecasting.labels import forward_returns
@@ -69,6 +70,15 @@ def test_what_comes_after_the_end_is_not_read():
     np.testing.assert_array_equal(one.forward_return, other.forward_return)
     assert one.panel.sessions[-1] == end
     assert np.isnan(one.forward_return[-1]).all()  # five sessions after the last decision are beyond it
+
+
+def test_a_forward_return_is_known_from_the_session_of_its_exit_on():
+    decision = date(2021, 1, 15)
+    after = calendar.sessions(decision, END)
+    for end, is_known in ((after[6], True), (after[5], False)):
+        found = universe(end=end)
+        d = [found.panel.sessions[row] for row in found.rows].index(decision)
+        assert (~np.isnan(found.forward_return[d])).tolist() == [is_known] * len(NAMES)
 
 
 def test_a_span_without_two_decisions_is_refused():

@@ -43,7 +43,10 @@ def test_noise_earns_nothing_and_is_not_found_while_a_planted_signal_is(prices: 
         assert noise.deflated_share <= 0.05
         assert noise.found.mean() <= 0.05
         assert 0.1 < noise.pbo < 0.9
-        assert (noise.net_excess_1d < noise.excess_1d).all()
+        gap = (noise.excess_1d - noise.net_excess_1d).mean()
+        assert gap == pytest.approx(noise.cost_excess_1d.mean(), rel=0.05)
+        assert gap > 1e-4  # equal weight trades less, so a random book pays more
+        np.testing.assert_allclose(noise.order_excess_1d, 0.0, atol=1e-12)  # every order is filled in this market
     assert result.planted.rank_ic.mean() == pytest.approx(0.15, abs=0.03)
     assert result.planted.found.all()
 
@@ -65,3 +68,12 @@ def test_what_cannot_be_drawn_is_refused(prices: pl.DataFrame) -> None:
         null_test(prices, BacktestConfig(), NullTestConfig(top_n=40))
     with pytest.raises(DataError, match="two or more"):
         null_test(prices, BacktestConfig(), SETTINGS, start=date(2020, 12, 24))
+
+
+def test_a_planted_signal_is_deflated_by_all_the_random_ones_that_were_tried(prices: pl.DataFrame) -> None:
+    faint = NullTestConfig(n_signals=40, n_planted=20, rank_ic=0.001, seed=3)
+    planted = null_test(prices, BacktestConfig(), faint).planted
+    assert (planted.deflated_sharpe < planted.probabilistic_sharpe).all()
+    assert planted.deflated_share == 0.0
+    assert not planted.found.any()
+    assert np.isnan(planted.pbo)

@@ -74,8 +74,14 @@ def test_one_price_all_day_locks_the_side_that_nobody_could_trade():
     assert locked(before()) == BOTH
 
 
+def test_one_price_all_day_at_the_previous_close_locks_nothing_whatever_rounding_does():
+    for paid in np.random.default_rng(1).uniform(0.0, 0.1, 100):  # 1 + paid - paid is not always 1
+        same = dict.fromkeys(("open_inr", "high_inr", "low_inr", "close_inr"), before())
+        assert bits(**same, intraday_return_1d=0.0, overnight_return_1d=paid, dividend_return_1d=paid) == BOTH
+
+
 def test_a_fill_within_a_tick_of_the_daily_limit_is_locked_where_the_limit_is_known():
-    for move, expected in ((0.05, SELL), (0.0496, SELL), (0.04, BOTH), (-0.05, BUY)):
+    for move, expected in ((0.05, SELL), (0.0496, SELL), (0.04, BOTH), (-0.04, BOTH), (-0.0496, BUY), (-0.05, BUY)):
         price = before() * (1 + move)
         table = prices(open_inr=price, overnight_return_1d=move)
         assert int(panel(table, price_band=0.05).market.open_to[T, 0]) == expected, move
@@ -109,7 +115,8 @@ def test_rows_before_the_start_feed_the_trailing_means_only():
 def test_vwap_is_turnover_over_volume_inside_the_days_range_and_the_typical_price_outside_it():
     row = prices().filter(pl.col("ticker") == "AAA").row(T, named=True)
     typical = (row["open_inr"] + row["high_inr"] + row["low_inr"] + row["close_inr"]) / 4
-    for turnover, expected in ((row["low_inr"] * 1000.0, row["low_inr"]), (1.0, typical), (None, typical)):
+    low, high = row["low_inr"], row["high_inr"]
+    for turnover, expected in ((low * 1e3, low), (low * 900, typical), (high * 1100, typical), (None, typical)):
         found = panel(prices(turnover_inr=turnover), fill="vwap")
         assert found.fill_price_inr[T, 0] == pytest.approx(expected)
 

@@ -219,6 +219,17 @@ def test_no_fill_exceeds_its_share_of_what_the_name_traded_before():
         assert late == carry_over  # a rest that is carried over is filled later by the same decision
 
 
+def test_each_fill_is_at_the_days_own_price_whenever_the_strategy_began():
+    for fill in ("open", "close"):
+        case = wild_case(4, rebalance="daily", fill=fill)
+        late = case.targets.filter(pl.col("date") >= case.targets["date"].unique().sort()[8])
+        both = pl.concat([case.targets, late.with_columns(strategy=pl.lit("late"))])
+        trades = simulate(case.prices, both, case.config).trades.filter(pl.col("decision_date").is_not_null())
+        own = trades.join(case.prices, on=["date", "ticker"], how="left")
+        np.testing.assert_allclose(own["price_inr"], own[f"{fill}_inr"], rtol=1e-12)
+        assert own.filter(pl.col("strategy") == "late").height > 20
+
+
 def test_whole_shares_are_whole_but_for_a_sale_of_everything():
     case = wild_case(5, whole_shares=True)
     result = simulate(*case)
