@@ -32,7 +32,7 @@ def register(root: UPath, profile: str, daily: pl.DataFrame, benchmark: pl.DataF
         daily: BacktestDaily; the first session of each strategy only opens the account and is left out.
         benchmark: BenchmarkReturns on the same sessions.
     """
-    new = 0
+    new, known = 0, load(root, profile)
     for (strategy,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):
         history = (
             book.sort("date")
@@ -42,13 +42,15 @@ def register(root: UPath, profile: str, daily: pl.DataFrame, benchmark: pl.DataF
         )
         if history.is_empty():
             continue
-        known = load(root, profile)
         found = _same(history, str(strategy), known)
-        if found is None:
-            new += 1
-            _write(root, profile, _name(str(strategy), history), str(strategy), history)
-        elif history.height > known.filter(pl.col("trial") == found).height:
-            _write(root, profile, found, str(strategy), history)
+        trial = found or _name(str(strategy), history)
+        if found is None or history.height > known.filter(pl.col("trial") == found).height:
+            _write(root, profile, trial, str(strategy), history)
+            entry = history.select(*COLUMNS, trial=pl.lit(trial), strategy=pl.lit(str(strategy)))
+            known = pl.concat([known.filter(pl.col("trial") != trial), entry.select(known.columns)]).sort(
+                "trial", "date"
+            )
+        new += found is None
     return new
 
 

@@ -11,6 +11,8 @@ import polars as pl
 from quant_core.errors import DataError
 
 EQUITY, INDEX = "equity", "index"
+#: A row of CleanPrices whose stock may be bought: a tradable member of the universe.
+IS_ELIGIBLE = pl.col("is_member") & pl.col("is_tradable") & (pl.col("instrument") == EQUITY)
 UNADJUSTED, SPLIT_ADJUSTED = "unadjusted", "split_adjusted"
 
 

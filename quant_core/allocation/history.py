@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY
+from quant_core.schema import EQUITY, IS_ELIGIBLE
 from quant_core.trading.weights import Array
-
-#: A stock may be bought: a tradable member of the universe.
-IS_ELIGIBLE = pl.col("is_member") & pl.col("is_tradable") & (pl.col("instrument") == EQUITY)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ import polars as pl
 
 from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
-from quant_core.allocation.history import IS_ELIGIBLE, History, dense_history
+from quant_core.allocation.history import History, dense_history
 from quant_core.registry import Registry
+from quant_core.schema import IS_ELIGIBLE
 from quant_core.trading.rebalancing import last_month_end, rebalance_dates
 from quant_core.trading.weights import Array, top_n_weights
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Literal
 
@@ -100,16 +100,4 @@ class BacktestConfig:
 
     @property
     def rules(self) -> Rules:
-        return Rules(
-            fill=self.fill,
-            delay_sessions=self.delay_sessions,
-            dividends=self.dividends,
-            no_trade_band=self.no_trade_band,
-            trade_threshold=self.trade_threshold,
-            max_participation=self.max_participation,
-            carry_over=self.carry_over,
-            whole_shares=self.whole_shares,
-            max_position=self.max_position,
-            min_position=self.min_position,
-            delisting_haircut=self.delisting_haircut,
-        )
+        return Rules(**{setting.name: getattr(self, setting.name) for setting in fields(Rules)})

@@ -5,8 +5,6 @@ them into books (`null_books`) and judging those (`null_test`), real forecasts a
 
 D decisions, N names. Everything is drawn from `numpy.random.default_rng`, so a seed gives the same scores wherever and
 in whatever order they are drawn.
-
-Sources: Newey and West, Econometrica 55(3), 1987 and Review of Economic Studies 61(4), 1994 (t statistic and its lags).
 """
 
 import math
@@ -21,7 +19,8 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.panel import Panel
 from quant_core.backtest.simulate import market_panel
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY
+from quant_core.schema import IS_ELIGIBLE
+from quant_core.trading import newey_west
 from quant_core.trading.rebalancing import rebalance_dates
 
 Floats = NDArray[np.float64]
@@ -61,10 +60,9 @@ def universe_of(
         DataError: fewer than two decisions with a member that trades.
     """
     known = prices.filter(pl.col("date") <= end)
-    member = known.filter(
-        (pl.col("date") >= start) & (pl.col("instrument") == EQUITY) & pl.col("is_member") & pl.col("is_tradable")
-    )
-    decided = [day for day in rebalance_dates(start, end, config.rebalance) if day in set(member["date"].unique())]
+    member = known.filter(IS_ELIGIBLE & (pl.col("date") >= start))
+    traded = set(member["date"].unique())
+    decided = [day for day in rebalance_dates(start, end, config.rebalance) if day in traded]
     if len(decided) < 2:
         raise DataError(
             f"null test: {len(decided)} {config.rebalance} decisions with members from {start} to {end}; "
@@ -122,20 +120,12 @@ def rank_ic(scores: Floats, universe: Universe) -> Floats:
 
 
 def newey_west_t(values: Floats, overlap: int = 0) -> float:
-    """t statistic of the mean of a series in time order (Bartlett kernel), NaN values left out; NaN without variance.
+    """t statistic of the mean of a series in time order, NaN values left out; NaN without variance.
 
     Args:
-        overlap: lags that the values are dependent over by construction; at least floor(4 (n / 100)^(2/9)) are used.
+        overlap: lags that the values are dependent over by construction, as in `trading.newey_west`.
     """
-    known = values[~np.isnan(values)]
-    n = len(known)
-    if n < 2:
-        return math.nan
-    width = min(max(overlap, int(4.0 * (n / 100.0) ** (2.0 / 9.0))), n - 1)
-    centred = known - known.mean()
-    covariance = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(width + 1)]
-    variance = covariance[0] + 2.0 * sum((1.0 - j / (width + 1)) * covariance[j] for j in range(1, width + 1))
-    return float(known.mean() / math.sqrt(variance / n)) if variance > 0.0 else math.nan
+    return newey_west.newey_west_t(values[~np.isnan(values)], horizon_sessions=overlap + 1)[1]
 
 
 def _flags(rows: pl.DataFrame, panel: Panel) -> Flags:

@@ -83,7 +83,7 @@ def assemble_panel(
         open_to=grid.open_to(fills, price_band)[kept],
         cash_return_1d=cash_return_1d,
         dividend_return=grid.values("dividend_return_1d")[kept],
-        vwap_return=(grid.fill_price_inr("vwap") / grid.values("open_inr") - 1.0)[kept],
+        vwap_return=(fills / grid.values("open_inr") - 1.0)[kept] if fill == "vwap" else np.empty((0, 0)),
         traded_value_inr=grid.traded_value_inr()[kept],
         volatility_1d=grid.volatility()[kept],
         open_inr=grid.values("open_inr")[kept],
@@ -104,6 +104,7 @@ class _Grid:
                 f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
             )
         self.rows, self.shape = rows, (len(days), len(tickers))
+        self.laid_out: dict[str, Floats] = {}
         self.cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
         if len(np.unique(np.ravel_multi_index(self.cell, self.shape))) != len(rows):
             raise DataError("backtest: a (date, ticker) repeats in prices; clean_prices must hold one row each.")
@@ -111,9 +112,12 @@ class _Grid:
         self.is_index = self.flags(pl.col("instrument") == INDEX)
 
     def values(self, column: str) -> Floats:
-        panel = np.full(self.shape, np.nan)
-        panel[self.cell] = self.rows[column].cast(pl.Float64).to_numpy()
-        return panel
+        """One column, laid out once; not to be written to."""
+        if column not in self.laid_out:
+            panel = np.full(self.shape, np.nan)
+            panel[self.cell] = self.rows[column].cast(pl.Float64).to_numpy()
+            self.laid_out[column] = panel
+        return self.laid_out[column]
 
     def flags(self, rule: pl.Expr) -> Flags:
         panel = np.zeros(self.shape, dtype=np.bool_)

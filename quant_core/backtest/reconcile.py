@@ -3,8 +3,8 @@
 import polars as pl
 
 from quant_core.schema import BUY
+from quant_core.trading.ledger import PAISA, ROUNDING
 
-PAISA = 0.01
 KEYS = ["date", "strategy"]
 
 
@@ -37,7 +37,7 @@ def unreconciled(
         cash_off_inr=(pl.col("cash_inr") - before - pl.col("interest_inr") - pl.col("moved")).fill_null(0.0),
         cost_off_inr=cost - pl.col("by_kind"),
         trade_cost_off_inr=cost - pl.col("charged"),
-        allowed=pl.max_horizontal(pl.lit(PAISA / 2), 5e-14 * pl.col("equity_inr")),
+        allowed=pl.max_horizontal(pl.lit(PAISA / 2), ROUNDING * pl.col("equity_inr")),
     )
     wrong = pl.any_horizontal(pl.selectors.ends_with("_off_inr").abs() >= pl.col("allowed"))
     return off.filter(wrong).drop("allowed").sort(KEYS)

@@ -8,7 +8,7 @@ import polars as pl
 
 from quant_core.backtest.panel import Panel
 from quant_core.schema import BUY, DELISTING, DIVIDEND, SELL
-from quant_core.trading import session
+from quant_core.trading import book as accounts
 from quant_core.trading.ledger import Ledger
 
 SIDES = pl.Series([BUY, SELL, DELISTING, DIVIDEND])
@@ -51,8 +51,8 @@ def positions_table(name: str, sessions: Sequence[date], tickers: pl.Series, boo
 def trades_table(name: str, panel: Panel, start: int, book: Ledger) -> pl.DataFrame:
     """BacktestTrades of one strategy whose book opens at row `start` of the panel."""
     trades, sessions = book.trades, pl.Series(panel.sessions[start:], dtype=pl.Date)
-    is_order = trades.kind == session.ORDER
-    side = np.where(is_order, (trades.amount < 0.0).astype(np.int64), np.where(trades.kind == session.DELISTING, 2, 3))
+    is_order = trades.kind == accounts.ORDER
+    side = np.where(is_order, (trades.amount < 0.0).astype(np.int64), np.where(trades.kind == accounts.DELISTING, 2, 3))
     price = np.where(is_order, panel.fill_price_inr[trades.row + start, trades.name], np.nan)
     decided = sessions.gather(np.maximum(trades.decided, 0))
     return pl.DataFrame(

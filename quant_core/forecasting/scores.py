@@ -4,8 +4,7 @@ How the IC fades over longer horizons is in `decay`.
 
 Overlapping label windows make neighbouring ICs dependent, so every t statistic is Newey-West's. Nothing is fitted here.
 
-Sources: Newey and West, Econometrica 55(3), 1987 (kernel) and Review of Economic Studies 61(4), 1994 (lag rule);
-Grinold and Kahn, Active Portfolio Management (2000), ch. 6 (information coefficient).
+Source: Grinold and Kahn, Active Portfolio Management (2000), ch. 6 (information coefficient).
 """
 
 import math
@@ -17,6 +16,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.schema import ForecastQuantiles, validate
+from quant_core.trading.newey_west import newey_west_lags, newey_west_t
 
 MIN_TICKERS = 5
 MOMENTUM_COLUMNS = ("momentum_126d", "log_return_126d")  # the first that is present is the baseline's score
@@ -46,38 +46,6 @@ def undefined_dates(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> p
     """
     daily = _daily(forecasts, forward_returns)
     return daily.filter(pl.col("reason") != "").select("date", "model", pl.col("n_tickers").cast(pl.Int32), "reason")
-
-
-def newey_west_t(
-    series: pl.Series | np.ndarray | Sequence[float], lags: int | None = None, horizon_sessions: int = 1
-) -> tuple[float, float]:
-    """Mean and its t statistic under autocorrelation (Bartlett kernel, no small-sample correction).
-
-    Args:
-        series: finite values in time order.
-        lags: None for the larger of horizon_sessions - 1 (the overlap of the labels) and floor(4 (n / 100)^(2/9)).
-    Returns:
-        (mean, t); t is NaN for fewer than two values or no variance.
-    """
-    values = np.asarray(series, dtype=np.float64)
-    n = len(values)
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"newey_west_t: {int((~np.isfinite(values)).sum())} of {n} values are not finite; drop them first."
-        )
-    if n < 2:
-        return (float(values[0]) if n else math.nan), math.nan
-    width = min(newey_west_lags(n, horizon_sessions) if lags is None else lags, n - 1)
-    centred = values - values.mean()
-    covariances = [float(centred[j:] @ centred[: n - j]) / n for j in range(width + 1)]
-    variance = covariances[0] + 2.0 * sum((1.0 - j / (width + 1)) * covariances[j] for j in range(1, width + 1))
-    flat = np.ptp(values) == 0 or variance <= 0
-    return float(values.mean()), math.nan if flat else float(values.mean() / math.sqrt(variance / n))
-
-
-def newey_west_lags(n: int, horizon_sessions: int = 1) -> int:
-    """Default number of lags for `n` values of a series with labels over `horizon_sessions`."""
-    return max(horizon_sessions - 1, int(4.0 * (n / 100.0) ** (2.0 / 9.0)))
 
 
 def summary(quality: pl.DataFrame, horizon: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from quant_core.trading.dated import session_ordinals
 Floats = NDArray[np.float64]
 
 BPS = 1e-4
-EVENT_KINDS = frozenset({"impact", "dp_charge", "delisting"})  # the ledger's own names for costs that are no rate
+EVENT_KINDS = ("impact", "dp_charge", "delisting")  # the ledger's own names for costs that are no rate on value
 PAISA, RUPEE = Decimal("0.01"), Decimal(1)
 
 
@@ -58,7 +58,7 @@ class CostSchedule:
     def __post_init__(self) -> None:
         for name in ("buy_rate", "sell_rate", "per_sale_inr"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        if len(set(self.kinds)) != len(self.kinds) or EVENT_KINDS & set(self.kinds):
+        if len(set(self.kinds)) != len(self.kinds) or set(EVENT_KINDS) & set(self.kinds):
             raise DataError(f"costs: kinds {self.kinds}; wanted different names, none of {sorted(EVENT_KINDS)}.")
         shape = (self.per_sale_inr.shape[0] if self.per_sale_inr.ndim == 1 else -1, len(self.kinds))
         if not self.buy_rate.shape == self.sell_rate.shape == shape:

@@ -1,7 +1,7 @@
 """The one book of account: what decisions would have earned, day by day, net of costs.
 
-Backtest and learning environment both use it (`session` holds the compiled steps). It knows arrays only: which tables
-they came from, and which decisions are wise, is the caller's.
+Backtest and learning environment both use it (`session` holds the compiled steps, `book` their arrays). It knows arrays
+only: which tables they came from, and which decisions are wise, is the caller's.
 
 Rules of a session, in order:
 1. Cash earns its rate since the last close. Holdings earn the overnight return; with dividends="cash" what was paid out
@@ -31,18 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.trading import session as s
-from quant_core.trading.costs import CostSchedule
+from quant_core.trading import book as b
+from quant_core.trading.costs import EVENT_KINDS, CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.market import Market
 from quant_core.trading.rules import Rules
+from quant_core.trading.session import advance
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Small = NDArray[np.int32]
 
 PAISA = 0.01
-EVENT_KINDS = ("impact", "dp_charge", "delisting")  # costs that are no rate on value
+ROUNDING = 5e-14  # of sums of rupees, as a share of equity
 
 
 class Holdings(NamedTuple):
@@ -59,7 +60,7 @@ class Trades:
 
     start: Integers  # (T + 1,)
     name: Small  # (R,)
-    event: Small  # (R,) session of the decision behind an order, else session.DELISTING or DIVIDEND
+    event: Small  # (R,) session of the decision behind an order, else book.DELISTING or DIVIDEND
     amount: Floats  # (R,) rupees: + bought, - sold; a delisting's last value, a dividend's amount
     cost: Floats  # (R,)
 
@@ -70,8 +71,8 @@ class Trades:
 
     @property
     def kind(self) -> Small:
-        """(R,) session.ORDER, DELISTING or DIVIDEND."""
-        return np.minimum(self.event, np.int32(s.ORDER))
+        """(R,) book.ORDER, DELISTING or DIVIDEND."""
+        return np.minimum(self.event, np.int32(b.ORDER))
 
     @property
     def decided(self) -> Small:
@@ -173,9 +174,9 @@ def run_ledgers(
     rates = _from(costs, first)
 
     def account(wanted: Decisions) -> Ledger:
-        book = s.open_book(market.n_names, float(initial_capital))
+        book = b.open_book(market.n_names, float(initial_capital))
         terms, targets = _terms(rules, wanted, first), _targets(market, wanted, panel, rules)
-        log = s.advance(first, market.n_sessions, panel, charges, terms, targets, book)
+        log = advance(first, market.n_sessions, panel, charges, terms, targets, book)
         return _assemble(log, rates, first, market)
 
     threads = min(threads or os.cpu_count() or 1, len(decisions))
@@ -192,13 +193,13 @@ def check_reconciles(book: Ledger) -> None:
         DataError: a session that is off by half a paisa or more (or by rounding, where equity is beyond 10,000 crore).
     """
     sessions, trades = len(book.equity), book.trades
-    into_cash = np.where(trades.kind == s.ORDER, -trades.amount, trades.amount) - trades.cost
-    paid_out = np.where(trades.kind == s.DIVIDEND, trades.amount, 0.0)
+    into_cash = np.where(trades.kind == b.ORDER, -trades.amount, trades.amount) - trades.cost
+    paid_out = np.where(trades.kind == b.DIVIDEND, trades.amount, 0.0)
     cash = book.cash[0] + np.cumsum(book.interest + np.bincount(trades.row, into_cash, sessions))
     row = np.repeat(np.arange(sessions), np.diff(book.holdings.start))
     equity = book.cash + np.bincount(row, book.holdings.value, sessions)
     cost = np.bincount(trades.row, trades.cost, sessions)
-    allowed = np.maximum(PAISA / 2, 5e-14 * np.maximum.accumulate(book.equity))
+    allowed = np.maximum(PAISA / 2, ROUNDING * np.maximum.accumulate(book.equity))
     for what, told, again in (
         ("cash", book.cash, cash),
         ("equity", book.equity, equity),
@@ -243,11 +244,11 @@ def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules:
         raise DataError("ledger: trade_threshold compares weights; give the targets as weights.")
 
 
-def _panel(market: Market, rules: Rules) -> s.Panel:
+def _panel(market: Market, rules: Rules) -> b.Panel:
     before, after = market.legs(rules.fill, rules.dividends)
     rows, columns = market.delistings
     nothing = np.empty((0, 0))
-    return s.Panel(
+    return b.Panel(
         before=before,
         after=after,
         dividend=market.dividend_return if rules.dividends == "cash" else nothing,
@@ -261,8 +262,8 @@ def _panel(market: Market, rules: Rules) -> s.Panel:
     )
 
 
-def _charges(costs: CostSchedule) -> s.Charges:
-    return s.Charges(
+def _charges(costs: CostSchedule) -> b.Charges:
+    return b.Charges(
         costs.buy_rate.sum(axis=1), costs.sell_rate.sum(axis=1), costs.per_sale_inr, float(costs.impact_coefficient)
     )
 
@@ -276,21 +277,21 @@ def _from(costs: CostSchedule, first: int) -> CostSchedule:
     )  # fmt: skip
 
 
-def _terms(rules: Rules, decisions: Decisions, first: int) -> s.Terms:
-    return s.Terms(
+def _terms(rules: Rules, decisions: Decisions, first: int) -> b.Terms:
+    return b.Terms(
         rules.no_trade_band, rules.max_participation, rules.carry_over, rules.whole_shares, rules.delisting_haircut,
         rules.max_position, rules.min_position, decisions.unit == "shares", rules.delay_sessions,
         rules.trade_threshold, first,
     )  # fmt: skip
 
 
-def _targets(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> s.Wanted:
+def _targets(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> b.Wanted:
     amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
     acted = np.ones(len(decisions.rows), np.bool_)
-    return s.Wanted(decisions.rows, decisions.start, decisions.names, amounts, acted)
+    return b.Wanted(decisions.rows, decisions.start, decisions.names, amounts, acted)
 
 
-def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) -> Floats:
+def _rupees(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> Floats:
     """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
     row, name = decisions.row_of_target, decisions.names
     value = decisions.amounts * market.fill_price_inr("close")[row, name]
@@ -309,23 +310,23 @@ def _rupees(market: Market, decisions: Decisions, panel: s.Panel, rules: Rules) 
     return value
 
 
-def _assemble(log: s.Log, rates: CostSchedule, first: int, market: Market) -> Ledger:
+def _assemble(log: b.Log, rates: CostSchedule, first: int, market: Market) -> Ledger:
     """The log as a book whose sessions count from `first`."""
     series, (name, event), (amount, cost) = log.series, log.tape, log.tape_inr
     if first:
         event = np.where(event < 0, event, event - np.int32(first))
     return Ledger(
-        equity=series[s.EQUITY],
-        cash=series[s.CASH],
-        turnover=series[s.TURNOVER],
-        cost=series[s.COST],
-        interest=series[s.INTEREST],
-        dividend=series[s.PAID],
-        bought=series[s.BOUGHT],
-        sold=series[s.SOLD],
-        event_cost=series[s.IMPACT : s.HAIRCUT + 1],
-        n_fills=log.counts[s.FILLS],
-        n_unfilled=log.counts[s.UNFILLED],
+        equity=series[b.EQUITY],
+        cash=series[b.CASH],
+        turnover=series[b.TURNOVER],
+        cost=series[b.COST],
+        interest=series[b.INTEREST],
+        dividend=series[b.PAID],
+        bought=series[b.BOUGHT],
+        sold=series[b.SOLD],
+        event_cost=series[b.IMPACT : b.HAIRCUT + 1],
+        n_fills=log.counts[b.FILLS],
+        n_unfilled=log.counts[b.UNFILLED],
         holdings=Holdings(log.held_start, log.held, log.held_inr),
         trades=Trades(log.tape_start, name, event, amount, cost),
         rates=rates,

@@ -63,6 +63,7 @@ class Market:
     delistings: tuple[Integers, Integers] = field(
         default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64))
     )
+    _legs: dict[tuple[Fill, Dividends], tuple[Floats, Floats]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._set("overnight_return", _floats(self.overnight_return))
@@ -96,8 +97,13 @@ class Market:
     def legs(self, fill: Fill, dividends: Dividends) -> tuple[Floats, Floats]:
         """(T, N) returns from the previous close to the fill and from the fill to the close; the second may be empty.
 
-        With dividends="cash" they are price returns: what was paid out is not in them.
+        With dividends="cash" they are price returns: what was paid out is not in them. Made once for all books.
         """
+        if (fill, dividends) not in self._legs:
+            self._legs[fill, dividends] = self._make_legs(fill, dividends)
+        return self._legs[fill, dividends]
+
+    def _make_legs(self, fill: Fill, dividends: Dividends) -> tuple[Floats, Floats]:
         before = self.overnight_return
         if dividends == "cash":
             self.need("dividend_return", "dividends='cash'")

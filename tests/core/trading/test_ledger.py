@@ -5,7 +5,7 @@ import pytest
 from ledger_cases import NAN, book_of, column, flat
 
 from quant_core.errors import DataError
-from quant_core.trading import session
+from quant_core.trading import book as arrays
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
     Rules,
@@ -70,7 +70,7 @@ def test_dividends_in_cash_leave_the_name_at_its_price_return():
     args = overnight, column(0.0, 0.0, 0.0), column(0.5, NAN, NAN)
     paid = book_of(*args, rules=Rules(dividends="cash"), dividend_return=dividend)
     np.testing.assert_allclose((paid.cash[2], paid.dividend[2], paid.equity[2]), (510.0, 10.0, 1025.0))
-    assert paid.trades.kind.tolist() == [session.ORDER, session.DIVIDEND]
+    assert paid.trades.kind.tolist() == [arrays.ORDER, arrays.DIVIDEND]
     assert book_of(*args).equity[2] == pytest.approx(1025.0)
     check_reconciles(paid)
 
@@ -151,7 +151,7 @@ def test_a_delisted_name_is_paid_out_at_its_last_value_less_the_haircut():
     gone = (np.array([2]), np.array([0]))
     book = book_of(*args, open_to=np.array([[3], [3], [0]]), delistings=gone, rules=Rules(delisting_haircut=0.4))
     np.testing.assert_allclose((book.cash[2], book.cost[2], book.equity[2]), (800.0, 200.0, 800.0))
-    assert book.trades.kind.tolist() == [session.ORDER, session.DELISTING]
+    assert book.trades.kind.tolist() == [arrays.ORDER, arrays.DELISTING]
 
 
 def test_a_band_leaves_small_changes_and_never_a_sale_of_everything():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ledger_cases import NAN, PANELS, SEEDS, book_of, case_of, cases, flat
 
 from quant_core.errors import DataError
+from quant_core.trading import book as arrays
 from quant_core.trading import session
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
@@ -83,7 +84,7 @@ def test_a_holding_that_was_tampered_with_does_not_reconcile():
 @given(cases())
 def test_no_order_is_filled_in_a_direction_that_its_name_is_closed_to(case):
     trades = case.run().trades
-    orders = trades.kind == session.ORDER
+    orders = trades.kind == arrays.ORDER
     needed = np.where(trades.amount[orders] > 0.0, BUY, SELL)
     assert (case.market.open_to[trades.row[orders], trades.name[orders]] & needed == needed).all()
 
@@ -166,7 +167,7 @@ def test_a_carried_order_ends_with_all_of_its_shares_bought_and_then_all_sold(se
 def test_whole_shares_are_whole_in_every_trade_but_the_last_of_a_name(case):
     trades, price = case.run().trades, case.market.fill_price_inr(case.rules.fill)
     value = case.run().weights > 0.0
-    kept = (trades.kind == session.ORDER) & ((trades.amount > 0.0) | value[trades.row, trades.name])
+    kept = (trades.kind == arrays.ORDER) & ((trades.amount > 0.0) | value[trades.row, trades.name])
     shares = trades.amount[kept] / price[trades.row[kept], trades.name[kept]]
     np.testing.assert_allclose(shares, np.rint(shares), rtol=1e-9, atol=1e-6)
     assert (np.rint(shares) != 0).all()
@@ -214,7 +215,7 @@ def test_taking_the_sessions_in_two_calls_is_taking_them_in_one(case, middle):
     panel, charges = _panel(case.market, case.rules), _charges(case.costs)
     sessions, books, logs = case.market.n_sessions, [], []
     for cuts in ((0, sessions), (0, min(middle, sessions), sessions)):
-        book, terms = session.open_book(case.market.n_names, case.capital), _terms(case.rules, case.decisions, 0)
+        book, terms = arrays.open_book(case.market.n_names, case.capital), _terms(case.rules, case.decisions, 0)
         wanted = _targets(case.market, case.decisions, panel, case.rules)
         parts = [session.advance(a, b, panel, charges, terms, wanted, book) for a, b in pairwise(cuts)]
         books.append(book)
@@ -284,8 +285,8 @@ def test_a_book_without_a_decision_holds_its_cash():
 @given(cases())
 def test_every_kind_of_cost_follows_from_the_trades(case):
     book, trades = case.run(), case.run().trades
-    bought = (trades.kind == session.ORDER) & (trades.amount > 0.0)
-    sold, delisted = (trades.kind == session.ORDER) & (trades.amount < 0.0), trades.kind == session.DELISTING
+    bought = (trades.kind == arrays.ORDER) & (trades.amount > 0.0)
+    sold, delisted = (trades.kind == arrays.ORDER) & (trades.amount < 0.0), trades.kind == arrays.DELISTING
 
     def by_session(chosen, amounts):
         return np.bincount(trades.row[chosen], amounts[chosen], len(book.equity))
@@ -306,7 +307,7 @@ def test_every_kind_of_cost_follows_from_the_trades(case):
 @given(cases())
 def test_every_order_knows_its_decision(case):
     trades, delay = case.run().trades, case.rules.delay_sessions
-    orders = trades.kind == session.ORDER
+    orders = trades.kind == arrays.ORDER
     assert (trades.decided[~orders] == -1).all()
     waited = trades.row[orders] - trades.decided[orders]
     assert set(trades.decided[orders].tolist()) <= set(case.decided)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.schema import BUY, DELISTING, DIVIDEND, SELL, BacktestPositions, BacktestTrades, RoundTrips, validate
-from quant_core.trading import session as ledger_steps
+from quant_core.trading import book as ledger_steps
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Rules, run_ledger
