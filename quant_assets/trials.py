@@ -70,7 +70,7 @@ def sharpes(trials: pl.DataFrame) -> pl.DataFrame:
     excess = pl.col("simple_return_1d") - pl.col("risk_free_return_1d")
     spread = excess.std()
     return (
-        trials.group_by("trial", "strategy")
+        trials.group_by("trial", "strategy", maintain_order=True)
         .agg(n_sessions=pl.len(), sharpe_1d=pl.when(spread > EQUAL).then(excess.mean() / spread))
         .sort("trial")
     )

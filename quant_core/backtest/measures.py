@@ -79,10 +79,14 @@ def _of_book(book: pl.DataFrame) -> dict[str, float]:
 def _with_trades(
     table: pl.DataFrame, positions: pl.DataFrame, trades: pl.DataFrame, trips: pl.DataFrame
 ) -> pl.DataFrame:
-    spread = concentration(positions).group_by("strategy").agg(pl.col("effective_names", "largest_weight").mean())
+    spread = (
+        concentration(positions)
+        .group_by("strategy", maintain_order=True)
+        .agg(pl.col("effective_names", "largest_weight").mean())
+    )
     traded = (
         trades.filter(pl.col("decision_date").is_not_null())
-        .group_by("strategy")
+        .group_by("strategy", maintain_order=True)
         .agg(traded_inr=pl.col("value_inr").sum())
     )
     turned = trip_summary(trips).select(

@@ -96,7 +96,7 @@ def quantile_returns(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: 
         pl.col("forward").filter(pl.col("bucket") == k).mean().alias(f"{FORWARD_PREFIX}q{k}") for k in range(1, q + 1)
     ]
     spread = (pl.col(f"{FORWARD_PREFIX}q{q}") - pl.col(f"{FORWARD_PREFIX}q1")).alias(f"{FORWARD_PREFIX}spread")
-    return pairs.group_by("date", "model").agg(means).with_columns(spread).sort("date", "model")
+    return pairs.group_by("date", "model", maintain_order=True).agg(means).with_columns(spread).sort("date", "model")
 
 
 def quantile_summary(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int = 5) -> pl.DataFrame:
@@ -120,11 +120,11 @@ def quantile_summary(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: 
     stayed = (pl.col("day") - before[0] == 1) & (pl.col("bucket") == before[1])
     daily = (
         pairs.with_columns((~stayed.fill_null(False)).alias("is_new"))
-        .group_by("model", "bucket", "day")
+        .group_by("model", "bucket", "day", maintain_order=True)
         .agg(pl.col("forward", "excess", "is_new").mean())
         .sort("model", "bucket", "day")  # the order of a sum is part of its last digit
     )
-    table = daily.group_by("model", "bucket").agg(
+    table = daily.group_by("model", "bucket", maintain_order=True).agg(
         pl.col("forward").mean().alias("mean_forward_return"),
         pl.col("excess").mean().alias("mean_excess_return"),
         pl.col("is_new").filter(pl.col("day") > 1).mean().alias("turnover_1d"),
@@ -183,7 +183,7 @@ def _daily(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFra
     ranks = [pl.col(name).rank("average").over("date", "model").alias(f"{name}_rank") for name in ("score", "forward")]
     daily = (
         pairs.with_columns(ranks)
-        .group_by("date", "model")
+        .group_by("date", "model", maintain_order=True)
         .agg(
             pl.corr("score_rank", "forward_rank").alias("rank_ic"),
             pl.corr("score", "forward").alias("ic"),

@@ -76,7 +76,7 @@ def calendar_returns(returns: pl.DataFrame, strategy: str, by_month: bool) -> pl
         keys.append(pl.col("date").dt.month().alias("month"))
     compound = ((1.0 + pl.col(strategy)).product() - 1.0).alias("simple_return")
     order = ["year", "month"] if by_month else ["year"]
-    return returns.drop_nulls(strategy).group_by(keys).agg(compound).sort(order)
+    return returns.drop_nulls(strategy).group_by(keys, maintain_order=True).agg(compound).sort(order)
 
 
 def worst_drawdowns(dates: Sequence[date], values: Sequence[float], n: int = 5) -> pl.DataFrame:
@@ -156,7 +156,7 @@ def with_extras(metrics: pl.DataFrame, daily: pl.DataFrame, strategy: str) -> pl
     years = (pl.len() - 1).clip(1) / SESSIONS_PER_YEAR
     extras = (
         daily.sort("date")
-        .group_by("strategy")
+        .group_by("strategy", maintain_order=True)
         .agg(
             (cost.sum() / equity.mean() / years).alias("cost_ann"),
             cost.sum(),

@@ -47,7 +47,7 @@ def concentration(positions: pl.DataFrame) -> pl.DataFrame:
         )
     weight = pl.col("weight")
     table = (
-        positions.group_by("date", "strategy")
+        positions.group_by("date", "strategy", maintain_order=True)
         .agg(
             pl.len().cast(pl.Int32).alias("n_holdings"),
             weight.sum().alias("invested_share"),

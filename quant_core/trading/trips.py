@@ -66,7 +66,7 @@ def trip_summary(trips: pl.DataFrame) -> pl.DataFrame:
     profit, earned, held = pl.col("pnl_inr"), pl.col("simple_return"), pl.col("n_sessions").filter(closed)
     losses = -profit.filter(lost).sum()
     return (
-        trips.group_by("strategy")
+        trips.group_by("strategy", maintain_order=True)
         .agg(
             pl.len().cast(pl.Int32).alias("n_trips"),
             (~closed).mean().alias("open_share"),
@@ -140,7 +140,7 @@ def _flows(trades: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
         )
     value, side = pl.col("value_inr"), pl.col("side")
     leaving = side.is_in([SELL, DELISTING]) & (pl.col("code") == pl.col("end"))
-    return assigned.group_by("trip").agg(
+    return assigned.group_by("trip", maintain_order=True).agg(
         value.filter(side == BUY).sum().alias("bought_inr"),
         (pl.when(side == BUY).then(-value).otherwise(value) - pl.col("cost_inr")).sum().alias("flow_inr"),
         leaving.sum().alias("exit_trades"),

@@ -77,13 +77,19 @@ def sector_weights(book: Book, sectors: pl.DataFrame) -> pl.DataFrame:
     named = _sector_names(sectors).with_columns(pl.col("sector").replace({CASH: f"{CASH} sector", REST: "other"}))
     held = book.positions.join(days.select("date"), on="date", how="semi").join(named, on="ticker", how="left")
     by_sector = (
-        held.group_by("date", pl.col("sector").fill_null(UNKNOWN)).agg(pl.col("weight").sum()).sort("date", "sector")
+        held.group_by("date", pl.col("sector").fill_null(UNKNOWN), maintain_order=True)
+        .agg(pl.col("weight").sum())
+        .sort("date", "sector")
     )
-    ranked = by_sector.group_by("sector").agg(pl.col("weight").sum()).sort("weight", "sector", descending=[True, False])
+    ranked = (
+        by_sector.group_by("sector", maintain_order=True)
+        .agg(pl.col("weight").sum())
+        .sort("weight", "sector", descending=[True, False])
+    )
     order = ranked["sector"].to_list()
     shown = order if len(order) <= SECTORS_SHOWN + 1 else order[:SECTORS_SHOWN]
     label = pl.when(pl.col("sector").is_in(shown)).then("sector").otherwise(pl.lit(REST)).alias("sector")
-    grouped = by_sector.with_columns(label).group_by("date", "sector").agg(pl.col("weight").sum())
+    grouped = by_sector.with_columns(label).group_by("date", "sector", maintain_order=True).agg(pl.col("weight").sum())
     wide = days.select("date").join(
         grouped.pivot(on="sector", index="date", values="weight"), on="date", how="left", maintain_order="left"
     )
@@ -141,7 +147,11 @@ def cash_figure(book: Book) -> Figure:
 def turnover_figure(book: Book) -> Figure:
     """One-way turnover, a calendar month."""
     own = book.own
-    month = own.group_by(pl.col("date").dt.truncate("1mo")).agg(pl.col("turnover_1d").sum()).sort("date")
+    month = (
+        own.group_by(pl.col("date").dt.truncate("1mo"), maintain_order=True)
+        .agg(pl.col("turnover_1d").sum())
+        .sort("date")
+    )
     cost = number(own["cost_inr"].sum()) / number(own["equity_inr"].mean()) / _years(book)
     return Figure(
         "turnover",

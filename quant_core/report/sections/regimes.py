@@ -43,7 +43,9 @@ def calm_to_stressed(book: Book) -> list[str]:
     key = BENCHMARK_KEY if book.has_benchmark else book.strategy
     days = book.regimes.select("date", pl.col("regime").cast(pl.String))
     joined = days.join(book.returns.select("date", pl.col(key).alias("value")), on="date", how="left")
-    spread = joined.group_by("regime").agg(pl.col("value").std().fill_nan(None).fill_null(math.inf))
+    spread = joined.group_by("regime", maintain_order=True).agg(
+        pl.col("value").std().fill_nan(None).fill_null(math.inf)
+    )
     return spread.sort("value", "regime")["regime"].to_list()
 
 

@@ -149,7 +149,11 @@ def cost_blocks(book: Book) -> list[Block]:
     """Costs by kind: in rupees over the period, and in percent of equity by year."""
     if book.costs.is_empty():
         return [Note(f"No cost by kind of {book.strategy} was given.")]
-    total = book.costs.group_by("kind").agg(pl.col("cost_inr").sum()).sort("cost_inr", "kind", descending=[True, False])
+    total = (
+        book.costs.group_by("kind", maintain_order=True)
+        .agg(pl.col("cost_inr").sum())
+        .sort("cost_inr", "kind", descending=[True, False])
+    )
     equity, paid = number(book.own["equity_inr"].mean()), number(total["cost_inr"].sum())
     years = max(book.own.height - 1, 1) / SESSIONS_PER_YEAR
     table = total.with_columns(
@@ -174,17 +178,25 @@ def cost_blocks(book: Book) -> list[Block]:
 def cost_figure(book: Book, kinds: Sequence[str]) -> Figure:
     """Costs of each calendar year over its mean equity, stacked by kind."""
     year = pl.col("date").dt.year().alias("year")
-    equity = book.own.group_by(year).agg(pl.col("equity_inr").mean()).sort("year")
+    equity = book.own.group_by(year, maintain_order=True).agg(pl.col("equity_inr").mean()).sort("year")
     shown = list(kinds) if len(kinds) <= KINDS_SHOWN + 1 else list(kinds[:KINDS_SHOWN])
     label = pl.when(pl.col("kind").is_in(shown)).then("kind").otherwise(pl.lit("other kinds")).alias("kind")
-    by_year = book.costs.with_columns(label).group_by(year, "kind").agg(pl.col("cost_inr").sum()).sort("year", "kind")
+    by_year = (
+        book.costs.with_columns(label)
+        .group_by(year, "kind", maintain_order=True)
+        .agg(pl.col("cost_inr").sum())
+        .sort("year", "kind")
+    )
     drawn = []
     for slot, kind in enumerate([*shown, *(["other kinds"] if len(shown) < len(kinds) else [])]):
         paid = equity.join(by_year.filter(pl.col("kind") == kind), on="year", how="left", maintain_order="left")
         share = (paid["cost_inr"] / paid["equity_inr"]).fill_null(0.0)
         drawn.append(Series(kind, rounded(share, 6), "part" if kind in kinds else "remainder", slot))
     all_in = equity.join(
-        by_year.group_by("year").agg(pl.col("cost_inr").sum()), on="year", how="left", maintain_order="left"
+        by_year.group_by("year", maintain_order=True).agg(pl.col("cost_inr").sum()),
+        on="year",
+        how="left",
+        maintain_order="left",
     )
     share = (all_in["cost_inr"] / all_in["equity_inr"]).fill_null(0.0)
     top = share.arg_max() or 0

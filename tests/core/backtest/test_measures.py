@@ -5,8 +5,10 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from stage_cases import NIFTY, WEEKS, make_prices, make_targets
 
+from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.measures import measure
 from quant_core.backtest.simulate import simulate
@@ -124,3 +126,28 @@ def test_a_strategy_of_one_session_has_no_measures_and_rows_may_come_in_any_orde
 def test_without_returns_there_is_no_row():
     tables = {name: table.head(1) for name, table in books().items()}
     assert measure(**tables).is_empty()
+
+
+def test_repeated_measures_of_large_tables_agree_to_the_last_digit():
+    rng = np.random.default_rng(2)
+    days, names = calendar.sessions(date(2015, 1, 1), date(2020, 12, 31)), [f"S{k:02d}" for k in range(40)]
+    keys = pl.DataFrame({"date": days}).join(pl.DataFrame({"strategy": ["a", "b", "c"]}), how="cross")
+    daily = keys.with_columns(
+        *(pl.Series(name, rng.uniform(0.0, 1e3, keys.height)) for name in ("cash_inr", "cost_inr")),
+        simple_return_1d=pl.Series(rng.normal(0, 0.01, keys.height)),
+        turnover_1d=0.1, equity_inr=1e7, n_fills=1, n_unfilled=0,
+    )  # fmt: skip
+    rows = keys.join(pl.DataFrame({"ticker": names}), how="cross")
+    positions = rows.with_columns(weight=pl.Series(rng.uniform(0.001, 0.02, rows.height)))
+    trades = rows.with_columns(decision_date=pl.col("date"), value_inr=pl.Series(rng.uniform(1.0, 1e6, rows.height)))
+    trips = rows.select("strategy", "ticker", exit_date=pl.col("date")).with_columns(
+        n_sessions=5,
+        pnl_inr=pl.Series(rng.normal(0, 1e4, rows.height)),
+        simple_return=pl.Series(rng.normal(0, 1, rows.height)),
+    )
+    benchmark = pl.DataFrame(
+        {"date": days, "simple_return_1d": rng.normal(0, 0.01, len(days)), "risk_free_return_1d": 0.0}
+    )
+    first = measure(daily, positions, trades, trips, benchmark)
+    for _ in range(15):
+        assert_frame_equal(measure(daily, positions, trades, trips, benchmark), first, check_exact=True)
