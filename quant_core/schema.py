@@ -13,7 +13,11 @@ from quant_core.errors import DataError
 EQUITY, INDEX = "equity", "index"
 #: A row of CleanPrices whose stock may be bought: a tradable member of the universe.
 IS_ELIGIBLE = pl.col("is_member") & pl.col("is_tradable") & (pl.col("instrument") == EQUITY)
+#: A row of CleanPrices whose return may hold a corporate action that nobody confirmed: null, untradable, see cleaning.
+IS_QUARANTINED = pl.col("flags").str.contains("quarantined", literal=True)
 UNADJUSTED, SPLIT_ADJUSTED = "unadjusted", "split_adjusted"
+#: Tickers of TargetWeights that are no name: what stays uninvested, and a strategy that could not decide.
+CASH, FAILED = "(cash)", "(failed)"
 
 
 class RawOhlcv(dy.Schema):
@@ -22,6 +26,7 @@ class RawOhlcv(dy.Schema):
     date = dy.Date()
     ticker = dy.String(min_length=1)  # continuous name, symbol changes chained
     symbol = dy.String(min_length=1)  # as traded that day
+    series = dy.String(nullable=True)  # NSE series of the row (EQ, BE, ...), null where the source does not say
     instrument = dy.String(check=lambda c: c.is_in([EQUITY, INDEX]))
     open_inr = dy.Float64(nullable=True)
     high_inr = dy.Float64(nullable=True)
@@ -63,6 +68,10 @@ class CleanPrices(dy.Schema):
     is_filled = dy.Bool()  # no row from the source: prices carried forward
     is_tradable = dy.Bool()  # a sound row with volume
     flags = dy.String()  # kinds of defect found, joined by "|"; "" for none
+    terminal_factor = dy.Float64(
+        nullable=True
+    )  # what a holder gets on this last row over the value before it: 0 for a write-off; null: not the last row
+    terminal_into = dy.String(nullable=True)  # ticker whose shares are received on the last row; null for cash
 
 
 class Features(dy.Schema):
@@ -86,12 +95,17 @@ class Forecasts(dy.Schema):
 
 
 class TargetWeights(dy.Schema):
-    """Weights decided at the close of `date`, to be filled at the next session; what is missing to 1 is cash."""
+    """Weights decided at the close of `date`, to be filled at the next session.
+
+    No row means that nothing was decided: the book is kept. Every decision has a row `CASH`, an all-cash decision only
+    that. A null weight keeps what is held of the name, and the rest share what that leaves. A row `FAILED` (null weight)
+    alone says that the strategy could not decide: the book is kept and the failure counted.
+    """
 
     date = dy.Date(primary_key=True)
     strategy = dy.String(primary_key=True)
     ticker = dy.String(primary_key=True)
-    weight = dy.Float64(min=0.0, max=1.0)
+    weight = dy.Float64(nullable=True, min=0.0, max=1.0)
 
 
 class BacktestDaily(dy.Schema):
