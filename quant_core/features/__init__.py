@@ -21,7 +21,7 @@ from quant_core.features.config import (
     model_columns,
     warm_up_sessions,
 )
-from quant_core.features.panel import KEYS, RETURN, build_panel
+from quant_core.features.panel import FLAGS, KEYS, RETURN, build_panel
 from quant_core.schema import EQUITY, INDEX
 
 __all__ = [
@@ -126,7 +126,8 @@ def _load(
             "materialize clean_prices again or leave these features out of features.names."
         )
     inside = prices.lazy().filter(pl.col("date").is_between(first, last))
-    equities = inside.filter(pl.col("instrument") == EQUITY).select(*dict.fromkeys((*KEYS, *reads)))
+    flags = [name for name in (FLAGS,) if name in found]
+    equities = inside.filter(pl.col("instrument") == EQUITY).select(*dict.fromkeys((*KEYS, *flags, *reads)))
     index = inside.filter(pl.col("instrument") == INDEX, pl.col("ticker") == config.index_ticker)
     rows, index_rows = pl.collect_all([equities, index.select(*KEYS, RETURN)])
     return rows, index_rows

@@ -103,6 +103,20 @@ def full_windows_before(values: FloatPanel, priced: BoolPanel, window: int, need
 
 
 @compiled
+def any_in_window(flags: BoolPanel, window: int) -> BoolPanel:
+    """Where one of the `window` sessions ending today is flagged."""
+    tickers, sessions = flags.shape
+    out = np.zeros((tickers, sessions), dtype=np.bool_)
+    for n in range(tickers):
+        last = -window
+        for t in range(sessions):
+            if flags[n, t]:
+                last = t
+            out[n, t] = t - last < window
+    return out
+
+
+@compiled
 def window_sum(values: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
     """Sum of the window's values where `full`, else NaN.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import ANCHOR_REACH_SESSIONS, FloatPanel, Panel, needed
+from quant_core.features.panel import FloatPanel, Panel
 
 RUPEES_PER_CRORE = 1e7
 #: A day's average price lies between its low and its high; beyond this share outside, turnover is in another unit.
@@ -35,7 +35,7 @@ def volume_shock(panel: Panel, windows: Sequence[int] = (5, 21, 63)) -> dict[str
     require_windows("volume_shock", windows, at_least=1)
     traded, columns = turnover_inr(panel), {}
     for w in windows:
-        full = kernels.full_windows_before(traded, panel.priced, w, needed(w), ANCHOR_REACH_SESSIONS)
+        full = panel.full_before_of(traded, w)
         usual = kernels.mean_before(traded, w, panel.first_session, full)
         columns[f"volume_shock_{w}d"] = kernels.log_panel(_ratio(traded, usual))
     return columns

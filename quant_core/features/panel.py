@@ -6,15 +6,18 @@ and the way back to long rows (`melt.py`).
 
 Window rule. A window of w sessions ending at t is full when t has a price of its own (not a filled one), at least
 ceil(0.9 w) of the window's sessions have a value, and the ticker had a price within the ten sessions before the
-window's first session. So each ticker's first w rows are null, one session missing for the whole market (2021-11-04)
-does not null a year, and nothing further back than w + 10 sessions is ever read. The market index follows the same
-rule: a session without an index row is a missing value.
+window's first session. So each ticker's first w rows are null and nothing further back than w + 10 sessions is ever
+read. A session that the data lost for the whole market (2021-11-04) is held against nobody: it counts as having a
+value, and the return of the next session spans it, so that a five-day return just after it is the five-day return. A
+quarantined row (a move that may be a corporate action) makes every window that holds it unusable. The market index
+follows the same rule: a session without an index row is a missing value.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 
 from quant_core.calendar import session_number, sessions
 from quant_core.errors import DataError
+from quant_core.schema import IS_QUARANTINED
 
 FloatPanel = NDArray[np.float64]
 BoolPanel = NDArray[np.bool_]
@@ -30,9 +34,12 @@ Row = NDArray[Any]
 
 #: Sessions before a window within which its ticker must have had a price.
 ANCHOR_REACH_SESSIONS = 10
+#: With fewer names a session without prices cannot be told from their own halts.
+FEWEST_NAMES = 5
 #: Share of a window's sessions that must have a value, in tenths: integers, so that no rounding decides.
 FULL_WINDOW_TENTHS = 9
 KEYS = ("date", "ticker", "is_member", "is_filled")
+FLAGS = "flags"
 RETURN = "total_return_1d"
 
 
@@ -51,6 +58,8 @@ class Panel:
         days: (T,) session dates.
         listed: (N, T) a row exists.
         priced: (N, T) a row exists and is not filled.
+        lost: (T,) the data have no price of anything, although names traded just before.
+        broken: (N, T) the row is quarantined.
         member: (N, T) in the universe that day.
         eligible: (N, T) member with enough history and few enough gaps as of that day.
         inputs: price columns as (N, T) float64; NaN where absent or filled.
@@ -65,6 +74,8 @@ class Panel:
     days: list[date]
     listed: BoolPanel
     priced: BoolPanel
+    lost: NDArray[np.bool_]
+    broken: BoolPanel
     member: BoolPanel
     eligible: BoolPanel
     inputs: dict[str, FloatPanel]
@@ -85,8 +96,28 @@ class Panel:
         """(N, T) where a window of `values` ending today may be used (see the module's rule)."""
         from quant_core.features import kernels
 
-        need = needed(window_sessions)
-        return kernels.full_windows(values, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
+        need, given = needed(window_sessions), self.lost_given(values)
+        full = kernels.full_windows(given, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
+        return full & ~self._breaks(window_sessions) if self.broken.any() else full
+
+    def full_before_of(self, values: FloatPanel, window_sessions: int) -> BoolPanel:
+        """The same for the window that ends yesterday; today needs a price."""
+        from quant_core.features import kernels
+
+        need, given = needed(window_sessions), self.lost_given(values)
+        full = kernels.full_windows_before(given, self.priced, window_sessions, need, ANCHOR_REACH_SESSIONS)
+        return full & ~self._breaks(window_sessions + 1) if self.broken.any() else full
+
+    def lost_given(self, values: FloatPanel) -> FloatPanel:
+        """`values` with something in the sessions that the whole market lost, for counting what is missing."""
+        return np.where(self.lost, 0.0, values) if self.lost.any() else values
+
+    def _breaks(self, window_sessions: int) -> BoolPanel:
+        """(N, T) where the window ending today holds a quarantined row."""
+        from quant_core.features import kernels
+
+        make = partial(kernels.any_in_window, self.broken, window_sessions)
+        return cast("BoolPanel", self.keep("breaks", window_sessions, make))
 
     def full(self, window_sessions: int) -> BoolPanel:
         """(N, T) where a window of one-day returns ending today may be used."""
@@ -111,6 +142,7 @@ class Panel:
             tickers=self.tickers[begin:end],
             listed=self.listed[rows],
             priced=self.priced[rows],
+            broken=self.broken[rows],
             member=self.member[rows],
             eligible=self.eligible[rows],
             inputs={name: values[rows] for name, values in self.inputs.items()},
@@ -155,6 +187,8 @@ def build_panel(
         days=days,
         listed=layout.listed,
         priced=layout.priced,
+        lost=_lost_sessions(layout.priced),
+        broken=layout.broken,
         member=layout.member,
         eligible=who,
         inputs=layout.inputs,
@@ -165,10 +199,22 @@ def build_panel(
     )
 
 
+def _lost_sessions(priced: BoolPanel) -> NDArray[np.bool_]:
+    """(T,) where nothing has a price although FEWEST_NAMES had one within the sessions before.
+
+    Fewer names make no market: a session without any of them may be their own halt.
+    """
+    from quant_core.features import kernels
+
+    recently = kernels.any_in_window(priced, ANCHOR_REACH_SESSIONS + 1).sum(axis=0)
+    return np.asarray(~priced.any(axis=0) & (recently >= FEWEST_NAMES))
+
+
 @dataclass(frozen=True)
 class _Layout:
     listed: BoolPanel
     priced: BoolPanel
+    broken: BoolPanel
     member: BoolPanel
     inputs: dict[str, FloatPanel]
 
@@ -196,7 +242,11 @@ def _lay_out(rows: pl.DataFrame, tickers: pl.Series, days: list[date], reads: tu
         if name == RETURN:
             _check_returns(rows, values)
         inputs[name] = lay(values, np.nan)
-    return _Layout(listed, lay(~filled, False), lay(rows["is_member"].fill_null(False).to_numpy(), False), inputs)
+    broken = np.zeros(rows.height, dtype=np.bool_)
+    if FLAGS in rows.columns:
+        broken = rows.select(IS_QUARANTINED.fill_null(False)).to_series().to_numpy()
+    member = rows["is_member"].fill_null(False).to_numpy()
+    return _Layout(listed, lay(~filled, False), lay(broken, False), lay(member, False), inputs)
 
 
 def _index_series(index: pl.DataFrame | None, days: list[date]) -> tuple[FloatPanel, BoolPanel]:

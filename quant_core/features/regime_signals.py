@@ -137,5 +137,5 @@ def _mean_of_series(panel: Panel, series: FloatPanel, window_sessions: int) -> F
     from quant_core.features import kernels
 
     need, present = needed(window_sessions), ~np.isnan(series)
-    full = kernels.full_windows(series, present, window_sessions, need, ANCHOR_REACH_SESSIONS)
+    full = kernels.full_windows(panel.lost_given(series), present, window_sessions, need, ANCHOR_REACH_SESSIONS)
     return kernels.window_mean(series, window_sessions, panel.first_session, full)

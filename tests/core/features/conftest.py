@@ -72,8 +72,9 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def random_prices(
-    n_tickers: int = 6, n_sessions: int = 700, seed: int = 0, first: date = date(2015, 1, 1), gap_share: float = 0.02
-) -> pl.DataFrame:
+    n_tickers: int = 6, n_sessions: int = 700, seed: int = 0, first: date = date(2015, 1, 1), gap_share: float = 0.02,
+    lost_session: bool = True,
+) -> pl.DataFrame:  # fmt: skip
     """Random tickers T00, T01.. and the index; all have gaps.
 
     T01 lists late, T02 delists early, T03 has a long halt, T04 joins the universe halfway.
@@ -84,7 +85,8 @@ def random_prices(
     filled = random.random(steps.shape) < gap_share
     absent = random.random(steps.shape) < gap_share / 2
     filled[-1] = False
-    absent[:, n_sessions // 2] = True  # the vendor misses one session for the whole market
+    if lost_session:
+        absent[:, n_sessions // 2] = True  # the vendor misses one session for the whole market
     if n_tickers > 1:
         absent[1, : n_sessions // 3] = True
     if n_tickers > 2:

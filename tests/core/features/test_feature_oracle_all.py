@@ -37,6 +37,7 @@ class Rows:
     priced: np.ndarray
     inputs: dict[str, np.ndarray]
     index: "Rows | None" = None
+    lost: np.ndarray | None = None  # sessions without a price of anything
 
     @cached_property
     def traded(self) -> np.ndarray:
@@ -80,15 +81,22 @@ class Rows:
         return np.where(np.array(same) & ~np.isnan(self.index.r), self.r, np.nan)
 
 
-def full(values: np.ndarray, priced: np.ndarray, t: int, w: int, until: int | None = None) -> np.ndarray | None:
+def full(values: np.ndarray, own: Rows, t: int, w: int, until: int | None = None) -> np.ndarray | None:
     """The values of a full window ending at `until` (t by default), or None, straight from the rule's wording."""
     end = t if until is None else until
-    begin = end - w + 1
+    begin, priced = end - w + 1, own.priced
     if not priced[t] or begin < 1 or not priced[max(begin - 10, 0) : begin].any():
         return None
     window = values[begin : end + 1]
+    held_against_nobody = int(np.sum(own.lost[begin : end + 1]))
     window = window[~np.isnan(window)]
-    return window if len(window) >= math.ceil(round(0.9 * w, 9)) else None
+    return window if len(window) + held_against_nobody >= math.ceil(round(0.9 * w, 9)) else None
+
+
+def naive_lost(priced: np.ndarray) -> np.ndarray:
+    """Sessions without any price before which at least five names had one within ten sessions."""
+    days = range(priced.shape[1])
+    return np.array([not priced[:, t].any() and priced[:, max(t - 10, 0) : t + 1].any(axis=1).sum() >= 5 for t in days])
 
 
 def span(priced: np.ndarray, t: int) -> int:
@@ -99,7 +107,7 @@ def span(priced: np.ndarray, t: int) -> int:
 
 def regression(own: Rows, t: int, w: int) -> tuple[float, float, float]:
     """Slope, correlation and annualised residual deviation."""
-    y = full(own.observed, own.priced, t, w)
+    y = full(own.observed, own, t, w)
     if y is None or len(y) < 3:
         return math.nan, math.nan, math.nan
     x = own.index.r[t - w + 1 : t + 1][~np.isnan(own.observed[t - w + 1 : t + 1])]
@@ -113,7 +121,7 @@ def regression(own: Rows, t: int, w: int) -> tuple[float, float, float]:
 
 def levels(own: Rows, t: int, w: int) -> np.ndarray | None:
     """The window's levels after each session with a return, today's being 1."""
-    if full(own.r, own.priced, t, w) is None:
+    if full(own.r, own, t, w) is None:
         return None
     steps = own.r[t - w + 1 : t + 1]
     path = np.exp(np.cumsum(np.nan_to_num(steps)) - np.nansum(steps))
@@ -121,17 +129,17 @@ def levels(own: Rows, t: int, w: int) -> np.ndarray | None:
 
 
 def mean_of(values: np.ndarray, own: Rows, t: int, w: int) -> float:
-    window = full(values, own.priced, t, w)
+    window = full(values, own, t, w)
     return math.nan if window is None else math.fsum(window) / len(window)
 
 
 def std_of(values: np.ndarray, own: Rows, t: int, w: int) -> float:
-    window = full(values, own.priced, t, w)
+    window = full(values, own, t, w)
     return math.nan if window is None or len(window) < 2 else float(np.std(window, ddof=1))
 
 
 def sum_of(values: np.ndarray, own: Rows, t: int, w: int) -> float:
-    window = full(values, own.priced, t, w)
+    window = full(values, own, t, w)
     return math.nan if window is None else math.fsum(window)
 
 
@@ -156,7 +164,7 @@ def log(values: np.ndarray | float) -> np.ndarray:
 
 
 def yang_zhang(own: Rows, t: int, w: int) -> float:
-    if full(own.yang_zhang[:, 0], own.priced, t, w) is None:
+    if full(own.yang_zhang[:, 0], own, t, w) is None:
         return math.nan
     kept = own.yang_zhang[t - w + 1 : t + 1]
     kept = kept[~np.isnan(kept[:, 0])]
@@ -167,7 +175,7 @@ def yang_zhang(own: Rows, t: int, w: int) -> float:
 
 
 def shock(own: Rows, t: int, w: int) -> float:
-    usual = full(own.traded, own.priced, t, w, until=t - 1)
+    usual = full(own.traded, own, t, w, until=t - 1)
     if usual is None or not own.traded[t] > 0 or not math.fsum(usual) > 0:
         return math.nan
     return math.log(own.traded[t] / (math.fsum(usual) / len(usual)))
@@ -210,9 +218,7 @@ NAIVE: dict[str, dict[str, Naive]] = {
         "gap_mean_{w}d": lambda own, t, w: mean_of(own.gap, own, t, w),
         "gap_std_{w}d": lambda own, t, w: std_of(own.gap, own, t, w),
         "gap_max_abs_{w}d": lambda own, t, w: (
-            math.nan
-            if full(own.gap, own.priced, t, w) is None
-            else float(np.nanmax(np.abs(own.gap[t - w + 1 : t + 1])))
+            math.nan if full(own.gap, own, t, w) is None else float(np.nanmax(np.abs(own.gap[t - w + 1 : t + 1])))
         ),
     },
     "volume_shock": {"volume_shock_{w}d": lambda own, t, w: shock(own, t, w)},
@@ -235,8 +241,9 @@ for _w in WINDOWS["vol_regime"]:
 
 def check_by_ticker(panel: Panel) -> None:
     market = Rows(panel.index_log_return_1d[0], panel.index_priced[0], {})
+    lost = naive_lost(panel.priced)
     tickers = [
-        Rows(panel.log_return_1d[n], panel.priced[n], {name: v[n] for name, v in panel.inputs.items()}, market)
+        Rows(panel.log_return_1d[n], panel.priced[n], {name: v[n] for name, v in panel.inputs.items()}, market, lost)
         for n in range(len(panel.tickers))
     ]
     for name, columns in NAIVE.items():
@@ -280,7 +287,7 @@ def check_by_day(panel: Panel) -> None:
         np.testing.assert_allclose(above[0, t], (over > 0).mean() if len(over) else np.nan, rtol=1e-14)
     np.testing.assert_allclose(breadth["breadth_1d"][0], daily, rtol=1e-14)
     series = np.array(daily)
-    naive = Rows(series, ~np.isnan(series), {})
+    naive = Rows(series, ~np.isnan(series), {}, lost=naive_lost(panel.priced))
     means = [mean_of(series, naive, t, 5) for t in range(len(series))]
     np.testing.assert_allclose(breadth["breadth_mean_5d"][0], means, rtol=1e-12, atol=1e-14)
 
