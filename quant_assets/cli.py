@@ -259,6 +259,7 @@ def _run(
 
     with open_runner(chosen, overrides, home, verbose) as runner:
         months = runner.month_range(first, last)
+        runner = runner.until(months[1])
         wanted = runner.wanted(*months, until=[name.strip() for name in stages.split(",")] if stages else [])
         _bring_up_to_date(runner, wanted, force_newest)
     console.print(f"done in {time.monotonic() - started:.0f} s")

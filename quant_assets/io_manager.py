@@ -34,7 +34,8 @@ class LabStorage(dg.IOManager):
     """Stores a frame as one file per partition and a mapping of bytes as an artifact.
 
     A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
-    the input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
+    the input's metadata `optional_before` (a partition key) says that earlier ones may be absent, or `unfinished` that
+    the last months of the run's own year may not be there yet.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -101,12 +102,14 @@ class LabStorage(dg.IOManager):
             assert upstream is not None  # Dagster always gives it for a value between ops
             return _read_scratch(self._scratch(upstream))
         key = context.asset_key
-        optional_before = str((context.definition_metadata or {}).get("optional_before", ""))
+        metadata = context.definition_metadata or {}
+        optional_before = str(metadata.get("optional_before", ""))
         partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
         tables = {name: table_path(self.root, key, name) for name in partitions}
         pointers = {name: pointer_path(self.root, key, name) for name in partitions}
         present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
-        missing = [name for name in partitions if name not in present and name >= optional_before]
+        needed = partitions if not metadata.get("unfinished") else begun(partitions, present, context.partition_key)
+        missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
         if any(pointers[name].exists() for name in present):
@@ -128,6 +131,12 @@ def drop_scratch(root: UPath, run_id: str, node: str) -> None:
     for folder in scratch.iterdir():
         if not any(folder.iterdir()) or time.time() - folder.stat().st_mtime > SCRATCH_KEPT.total_seconds():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def begun(months: Sequence[str], present: Sequence[str], year: str) -> list[str]:
+    """`months` without those of `year` after its last stored one; all of them where none of it is stored."""
+    own = [month for month in present if month.startswith(year)]
+    return [month for month in months if not own or month <= own[-1]]
 
 
 def combined_hash(hashes: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from quant_assets import trials
 from quant_assets.lab import Lab
 from quant_core.artifacts import code_version
 from quant_core.backtest.simulate import Backtest
+from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.scores import summaries
 from quant_core.market.universe import universe
@@ -41,7 +42,7 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
     tried = trials.load(lab.root, lab.profile.name, end)
     horizon = lab.defaults("training_window").horizon_sessions
     return ReportInput(
-        title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}",
+        title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}{unfinished(fold, end)}",
         profile=lab.profile.name,
         strategy=chosen_strategy(result, config),
         start=start,
@@ -72,6 +73,12 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
     )
 
 
+def unfinished(fold: str, end: date) -> str:
+    """What a title adds where the test ends before the fold's year does."""
+    year = sessions(date(int(fold), 1, 1), date(int(fold), 12, 31))
+    return "" if end >= year[-1] else f" ({fold} unfinished: to {end})"
+
+
 def chosen_strategy(result: Backtest, config: ReportConfig) -> str:
     """The strategy of the config, else the first model's book, else the first by name."""
     strategies = result.daily["strategy"].unique().sort().to_list()
@@ -83,12 +90,12 @@ def chosen_strategy(result: Backtest, config: ReportConfig) -> str:
     return config.strategy or next((name for name in strategies if name.startswith(PREFERRED)), strategies[0])
 
 
-def overfitting(tried: pl.DataFrame, sessions: pl.Series) -> Overfitting | None:
+def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
     """CSCV over the trials that cover every tested session; None where too few do, or for too short a test."""
-    inside = tried.filter(pl.col("date").is_in(sessions.implode()))
-    whole = inside.filter(pl.len().over("trial") == len(sessions)).sort("trial", "date")
+    inside = tried.filter(pl.col("date").is_in(days.implode()))
+    whole = inside.filter(pl.len().over("trial") == len(days)).sort("trial", "date")
     names = whole["trial"].unique(maintain_order=True).to_list()
-    if len(names) < 2 or len(sessions) < 2 * CSCV_BLOCKS:
+    if len(names) < 2 or len(days) < 2 * CSCV_BLOCKS:
         return None
     excess = whole.select(pl.col("simple_return_1d") - pl.col("risk_free_return_1d")).to_series().to_numpy()
     found = probability_of_backtest_overfitting(np.reshape(excess, (len(names), -1)).T, CSCV_BLOCKS)

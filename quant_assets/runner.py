@@ -6,8 +6,8 @@ DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -111,17 +111,28 @@ class Runner:
     def _asked(self, name: str, first: str, last: str) -> list[str]:
         if self.lab.key(name) not in set(fold_assets(self.lab)):
             return [m for m in self.lab.partitions.months.get_partition_keys() if first <= m <= last]
-        folds = self.complete_folds(first, last)
+        folds = self.folds_between(first, last)
         return folds if name not in ("backtest", "backtest_report") else folds[-1:]
 
-    def complete_folds(self, first: str, last: str) -> list[str]:
-        """Folds whose months all lie in first..last, or go up to the newest month that there is."""
-        newest = self.lab.partitions.months.get_last_partition_key()
-        return [
-            fold
-            for fold in self.lab.partitions.folds.get_partition_keys()
-            if f"{fold}-01" >= first and (f"{fold}-12" <= last or (last == newest and fold == last[:4]))
-        ]
+    def folds_between(self, first: str, last: str) -> list[str]:
+        """Folds that begin in first..last; the last one may be unfinished."""
+        folds = self.lab.partitions.folds.get_partition_keys()
+        return [fold for fold in folds if first <= f"{fold}-01" <= last]
+
+    def until(self, last: str) -> "Runner":
+        """This runner with a backtest that ends with month `last`, where its fold goes on after it.
+
+        What is stored of later months was made by other runs and is left out; the fold's partition is made again once
+        a run goes further. A run up to the newest month that there is ends with the last price.
+        """
+        is_open = last[5:] != "12" and last != self.lab.partitions.months.get_last_partition_key()
+        if not is_open or "until" in self.overrides.get("backtest", {}):
+            return self
+        window = self.lab.partitions.months.time_window_for_partition_key(last)
+        end = window.end.date() - timedelta(days=1)
+        return replace(self, overrides={**self.overrides, "backtest": {
+            **self.overrides.get("backtest", {}), "until": end.isoformat()
+        }})  # fmt: skip
 
     def stale(self, asset: str, partitions: Sequence[str]) -> list[str]:
         """Partitions that are missing, or were made from something else than a run would use now."""

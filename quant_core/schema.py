@@ -97,7 +97,7 @@ class Forecasts(dy.Schema):
 class TargetWeights(dy.Schema):
     """Weights decided at the close of `date`, to be filled at the next session.
 
-    No row means that nothing was decided: the book is kept. Every decision has a row `CASH`, an all-cash decision only
+    No row means that nothing was decided: the book is kept. Every decision has a row `CASH`, an all-cash one only
     that. A null weight keeps what is held of the name, and the rest share what that leaves. A row `FAILED` (null weight)
     alone says that the strategy could not decide: the book is kept and the failure counted.
     """
@@ -211,7 +211,7 @@ class BenchmarkReturns(dy.Schema):
 
     date = dy.Date(primary_key=True)
     simple_return_1d = dy.Float64()
-    series = dy.String()  # which index the day's return came from; ends in "(provisional)" or "(carried)" where estimated
+    series = dy.String()  # index that the day's return came from; ends in "(provisional)" or "(carried)" if estimated
     risk_free_return_1d = dy.Float64()  # since the session before; 0 on the first
 
 

@@ -1,6 +1,8 @@
 """The out-of-sample test, from the first fold through each one, and the report that a person reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,6 +11,8 @@ import polars as pl
 from quant_assets import trials
 from quant_assets.assets.training import ONE_FOLD_A_RUN
 from quant_assets.config import core_settings
+from quant_assets.currency import stored_stamp
+from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.reporting import MISSING_SESSION, report_input
@@ -59,11 +63,13 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 def _backtest(lab: Lab) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     first_month = f"{lab.profile.first_fold}-01"
+    inputs = ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in MODELS))
 
     def since_first_fold(asset: str) -> dg.AssetIn:
         return dg.AssetIn(
-            lab.key(asset), partition_mapping=lab.partitions.through_fold, metadata={"optional_before": first_month}
-        )
+            lab.key(asset), partition_mapping=lab.partitions.through_fold,
+            metadata={"optional_before": first_month, "unfinished": True},
+        )  # fmt: skip
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -73,10 +79,7 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         kinds={"numba", "mlflow"},
         required_resource_keys={"mlflow"},
         code_version=lab.code("backtest", "quant_core/backtest", "quant_core/trading", "quant_core/forecasting"),
-        ins={
-            name: since_first_fold(name)
-            for name in ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in MODELS))
-        },
+        ins={name: since_first_fold(name) for name in inputs},
     )
     def backtest(
         context: dg.AssetExecutionContext,
@@ -87,12 +90,15 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         **forecasts: pl.LazyFrame,
     ) -> dict:
         """Every strategy through one ledger, net of costs; forecast quality of every model beside momentum."""
-        out_of_sample = pl.col("date").dt.year() >= lab.profile.first_fold
+        settings = core_settings(BacktestConfig, config)
+        end = test_end(lab, context.partition_key, inputs, settings.until)
+        out_of_sample = (pl.col("date").dt.year() >= lab.profile.first_fold) & (pl.col("date") <= end)
         prices = clean_prices.filter(out_of_sample).collect()
-        scores = pl.concat([Forecasts.create_empty(), *(forecasts[name].collect() for name in sorted(forecasts))])
+        known = [forecasts[name].filter(out_of_sample).collect() for name in sorted(forecasts)]
+        scores = pl.concat([Forecasts.create_empty(), *known])
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(prices, targets, core_settings(BacktestConfig, config), fits_of(scores))
+            result = simulate(prices, targets, settings, fits_of(scores))
             found = Evaluation(
                 result,
                 *forecast_quality(scores, features.filter(out_of_sample), prices),
@@ -114,6 +120,22 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         return found.files()
 
     return backtest
+
+
+def test_end(lab: Lab, fold: str, assets: Sequence[str], until: date | None) -> date:
+    """Last day of a fold's test: of `until`, and of the fold's last month that is stored of all `assets` without a gap.
+
+    Raises:
+        DataError: an asset lacks the fold's first month.
+    """
+    months = [month for month in lab.partitions.months.get_partition_keys() if month.startswith(fold)]
+    for asset in assets:
+        stored = [month for month in months if stored_stamp(lab.root, lab.key(asset), month) is not None]
+        if not stored or stored[0] != months[0]:
+            raise missing_partitions(lab.key(asset), months[:1])
+        months = months[: len([month for month, own in zip(months, stored, strict=False) if month == own])]
+    end = lab.partitions.months.time_window_for_partition_key(months[-1]).end.date() - timedelta(days=1)
+    return end if until is None else min(end, until)
 
 
 def headline(metrics: pl.DataFrame) -> pl.DataFrame:

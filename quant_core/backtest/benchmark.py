@@ -48,10 +48,11 @@ def benchmark_returns(
         price_returns_after: after this day stocks earn price returns only (their dividends are not known), and so does
             the benchmark; None for never.
     Returns:
-        BenchmarkReturns; `series` is "none" where neither index has data yet, and ends in PROVISIONAL or CARRIED on days
-        that are estimated.
+        BenchmarkReturns; `series` is "none" where neither index has data yet, and ends in PROVISIONAL or CARRIED on
+        estimated days.
     """
-    known = prices.filter(pl.col("ticker").is_in([total_return_ticker, price_ticker]), pl.col("date") <= sessions[-1])
+    is_index = pl.col("ticker").is_in([total_return_ticker, price_ticker])
+    known = prices.filter(is_index, pl.col("date") <= sessions[-1])
     days = sorted({*known["date"].to_list(), *sessions})
     total, price = _levels(known, days, total_return_ticker), _levels(known, days, price_ticker)
     level, series = _spliced(days, total, price, total_return_ticker, price_ticker, price_returns_after)

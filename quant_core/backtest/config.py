@@ -35,6 +35,7 @@ class BacktestConfig:
             none). A stock of one price all day is locked with or without it.
         risk_free_rate_ann: what cash earns, and what ratios subtract; None for the dated RBI policy repo rate.
         capital_levels_inr: starting capitals of the capacity curve.
+        until: last day of the test; null for the last price. `quant run --to` sets it for a fold that ends later.
         index_ticker: price index, the benchmark where the total-return index has no data.
         total_return_index_ticker: the benchmark.
     """
@@ -61,6 +62,7 @@ class BacktestConfig:
     price_band: float = 0.0
     risk_free_rate_ann: float | None = None
     capital_levels_inr: tuple[float, ...] = (1e7, 1e8, 1e9, 1e10, 1e11)
+    until: date | None = None
     index_ticker: str = "^NSEI"
     total_return_index_ticker: str = "NIFTY 50 TRI"
 

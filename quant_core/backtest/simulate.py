@@ -71,6 +71,8 @@ def simulate(
         LookaheadError: a model fitted on or after its first decision, or a fill on or before its decision.
     """
     targets = validate(targets, TargetWeights, "backtest targets", "rebuild target_weights.")
+    if config.until is not None:
+        prices, targets = (table.filter(pl.col("date") <= config.until) for table in (prices, targets))
     if targets.is_empty() or prices.is_empty():
         raise DataError("backtest: targets or prices are empty; materialize them for the dates to simulate.")
     if fits is not None:

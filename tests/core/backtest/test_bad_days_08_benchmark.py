@@ -1,6 +1,7 @@
 """The benchmark knows nothing that was published later, and counts every move once."""
 
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ def indices(seed=1, lost_total=(), lost_price=(), total_from=0):
     tables = []
     for ticker, level, lost in ((NIFTY, price, set(lost_price)), (TRI, total, {*lost_total, *range(total_from)})):
         kept = [k for k in range(len(DAYS)) if k not in lost]
-        earned = [None] + [level[b] / level[a] - 1 for a, b in zip(kept[:-1], kept[1:], strict=True)]
+        earned = [None] + [level[b] / level[a] - 1 for a, b in pairwise(kept)]
         tables.append(pl.DataFrame({"date": [DAYS[k] for k in kept], "ticker": ticker, "total_return_1d": earned}))
     table = pl.concat(tables).with_columns(is_filled=pl.lit(False)).sort("date", "ticker")
     return table, price, total
