@@ -20,11 +20,13 @@ from quant_core.causality import assert_causal
 from quant_core.errors import QuantError
 from quant_core.features import FeatureConfig, compute_features
 from quant_core.features.drift import drift
-from quant_core.schema import CleanPrices, validate
+from quant_core.schema import EQUITY, IS_QUARANTINED, CleanPrices, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
 DRIFT_MONTHS = 12
+#: Share of the members that a session should have prices of.
+MIN_PRICED = 0.95
 TOLERANCE = 1e-9
 
 
@@ -33,6 +35,8 @@ def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
     return [
         _clean_contract(lab),
         _sessions_complete(lab),
+        _actions_resolved(lab),
+        _index_present(lab),
         _features_causal(lab),
         _features_drift(lab),
         _weights_feasible(lab),
@@ -75,25 +79,103 @@ def bad_clean_rows(table: pl.DataFrame) -> pl.DataFrame:
 def _sessions_complete(lab: Lab) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=lab.key("clean_prices"), name="sessions_complete", partitions_def=lab.partitions.months,
-        description="Every NSE session up to the newest row has prices.",
+        description="Every NSE session up to the newest row has prices of the members, of nearly all of them.",
     )  # fmt: skip
     def sessions_complete(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
-        present = clean_prices.filter(~pl.col("is_filled")).select(pl.col("date").unique()).collect()["date"].to_list()
-        missing = missing_sessions(present)
+        table = clean_prices.select("date", "instrument", "is_member", "is_filled").collect()
+        lost, thin = lost_sessions(table), thin_sessions(table)
         return dg.AssetCheckResult(
-            passed=not missing,
+            passed=not lost and thin.is_empty(),
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"sessions": len(present), "missing": ", ".join(map(str, missing[:20])) or "none"},
+            metadata={
+                "sessions": table["date"].n_unique(),
+                "without_members": ", ".join(map(str, lost[:20])) or "none",
+                "thin": markdown_table(thin, 20),
+            },
         )
 
     return sessions_complete
 
 
-def missing_sessions(present: list[date]) -> list[date]:
-    """NSE sessions without a row, from the first month of `present` to its newest row."""
-    if not present:
+def lost_sessions(table: pl.DataFrame) -> list[date]:
+    """NSE sessions without a price of any member, from the first month of `table` to its newest row.
+
+    An index that has its row does not make a session of it: nothing could be decided or traded.
+
+    Args:
+        table: CleanPrices; reads date, instrument, is_member, is_filled.
+    """
+    if table.is_empty():
         return []
-    return sorted(set(sessions(min(present).replace(day=1), max(present))) - set(present))
+    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
+    priced = table.filter(pl.col("instrument") == EQUITY, "is_member", ~pl.col("is_filled"))["date"].unique()
+    return sorted(set(sessions(first.replace(day=1), last)) - set(priced.to_list()))
+
+
+def thin_sessions(table: pl.DataFrame) -> pl.DataFrame:
+    """(date, members, priced) of sessions on which less than MIN_PRICED of the members with a row have a price."""
+    members = table.filter(pl.col("instrument") == EQUITY, "is_member")
+    counted = members.group_by("date").agg(members=pl.len(), priced=(~pl.col("is_filled")).sum())
+    return counted.filter((pl.col("priced") > 0) & (pl.col("priced") < MIN_PRICED * pl.col("members"))).sort("date")
+
+
+def _actions_resolved(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("clean_prices"), name="actions_resolved", blocking=True, partitions_def=lab.partitions.months,
+        description="No member's price jump waits for a person to say whether it is a corporate action.",
+    )  # fmt: skip
+    def actions_resolved(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
+        rows = (
+            clean_prices.filter("is_member", IS_QUARANTINED).select("date", "ticker").sort("date", "ticker").collect()
+        )
+        limit = lab.thresholds().max_quarantined_members
+        worst = max(rows.group_by(pl.col("date").dt.strftime("%Y-%m")).len()["len"].to_list(), default=0)
+        named = ", ".join(f"{ticker} {day}" for day, ticker in rows.head(10).iter_rows())
+        profile = lab.profile.name.removesuffix(f"_{lab.profile.source['name']}")
+        say = (
+            f"{rows.height} quarantined member rows, at most {worst} in a month (allowed {limit}): {named}; see `quant "
+            f"actions --profile {profile}` and settle each with `quant actions accept|reject TICKER DATE`, or raise "
+            "quality.max_quarantined_members"
+        )
+        return dg.AssetCheckResult(
+            passed=worst <= limit, metadata={"unresolved": say if rows.height else "none", "rows": rows.height}
+        )
+
+    return actions_resolved
+
+
+def _index_present(lab: Lab) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lab.key("clean_prices"), name="index_present", partitions_def=lab.partitions.months,
+        description="The benchmark's price index has a row for every session, but for a few that are carried.",
+    )  # fmt: skip
+    def index_present(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
+        index, limit = lab.profile.price_index, lab.thresholds().max_index_gap_sessions
+        table = clean_prices.select("date", "ticker", "is_filled").collect()
+        gap, since = longest_gap(table, index)
+        say = f"{index}: no row for {gap} sessions from {since} on, more than the {limit} that are carried"
+        return dg.AssetCheckResult(
+            passed=gap <= limit,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"index": index, "longest_gap_sessions": gap, "problem": say if gap > limit else "none"},
+        )
+
+    return index_present
+
+
+def longest_gap(table: pl.DataFrame, index: str) -> tuple[int, date | None]:
+    """Most sessions in a row, up to the newest row of anything, without a row of the index; and the first of them."""
+    if table.is_empty():
+        return 0, None
+    priced = set(table.filter(pl.col("ticker") == index, ~pl.col("is_filled"))["date"].to_list())
+    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
+    longest, since, run = 0, None, 0
+    days = sessions(first, last)
+    for n, day in enumerate(days):
+        run = 0 if day in priced else run + 1
+        if run > longest:
+            longest, since = run, days[n - run + 1]
+    return longest, since
 
 
 def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:

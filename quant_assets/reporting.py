@@ -10,7 +10,9 @@ import polars as pl
 
 from quant_assets import trials
 from quant_assets.lab import Lab
+from quant_assets.suspects import FLAGS, sentence
 from quant_core.artifacts import code_version
+from quant_core.backtest.benchmark import NO_INDEX, estimated_days
 from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 PREFERRED = "top_n_"
 CSCV_BLOCKS = 16
 SEED = 7  # of the bootstrap
-MISSING_SESSION = "session_without_prices"
+#: Lost sessions that a note names.
+NAMED_SESSIONS = 12
 
 
 def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig) -> ReportInput:
@@ -66,7 +69,7 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),
-            *defect_notes(found.defects),
+            *lost_notes(found.lost),
             *trial_notes(tried),
         ],
         provenance=provenance(lab, fold, result),
@@ -112,11 +115,9 @@ def tested_span(result: Backtest) -> tuple[date, date]:
 
 def notes(lab: Lab, result: Backtest) -> list[str]:
     """What a reader must know before believing the numbers."""
-    series = result.benchmark.filter(pl.col("series") != "none")["series"].unique().sort().to_list()
     found = [
         *trading_notes(lab),
-        f"Benchmark: {' and '.join(series) or 'none'}; "
-        "a price index leaves out dividends (about 1.3 % a year for NIFTY 50).",
+        *benchmark_notes(result.benchmark),
         *universe_notes(lab, result),
         *delisting_notes(result),
     ]
@@ -125,6 +126,23 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
             0,
             "SIMULATED MARKET: prices are drawn from a seeded model with a weak planted signal. "
             "Nothing here is evidence about NSE.",
+        )
+    return found
+
+
+def benchmark_notes(benchmark: pl.DataFrame) -> list[str]:
+    """Which indices it is made of, and which of its days are estimates."""
+    guessed = estimated_days(benchmark)
+    sure = benchmark.join(guessed, on="date", how="anti").filter(pl.col("series") != NO_INDEX)
+    series = sure["series"].unique().sort().to_list()
+    found = [
+        f"Benchmark: {' and '.join(series) or 'none'}; "
+        "a price index leaves out dividends (about 1.3 % a year for NIFTY 50)."
+    ]
+    if guessed.height:
+        found.append(
+            f"{guessed.height} benchmark days, the last {guessed['date'].max()!s}, are estimates: the price index's "
+            "return and the trailing dividend yield until the total return is published, or 0 without any index row."
         )
     return found
 
@@ -158,18 +176,23 @@ def delisting_notes(result: Backtest) -> list[str]:
     return [f"Paid out at the last price after it stopped trading: {', '.join(paid)}."] if paid else []
 
 
-def defect_notes(defects: pl.DataFrame) -> list[str]:
-    """Suspected corporate actions and lost sessions, where there are any."""
-    count = dict(defects.select("defect", "n_rows").iter_rows())
-    found = []
-    if count.get(MISSING_SESSION):
-        found.append(f"{count[MISSING_SESSION]} NSE sessions have no price at all; nothing was decided or filled then.")
-    if count.get("suspected_action"):
-        found.append(
-            f"{count['suspected_action']} price jumps look like unlisted splits or bonuses (suspected_action below); "
-            "they are in the returns unless clean_prices.suspected_actions is 'apply'."
-        )
-    return found
+def lost_notes(lost: pl.DataFrame) -> list[str]:
+    """Sessions that the data lost, by name."""
+    days = lost["date"].sort().to_list()
+    if not days:
+        return []
+    named = ", ".join(map(str, days[:NAMED_SESSIONS])) + (", ..." if len(days) > NAMED_SESSIONS else "")
+    return [
+        f"{len(days)} NSE sessions have no price of any member: {named}. Nothing was decided then, books were kept, "
+        "and orders waited for the next session with prices."
+    ]
+
+
+def suspect_warnings(defects: pl.DataFrame) -> list[str]:
+    """How many suspected corporate actions were applied, quarantined or kept; nothing where there were none."""
+    found = dict(defects.select("defect", "n_rows").iter_rows())
+    text = sentence({outcome: int(found.get(kind, 0)) for outcome, kind in FLAGS.items()})
+    return [text] if text else []
 
 
 def trial_notes(tried: pl.DataFrame) -> list[str]:

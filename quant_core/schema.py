@@ -98,8 +98,8 @@ class TargetWeights(dy.Schema):
     """Weights decided at the close of `date`, to be filled at the next session.
 
     No row means that nothing was decided: the book is kept. Every decision has a row `CASH`, an all-cash one only
-    that. A null weight keeps what is held of the name, and the rest share what that leaves. A row `FAILED` (null weight)
-    alone says that the strategy could not decide: the book is kept and the failure counted.
+    that. A null weight keeps what is held of the name, and the rest share what that leaves. A row `FAILED` alone (null
+    weight) says that the strategy could not decide: the book is kept and the failure counted.
     """
 
     date = dy.Date(primary_key=True)

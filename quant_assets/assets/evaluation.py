@@ -10,18 +10,18 @@ import polars as pl
 
 from quant_assets import trials
 from quant_assets.assets.training import ONE_FOLD_A_RUN
+from quant_assets.checks import lost_sessions
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
-from quant_assets.reporting import MISSING_SESSION, report_input
+from quant_assets.reporting import report_input
 from quant_assets.resources import tracked
 from quant_assets.tables import read_table, table_files
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import Backtest, simulate
-from quant_core.calendar import sessions
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.decay import ic_decay
 from quant_core.forecasting.labels import forward_returns
@@ -42,6 +42,7 @@ class Evaluation:
     quantiles: pl.DataFrame  # ForecastQuantiles
     coverage: pl.DataFrame  # members whose sessions lack prices
     defects: pl.DataFrame  # rows of the tested span by kind of defect
+    lost: pl.DataFrame  # date: sessions of the tested span without a price of any member
 
     def files(self) -> dict[str, bytes]:
         """As the files of an artifact."""
@@ -104,6 +105,7 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
                 *forecast_quality(scores, features.filter(out_of_sample), prices),
                 coverage=member_coverage(prices, lab.membership()),
                 defects=defect_counts(prices),
+                lost=pl.DataFrame({"date": lost_sessions(prices)}, schema={"date": pl.Date}),
             )
             for row in result.metrics.iter_rows(named=True):
                 mlflow.log_metrics(
@@ -165,18 +167,10 @@ def member_coverage(prices: pl.DataFrame, membership: pl.DataFrame | None) -> pl
 
 
 def defect_counts(prices: pl.DataFrame) -> pl.DataFrame:
-    """Rows of members by kind of defect: columns defect, n_rows, n_tickers, share_of_rows; most frequent first.
-
-    Sessions on which nothing at all has a price are one more kind; `n_rows` counts them.
-    """
+    """Rows of members by kind of defect: columns defect, n_rows, n_tickers, share_of_rows; most frequent first."""
     members = prices.filter("is_member", pl.col("instrument") == EQUITY)
     kinds = members.filter(pl.col("flags") != "").with_columns(defect=pl.col("flags").str.split("|")).explode("defect")
     counted = kinds.group_by("defect").agg(n_rows=pl.len().cast(pl.Int64), n_tickers=pl.col("ticker").n_unique())
-    seen = prices.filter(~pl.col("is_filled"))["date"].unique().sort().to_list()
-    lost = len(set(sessions(seen[0], seen[-1])) - set(seen)) if seen else 0
-    if lost:
-        row = pl.DataFrame({"defect": [MISSING_SESSION], "n_rows": [lost], "n_tickers": [0]})
-        counted = pl.concat([counted, row.cast(counted.schema)])  # type: ignore[arg-type]
     share = pl.col("n_rows") / max(members.height, 1)
     return counted.with_columns(share_of_rows=share).sort(["n_rows", "defect"], descending=[True, False])
 

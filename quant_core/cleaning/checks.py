@@ -55,6 +55,9 @@ class QualityThresholds:
         max_unit_jumps: rows off by a power of ten.
         max_conflicts: rows that contradict another row of the same day and ticker.
         max_bad_bar_share: bars whose high or low contradicts their open or close over all rows.
+        max_quarantined_members: members' rows of a month that may wait for a person's word on a corporate action before
+            what is downstream stops.
+        max_index_gap_sessions: sessions in a row that the benchmark's price index may lack.
     """
 
     max_filled_share: float = 0.05
@@ -63,6 +66,8 @@ class QualityThresholds:
     max_unit_jumps: int = 0
     max_conflicts: int = 0
     max_bad_bar_share: float = 0.01
+    max_quarantined_members: int = 0
+    max_index_gap_sessions: int = 5
 
 
 def breaches(quality: pl.DataFrame, n_rows: int, thresholds: QualityThresholds) -> list[str]:

@@ -175,7 +175,11 @@ class Book:
     @cached_property
     def benchmark_name(self) -> str:
         """The series that it is made of."""
-        named = {name for name in self.data.benchmark["series"].unique().to_list() if name and name != "none"}
+        named = {
+            name.removesuffix(" (carried)").removesuffix(" (provisional)")
+            for name in self.data.benchmark["series"].unique().to_list()
+            if name and name != "none"
+        }
         return ", ".join(sorted(named)) or "no benchmark"
 
     @cached_property

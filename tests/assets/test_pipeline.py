@@ -13,7 +13,7 @@ from upath import UPath
 from quant_assets.assembly import build_definitions
 from quant_assets.assets.evaluation import member_coverage
 from quant_assets.assets.signals import score
-from quant_assets.checks import bad_clean_rows, infeasible, missing_sessions
+from quant_assets.checks import bad_clean_rows, infeasible
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.runner import RunFailed, Runner, Step, check_overrides
@@ -223,15 +223,13 @@ def test_checks_catch_rows_that_contradict_themselves(runner: Runner, done: dict
         assert bad_clean_rows(clean.with_columns(**change)).height > 0, change
 
 
-def test_infeasible_books_and_missing_sessions_are_found() -> None:
+def test_infeasible_books_are_found() -> None:
     day = date(2020, 1, 3)
     book = pl.DataFrame({"date": [day] * 2, "strategy": ["a"] * 2, "ticker": ["x", "y"], "weight": [0.2, 0.2]})
     limits = AllocationConfig()
     assert infeasible(book, limits).is_empty()
     assert infeasible(book.with_columns(weight=pl.lit(0.21)), limits).height == 1
     assert infeasible(book.with_columns(weight=pl.lit(0.6)), AllocationConfig(max_position=0.9)).height == 1
-    days = sessions(date(2021, 11, 1), date(2021, 11, 12))
-    assert missing_sessions([d for d in days if d != date(2021, 11, 4)]) == [date(2021, 11, 4)]
 
 
 def test_members_without_prices_are_counted() -> None:
