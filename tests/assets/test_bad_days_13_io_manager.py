@@ -1,6 +1,5 @@
 """What an asset hands to storage: rows of its own partitions only, each partition whole."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -17,9 +16,9 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date="2020-01", end_date="2020-07"
 
 
 @pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabStorage]:
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabStorage:
     monkeypatch.setenv("QUANT_DATA", str(tmp_path))
-    yield LabStorage(Lab(load_profile("demo")))
+    return LabStorage(Lab(load_profile("demo")))
 
 
 def run(storage: LabStorage, days: list[date], first: str = "2020-03", last: str = "2020-03") -> None:

@@ -38,7 +38,7 @@ def test_two_dividends_on_unsound_rows_are_both_paid_with_the_next_sound_row() -
 
 
 def test_the_first_session_of_the_month_is_too_late_for_its_members() -> None:
-    """In February BBB is busy on ten of twenty sessions, so its median is the quiet one; 1 March would be the eleventh."""
+    """BBB is busy on ten of the twenty sessions of February, so its median is a quiet one; 1 March is the eleventh."""
     assert len(FEBRUARY) == 20
     days = [*FEBRUARY, MARCH[0]]
     busy = {*FEBRUARY[::2], MARCH[0]}
