@@ -116,3 +116,10 @@ def test_months_come_in_order_and_the_rule_is_the_documented_one() -> None:
     assert found.rows() == [(MARCH, "A"), (APRIL, "A")]
     rule = LiquidityRule()
     assert (rule.top_n, rule.lookback_months, rule.min_turnover_inr) == (500, 3, 0.0)
+
+
+def test_a_row_without_rupees_and_shares_is_a_session_without_trade() -> None:
+    days = sessions(FEBRUARY, date(2021, 2, 28))
+    rows = traded(days, A=[9.0] * 20, B=[1.0] * 20)
+    silent = pl.when((pl.col("ticker") == "A") & (pl.col("date") >= days[9])).then(None).otherwise("turnover_inr")
+    assert members(rows.with_columns(turnover_inr=silent)) == ["B"]

@@ -83,7 +83,7 @@ def test_a_fall_by_ten_is_a_split_from_three_times_the_usual_volume_on(shares: i
 def test_a_rise_by_ten_is_no_split_whatever_the_volume_and_no_index_splits() -> None:
     quiet = [bar(day, 100.0, volume_shares=1000 + n) for n, day in enumerate(DAYS[:3])]
     assert flagged(*quiet, bar(DAYS[3], 1000.0, volume_shares=9000, turnover_inr=9e6))[3] == JUMP
-    index = [bar(day, 100.0, "X", **INDEX) for day in DAYS[:3]]
+    index = [bar(day, 100.0, "X", instrument="index", volume_shares=1000 + n) for n, day in enumerate(DAYS[:3])]
     fallen = bar(DAYS[3], 10.0, "X", instrument="index", volume_shares=9000)
     assert flagged(*index, fallen)[3] == ("rebased", True, pytest.approx(0.1))
 
