@@ -107,3 +107,10 @@ def test_the_usual_volume_is_the_median_of_the_45_days_before_the_day_and_not_of
     )
     at = rows.filter(pl.col("date") == day, pl.col("ticker") == "A")
     assert trailing_median_volume(at, rows).rows() == [(day, "A", 200.0)]
+
+
+def test_a_row_that_cannot_be_used_hides_no_step() -> None:
+    """Neither a row without a close nor one on a Saturday stands between 100 and 1010."""
+    unusable = [bar(date(2021, 3, 2), None), bar(date(2021, 3, 6), 100.0)]
+    found = flagged(bar(date(2021, 3, 1), 100.0), *unusable, bar(date(2021, 3, 8), 1010.0))
+    assert [row[0] for row in found] == ["", "no_close", "off_calendar", "unit_jump"]

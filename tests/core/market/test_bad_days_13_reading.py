@@ -204,7 +204,7 @@ def test_a_side_file_is_looked_for_beside_the_prices_then_one_folder_above_where
     text(prices, "x", name="other.csv")
     assert found(file, "other.csv") == str(prices / "other.csv")
     assert found(file, str(above)) == str(above)
-    with pytest.raises(DataError, match="is set to .absent"):
+    with pytest.raises(DataError, match=r"is set to 'absent\.csv'"):
         found(prices, "absent.csv")
 
 
