@@ -118,7 +118,8 @@ def test_the_first_of_several_rows_is_kept_whatever_differs() -> None:
     rows = [bar(DAYS[0], 100.0), bar(DAYS[0], 100.0), bar(DAYS[0], 100.0, low_inr=99.0), bar(DAYS[0], 100.0, "INFY")]
     table = marked(*rows)
     assert table.select("ticker", "flags", "is_sound", "is_repeat").rows() == [
-        ("INFY", "", True, False), ("TCS", "", True, False), ("TCS", "repeat", False, True), ("TCS", "conflict", False, True)
+        ("INFY", "", True, False), ("TCS", "", True, False),
+        ("TCS", "repeat", False, True), ("TCS", "conflict", False, True),
     ]  # fmt: skip
 
 
