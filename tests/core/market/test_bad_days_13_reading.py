@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError
-from quant_core.market.sources._folder import list_files, side_file, sort_files
+from quant_core.market.sources._folder import side_file
 from quant_core.market.sources._formats import recognise
 from quant_core.market.sources._reading import is_multi_header, layout_of, parse_dates, scan, stamp, ticker_of_name
-
-TICKER = r"^(?P<ticker>[^.]+)"
+from quant_core.market.sources.files import FilesSource
 
 
 def read(path: Path, date_format: str | None = None, **renamed: str) -> tuple[pl.DataFrame, list[str]]:
@@ -147,13 +146,8 @@ def test_a_stated_format_basis_or_column_wins_over_the_guess() -> None:
     assert recognise(["Close", "CLOSE", "date"], "test", "auto", {}, "auto").column("close_inr") == "Close"
 
 
-def folder(path: Path, pattern: str = "*", side: tuple = (None, None)) -> dict[str, list[str]]:
-    found = sort_files(list_files(path, pattern), side, "auto", {}, "auto", TICKER)
-    return {
-        "stocks": [file.stamp.name for file in found.stocks],
-        "indices": [file.stamp.name for file in found.indices],
-        "ignored": [problem.detail.split(":")[0] for problem in found.problems],
-    }
+ALWAYS = (date(2000, 1, 1), date(2026, 12, 31))
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def test_a_folder_is_sorted_into_stocks_indices_side_files_and_strangers(tmp_path: Path) -> None:
@@ -163,27 +157,38 @@ def test_a_folder_is_sorted_into_stocks_indices_side_files_and_strangers(tmp_pat
     text(tmp_path, "old_symbol,new_symbol,first_new", name="symbol_changes.csv")
     text(tmp_path, "date,close", "2020-01-01,1", name=".hidden.csv")
     text(tmp_path, "read me", name="notes.md")
-    own = text(tmp_path, "ticker,ex_date,kind,value", name="mine.csv")
-    assert folder(tmp_path, side=(stamp(own), None)) == {
-        "stocks": ["TCS.csv"], "indices": ["indices.csv"], "ignored": ["notes.md"]
-    }  # fmt: skip
-    assert folder(tmp_path, "T*.csv") == {"stocks": ["TCS.csv"], "indices": [], "ignored": []}
+    text(tmp_path, "ticker,ex_date,kind,value", name="mine.csv")
+    names = ["TCS", "NIFTY 50", "hidden", ".hidden", "mine"]
+
+    def found(**settings: str) -> tuple[list[tuple], list[str]]:
+        fetch = FilesSource(path=str(tmp_path), **settings).fetch(names, *ALWAYS, NOW)
+        ignored = [problem.detail.split(":")[0] for problem in fetch.problems if problem.kind == "ignored_file"]
+        return fetch.rows.select("ticker", "instrument").sort("ticker").rows(), ignored
+
+    both = [("NIFTY 50", "index"), ("TCS", "equity")]
+    assert found(actions="mine.csv") == (both, ["notes.md"])
+    assert found() == (both, ["mine.csv", "notes.md"])
+    assert found(pattern="T*.csv") == (both[1:], [])
 
 
 @pytest.mark.parametrize(
-    ("name", "day"),
+    ("name", "is_of_a_day"),
     [
-        ("full_2020-03-23.csv", date(2020, 3, 23)), ("sec_bhavdata_full_23032020.csv", date(2020, 3, 23)),
-        ("full_20032020.csv", date(2020, 3, 20)), ("full_01012001.csv", date(2001, 1, 1)),
-        ("cm20200323bhav.csv", date(2020, 3, 23)), ("full_23-03-2020.csv", date(2020, 3, 23)),
-        ("full_2020-13-23.csv", None), ("full.csv", None), ("full_120200323.csv", None),
+        ("full_2020-03-23.csv", True), ("sec_bhavdata_full_23032020.csv", True), ("full_20032020.csv", True),
+        ("cm20200323bhav.csv", True), ("full_23-03-2020.csv", True), ("full_2020-13-23.csv", False),
+        ("full.csv", False), ("full_120200323.csv", False),
     ],
 )  # fmt: skip
-def test_a_daily_files_day_is_in_its_name(tmp_path: Path, name: str, day: date | None) -> None:
+def test_a_daily_file_changes_its_own_month_only(tmp_path: Path, name: str, is_of_a_day: bool) -> None:
+    """Its day is in its name, year or day first; a file without a day may hold any month."""
     header = "SYMBOL,SERIES,DATE1,OPEN_PRICE,HIGH_PRICE,LOW_PRICE,CLOSE_PRICE,TTL_TRD_QNTY"
-    path = text(tmp_path, header, "TCS, EQ, 23-Mar-2020,1,1,1,1,1", name=name)
-    found = sort_files(list_files(path, "*"), (None, None), "auto", {}, "auto", TICKER)
-    assert [file.day for file in found.stocks] == [day]
+    text(tmp_path, header, "TCS, EQ, 03-Feb-2020,1,1,1,1,1", name="full_2020-02-03.csv")
+    source = FilesSource(path=str(tmp_path), symbol_changes="none", actions="none")
+    february, march = (date(2020, 2, 1), date(2020, 2, 29)), (date(2020, 3, 1), date(2020, 3, 31))
+    before = [source.version(*month, NOW) for month in (february, march)]
+    text(tmp_path, header, "TCS, EQ, 20-Mar-2020,1,1,1,1,1", name=name)
+    after = [source.version(*month, NOW) for month in (february, march)]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [is_of_a_day, False]
 
 
 def test_a_side_file_is_looked_for_beside_the_prices_then_one_folder_above_where_asked(tmp_path: Path) -> None:
