@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from quant_core.market.actions import apply_actions, dividends, no_actions, parse_actions, price_factors
-from quant_core.market.dividends import factor_between, known_factors
+from quant_core.market.dividends import LATER_SPLITS, MISSED_SPLITS, VENDOR_AS_OF, factor_between, known_factors
 
 D = date
 
@@ -137,3 +137,39 @@ def test_an_event_between_rows_needs_one_of_the_thirty_one_days_before_it(first:
     assert found["price_factor"].to_list() == [1.0, factor]
     on_the_row = apply_actions(halved(first), actions(("A", "2020-02-03", "split", 2.0)))
     assert on_the_row["price_factor"].to_list() == [1.0, 0.5]
+
+
+def test_what_the_vendors_knew_and_did_not_is_as_the_circulars_and_downloads_say() -> None:
+    """Transcribed apart from the code: ex-dates and ratios of NSE's circulars, days of the downloads."""
+    assert {name: str(day) for name, day in VENDOR_AS_OF.items()} == {
+        "yahoo_2020": "2020-03-03", "yahoo_2021_actions": "2021-10-11", "yahoo_2024": "2024-09-06"
+    }  # fmt: skip
+    later = "NESTLEIND 2024-01-05 1:10, BPCL 2024-06-21 1:2"
+    missed = (
+        "ABB 2007-06-28 1:5, BANKBARODA 2015-01-22 1:5, BHEL 2011-10-03 1:5, BHEL 2017-09-28 2:3, GLAXO 2018-09-11 1:2"
+    )
+    for facts, printed in ((LATER_SPLITS, later), (MISSED_SPLITS, missed)):
+        rows = [row.split(" ") for row in printed.split(", ")]
+        ratios = [[int(part) for part in row[2].split(":")] for row in rows]
+        expected = [(row[0], row[1], before / after) for row, (before, after) in zip(rows, ratios, strict=True)]
+        assert [(name, str(day), factor) for name, day, factor in facts] == expected
+
+
+@pytest.mark.parametrize(("split", "share"), [("2024-09-06", 0.5), ("2024-09-07", 1.0)], ids=["on_the_day", "after"])
+def test_a_vendors_amounts_are_divided_by_the_splits_up_to_and_on_its_download(split: str, share: float) -> None:
+    [(_, _, rupees)] = paid(("A", "2024-01-02", "dividend", 3.0, "yahoo_2024"), ("A", split, "split", 2.0))[:1]
+    assert rupees == pytest.approx(3.0 / share)
+
+
+def test_an_implied_dividend_is_believed_where_no_price_is_known_before_it() -> None:
+    table = halved(D(2020, 2, 2)).tail(1)
+    found = apply_actions(table, actions(("A", "2020-02-03", "dividend_implied", 40.0, "mine")))
+    assert found["dividend_inr"].to_list() == [40.0]
+
+
+@pytest.mark.parametrize(("amount", "paid_inr"), [(25.0, 25.0), (25.1, 0.0)])
+def test_an_implied_dividend_is_at_most_a_quarter_of_the_close_before_it(amount: float, paid_inr: float) -> None:
+    listed = actions(("A", "2020-02-03", "dividend_implied", amount, "mine"))
+    assert apply_actions(halved(D(2020, 1, 31)), listed)["dividend_inr"].to_list() == [0.0, paid_inr]
+    stated = halved(D(2020, 1, 31)).with_columns(prev_close_inr=pl.lit(200.0))
+    assert apply_actions(stated, listed)["dividend_inr"].to_list() == [0.0, amount]
