@@ -67,3 +67,34 @@ def test_an_event_reaches_only_its_own_name() -> None:
         ("A", SECOND, 0.5, 0.0),
         ("B", THIRD, 1.0, pytest.approx(3.0)),
     ]
+
+
+def test_a_seam_may_lead_down_and_a_level_that_is_none_leads_nowhere() -> None:
+    """Adjusted 100 is unadjusted 30 where shares were consolidated; a previous close of 0 joins at the open."""
+    adjusted = (FIRST, "A", 100.0, 100.0, None, "split_adjusted")
+    down = rows(adjusted, (SECOND, "A", 31.0, 32.0, 30.0, "unadjusted"))
+    assert factors(down, no_actions())["A", SECOND] == 0.3
+    zero = rows(adjusted, (SECOND, "A", 0.0, 32.0, 0.0, "unadjusted"))
+    assert factors(zero, no_actions())["A", SECOND] == 1.0
+    both = rows(adjusted, (SECOND, "A", 99.0, 98.0, None, "split_adjusted"))
+    assert factors(both, no_actions())["A", SECOND] == 1.0
+
+
+@pytest.mark.parametrize(("stated", "factor"), [(50.1, 0.501), (49.9, 1.0), (199.9, 1.999), (200.1, 1.0)])
+def test_a_stated_close_within_a_factor_of_two_of_the_open_is_the_level(stated: float, factor: float) -> None:
+    table = rows((FIRST, "A", 100.0, 100.0, None, "split_adjusted"), (SECOND, "A", 100.0, 102.0, stated, "unadjusted"))
+    assert factors(table, no_actions())["A", SECOND] == pytest.approx(factor)
+
+
+def test_a_demerger_on_a_day_without_an_open_changes_nothing() -> None:
+    for missing in (0.0, None):
+        table = rows((FIRST, "A", 100.0, 100.0, None, "unadjusted"), (SECOND, "A", missing, 51.0, 100.0, "unadjusted"))
+        assert factors(table, actions(("A", "2020-01-02", "demerger", "")))["A", SECOND] == 1.0
+
+
+def test_a_demerger_takes_the_exchanges_close_first_and_covers_the_split_of_its_day() -> None:
+    """The open of 40 over the exchange's 80 says all that happened that night, a split of the same day included."""
+    table = rows((FIRST, "A", 100.0, 100.0, None, "unadjusted"), (SECOND, "A", 40.0, 41.0, 80.0, "unadjusted"))
+    demerger = ("A", "2020-01-02", "demerger", "")
+    assert factors(table, actions(demerger))["A", SECOND] == 0.5
+    assert factors(table, actions(demerger, ("A", "2020-01-02", "split", "2")))["A", SECOND] == 0.5
