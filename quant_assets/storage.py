@@ -166,5 +166,5 @@ def read_stamp(path: UPath) -> Stamp | None:
         else:
             entry = pl.read_parquet_metadata(local_path(path) or io.BytesIO(path.read_bytes()))
         return Stamp(entry["content_hash"], entry["fingerprint"])
-    except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
+    except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError):
         return None

@@ -21,7 +21,11 @@ from quant_core.market.sources._reading import (
 
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 AUTO, NONE = "auto", "none"
-_DAY_IN_NAME = re.compile(r"(?<!\d)(?:(\d{4})-?(\d\d)-?(\d\d)|(\d\d)-?(\d\d)-?(\d{4}))(?!\d)")
+#: Year first, or day first as in NSE's own sec_bhavdata_full_23032020; no day of this century reads as both.
+_DAYS_IN_NAME = (
+    (re.compile(r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?!\d)"), "%Y-%m-%d"),
+    (re.compile(r"(?<!\d)(\d\d)-?(\d\d)-?(\d{4})(?!\d)"), "%d-%m-%Y"),
+)
 
 
 @dataclass(frozen=True)
@@ -133,12 +137,12 @@ def _price_file(
 
 
 def _day_in(name: str) -> date | None:
-    found = _DAY_IN_NAME.search(name)
-    if found is None:
-        return None
-    year, month, day, day2, month2, year2 = found.groups()
-    text = f"{year}-{month}-{day}" if year else f"{year2}-{month2}-{day2}"
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        return None
+    for pattern, form in _DAYS_IN_NAME:
+        found = pattern.search(name)
+        if found is None:
+            continue
+        try:
+            return datetime.strptime("-".join(found.groups()), form).date()
+        except ValueError:
+            continue  # eight digits in the other order
+    return None
