@@ -79,6 +79,7 @@ def _forecaster(lab: Lab, model: Model) -> dg.AssetsDefinition:
         context.add_output_metadata({
             "fit_start": str(manifest.fit_start), "fit_end": str(manifest.fit_end),
             "dagster/row_count": manifest.n_rows, "data_hash": manifest.data_hash, "inputs": len(manifest.columns),
+            "settings": dg.MetadataValue.json(manifest.config),
         })  # fmt: skip
         return files
 

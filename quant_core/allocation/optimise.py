@@ -1,36 +1,74 @@
-"""Portfolio optimisers of skfolio behind one function: returns in, clean weights out or an error."""
+"""From returns to weights: the covariance, which solver's answer counts, and skfolio's optimisers."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from quant_core.allocation.cone import REMEDY
 from quant_core.errors import DataError
 from quant_core.trading.weights import Array
 
 #: Weights below this are an interior-point solver's way to write 0: ten rupees in ten million.
 SMALLEST_WEIGHT = 1e-6
-#: Duality gaps to ask the solver for, the first that it reaches counts. NIFTY 50, 159 months: risk contributions then
-#: agree to 4e-7 of the whole; 3 of the months stop short of it and are solved to the second, where they agree to 4e-6.
-TOLERANCES = (1e-10, 1e-8)
+#: How far from the optimum weights may be, in shares of the portfolio's variance, whatever their solver says of them.
+PROVEN = 1e-6
 #: How far the weights may miss a sum or a cap before they are no answer.
 MISSED = 1e-6
-REMEDY = "look for absurd returns of these names in clean_prices, or change lookback_sessions or optimiser_names."
+
+
+def covariance(returns: Array) -> Array:
+    """(N, N) covariance of Ledoit and Wolf (2004), shrunk to a multiple of the identity, of (T, N) returns.
+
+    Raises:
+        DataError: a return is not finite, or none differs from 0.
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    if not (np.isfinite(returns).all() and returns.any()):
+        raise DataError(
+            f"returns of {returns.shape[1]} names over {len(returns)} sessions are all 0 or not finite; {REMEDY}"
+        )
+    shrunk: Array = ledoit_wolf(returns)[0]
+    return shrunk
 
 
 def shrunk_covariance() -> Any:
-    """skfolio's prior with the covariance of Ledoit and Wolf (2004), shrunk to a multiple of the identity."""
+    """`covariance` as skfolio's prior."""
     from skfolio.moments import LedoitWolf
     from skfolio.prior import EmpiricalPrior
 
     return EmpiricalPrior(covariance_estimator=LedoitWolf())
 
 
+def proven(solvers: Mapping[str, Callable[[], Array]], miss: Callable[[Array], float]) -> Array:
+    """The weights of the first solver that finds the optimum.
+
+    Args:
+        solvers: name -> weights, in the order in which to ask.
+        miss: weights -> how far from the optimum they are, as a share of the variance; at most 1e-6 counts as found.
+    Raises:
+        DataError: none does; says what each of them gave.
+    """
+    failures = []
+    for name, solve in solvers.items():
+        try:
+            weights = solve()
+        except DataError as error:
+            failures.append(f"{name}: {error}")
+            continue
+        if miss(weights) <= PROVEN:
+            return weights
+        failures.append(f"{name}: misses the optimum by {miss(weights):.2g} of the variance, wanted {PROVEN:.0e}")
+    raise DataError(f"no solver found weights ({'; '.join(failures)}); {REMEDY}")
+
+
 def optimised(estimator: Any, returns: Array, max_position: float) -> Array:
     """Weights of a skfolio estimator fitted to `returns`.
 
     The returns are divided by their overall standard deviation first: the weights do not change with the unit, what a
-    solver's tolerance means does.
+    solver's tolerance means does. Whether a solver's answer is the optimum is for the caller to prove.
 
     Args:
         estimator: unfitted, with max_weights=max_position.
@@ -38,13 +76,15 @@ def optimised(estimator: Any, returns: Array, max_position: float) -> Array:
     Returns:
         (N,) weights in 0..max_position with sum 1, those below 1e-6 dropped to cash.
     Raises:
-        DataError: no solution, only one that the solver itself calls inaccurate, or weights outside the limits.
+        DataError: no solution, or weights outside the limits.
     """
     from skfolio.exceptions import SkfolioError
 
     name = type(estimator).__name__
     try:
-        weights = np.asarray(_fit(estimator, returns / returns.std()).weights_, dtype=np.float64)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")  # it is checked, not believed
+            weights = np.asarray(estimator.fit(returns / returns.std()).weights_, dtype=np.float64)
     except (SkfolioError, ArithmeticError, ValueError) as error:
         raise DataError(f"{name} found no weights ({error}); {REMEDY}") from error
     if not (abs(weights.sum() - 1.0) <= MISSED and weights.min() >= -MISSED and weights.max() <= max_position + MISSED):
@@ -54,19 +94,3 @@ def optimised(estimator: Any, returns: Array, max_position: float) -> Array:
         )
     weights = np.where(weights < SMALLEST_WEIGHT, 0.0, np.minimum(weights, max_position))
     return weights / max(weights.sum(), 1.0)
-
-
-def _fit(estimator: Any, returns: Array) -> Any:
-    """The fitted estimator; one that solves a convex problem has solved it to the first tolerance that can be met."""
-    if "solver_params" not in estimator.get_params(deep=False):
-        return estimator.fit(returns)
-    status = "unsolved"
-    for gap in TOLERANCES:
-        estimator.set_params(solver_params={"tol_gap_abs": gap, "tol_gap_rel": gap}, save_problem=True)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Solution may be inaccurate")  # the status says so, too
-            estimator.fit(returns)
-        status = estimator.problem_.status
-        if status == "optimal":
-            return estimator
-    raise DataError(f"{type(estimator).__name__} ended {status}, wanted optimal; {REMEDY}")

@@ -2,8 +2,9 @@
 
 import polars as pl
 
+from quant_core.allocation.cone import equal_risk, unequal_risk
 from quant_core.allocation.estimation import monthly_weights
-from quant_core.allocation.optimise import optimised, shrunk_covariance
+from quant_core.allocation.optimise import covariance, optimised, proven, shrunk_covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.trading.weights import Array
 
@@ -12,7 +13,7 @@ from quant_core.trading.weights import Array
 def equal_risk_contribution(inputs: DecisionInputs) -> pl.DataFrame:
     """Every member adds the same share of the portfolio's variance over the past year, estimated once a month.
 
-    At most max_position each: a name at the cap adds less, and the shares of the others are no longer quite equal.
+    At most max_position each: a name at the cap adds less, and of the others a larger position adds a little more.
     min_position does not apply. Spreads over the optimiser_names most traded members.
 
     Source: Maillard, Roncalli and Teiletche (2010), The properties of equally weighted risk contribution portfolios;
@@ -22,8 +23,21 @@ def equal_risk_contribution(inputs: DecisionInputs) -> pl.DataFrame:
 
 
 def equal_risk_weights(returns: Array, max_position: float) -> Array:
-    """(N,) weights w, sum 1, whose w_i (C w)_i are equal where no cap binds; C is Ledoit and Wolf's."""
+    """(N,) weights w, sum 1, whose w_i (C w)_i are equal where no cap binds; C is Ledoit and Wolf's.
+
+    Under a cap they are what `cone.equal_risk` says.
+
+    Raises:
+        DataError: neither the lab's solver nor skfolio's finds them.
+    """
     from skfolio.optimization import RiskBudgeting
 
-    estimator = RiskBudgeting(prior_estimator=shrunk_covariance(), max_weights=max_position)
-    return optimised(estimator, returns, max_position)
+    risk = covariance(returns)
+    second = RiskBudgeting(prior_estimator=shrunk_covariance(), max_weights=max_position)
+    return proven(
+        {
+            "interior point": lambda: equal_risk(risk, max_position),
+            "skfolio": lambda: optimised(second, returns, max_position),
+        },
+        lambda weights: unequal_risk(weights, risk, max_position),
+    )

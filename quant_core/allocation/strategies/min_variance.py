@@ -2,8 +2,9 @@
 
 import polars as pl
 
+from quant_core.allocation.cone import excess_variance, least_variance
 from quant_core.allocation.estimation import monthly_weights
-from quant_core.allocation.optimise import optimised, shrunk_covariance
+from quant_core.allocation.optimise import covariance, optimised, proven, shrunk_covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.trading.weights import Array
 
@@ -21,12 +22,23 @@ def min_variance(inputs: DecisionInputs) -> pl.DataFrame:
 
 
 def min_variance_weights(returns: Array, max_position: float) -> Array:
-    """(N,) weights w with the least w' C w, 0 <= w <= max_position and sum 1; C is Ledoit and Wolf's."""
+    """(N,) weights w with the least w' C w, 0 <= w <= max_position and sum 1; C is Ledoit and Wolf's.
+
+    Raises:
+        DataError: neither the lab's solver nor skfolio's finds them.
+    """
     from skfolio.optimization import MeanRisk, ObjectiveFunction
 
-    estimator = MeanRisk(
+    risk = covariance(returns)
+    second = MeanRisk(
         objective_function=ObjectiveFunction.MINIMIZE_RISK,
         prior_estimator=shrunk_covariance(),
         max_weights=max_position,
     )
-    return optimised(estimator, returns, max_position)
+    return proven(
+        {
+            "interior point": lambda: least_variance(risk, max_position),
+            "skfolio": lambda: optimised(second, returns, max_position),
+        },
+        lambda weights: excess_variance(weights, risk, max_position),
+    )

@@ -1,91 +1,128 @@
 """Ridge regression on the day's features: the linear baseline that every other forecaster must beat.
 
-Source: Hoerl and Kennard, Ridge Regression, Technometrics 12(1), 1970; the estimator is scikit-learn's.
+With z the standardised inputs of n rows, y their labels and a bar for a mean over rows, the coefficients b minimise
+
+    1/n sum_i (y_i - ybar - (z_i - zbar)' b)^2 + alpha |b|^2,    b = (G + alpha I)^-1 c,
+    G = 1/n (Z - zbar)' (Z - zbar),    c = 1/n (Z - zbar)' (y - ybar).
+
+One eigendecomposition of G solves this for every alpha. The penalty is per row: it means the same in a window of any
+length, and equals scikit-learn's `Ridge(alpha=n * alpha)`.
+
+Source: Hoerl and Kennard, Ridge Regression, Technometrics 12(1), 1970.
 """
 
+import math
+import re
 from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from quant_core.artifacts import Manifest, code_version, frame_hash, guard
 from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Fitted, Model
+from quant_core.forecasting.scores import FORWARD_PREFIX, rank_ic_by_date
 
-FORWARD_PREFIX = "forward_return_"
+Array = NDArray[np.float64]
+Inputs = Literal["raw", "normalized"]
+
 NOT_INPUTS = frozenset({"date", "ticker", "label_end_date", "label", "is_eligible"})
+#: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
+NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
+#: Half decades from a penalty below the smallest eigenvalues of G to one above the largest: 72 inputs of the NIFTY 50,
+#: 2011-2022, have eigenvalues of 1e-4 to 20.
+ALPHAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+#: A standard deviation below this share of the mean is rounding: the input is constant.
+CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
 class RidgeConfig:
-    """Settings of the ridge forecaster."""
+    """Settings of the ridge forecaster.
 
-    alpha: float = (
-        10.0  # penalty on the squared coefficients of standardised inputs, against the *sum* of squared errors
-    )
-    columns: tuple[str, ...] | None = None  # inputs; None takes every numeric column of the window
-    clip_sigma: float = 5.0  # standardised inputs are cut at this many standard deviations, in fit and predict alike
-    max_null_share: float = 0.2  # an input with a greater share of null, NaN or infinite rows in the window is left out
+    Args:
+        inputs: one normalisation of the features, never two. "normalized": the columns that end in `_z<n>`, `_wz<n>` or
+            `_rank`, or all of them in a window that has none (features.normalization "none"); "raw": the others.
+        columns: inputs by name; they win over `inputs`, and one that is absent is an error.
+        alpha: penalty on the squared coefficients of standardised inputs against the *mean* squared error, so an alpha
+            against the sum, such as scikit-learn's, is n times this one; None chooses among `alphas`.
+        alphas: candidates, each fitted on the window's older part and judged by the mean daily rank IC on its newest
+            dates; of equals the strongest.
+        validation_share: share of the window's dates on which the candidates are judged.
+        clip_sigma: standardised inputs are cut at this many standard deviations, in fit and predict alike.
+        max_null_share: an input with a greater share of null, NaN or infinite rows in the window is left out.
+        max_row_null_share: a row that lacks a greater share of its inputs neither trains nor gets a score; in the
+            others a missing input counts as the fit window's mean.
+    """
+
+    inputs: Inputs = "raw"  # rank IC on validation dates alone 0.044 against 0.033: docs/experiments.md
+    columns: tuple[str, ...] | None = None
+    alpha: float | None = None
+    alphas: tuple[float, ...] = ALPHAS
+    validation_share: float = 0.2
+    clip_sigma: float = 5.0
+    max_null_share: float = 0.5
+    max_row_null_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.alpha <= 0 or self.clip_sigma <= 0 or not 0 <= self.max_null_share <= 1:
-            raise DataError(
-                f"ridge: {self}; wanted alpha > 0, clip_sigma > 0 and max_null_share in 0..1; correct the setting."
-            )
+        object.__setattr__(self, "alphas", tuple(self.alphas))
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(self.columns))
+        penalties = self.alphas if self.alpha is None else (self.alpha,)
+        for setting, good, wanted in (
+            ("inputs", self.inputs in get_args(Inputs), f"one of {get_args(Inputs)}"),
+            ("columns", self.columns is None or 0 < len(set(self.columns)) == len(self.columns), "distinct names"),
+            ("alpha", all(0 < a < math.inf for a in penalties), "finite and alpha > 0"),
+            ("alphas", 0 < len(set(self.alphas)) == len(self.alphas), "distinct penalties"),
+            ("validation_share", 0 < self.validation_share < 1, "a share in (0, 1)"),
+            ("clip_sigma", self.clip_sigma > 0, "clip_sigma > 0"),
+            ("max_null_share", 0 <= self.max_null_share <= 1, "a share in 0..1"),
+            ("max_row_null_share", 0 <= self.max_row_null_share < 1, "a share in [0, 1)"),
+        ):
+            if not good:
+                raise DataError(f"ridge: {setting} of {self}: wanted {wanted}; correct the setting.")
 
 
 def fit(window: pl.DataFrame, config: RidgeConfig, seed: int) -> Fitted:
-    """Fit on a training window; rows with a missing input or label are dropped.
+    """Fit on a training window: choose the penalty on its newest dates, then fit all of it.
 
     Args:
         window: the result of `labels.training_window`.
-        seed: recorded only; the closed-form solution draws no random number.
+        seed: recorded only; the closed form draws no random number.
+    Returns:
+        arrays `mean`, `scale`, `coefficients` (an input each) and `intercept`; the manifest's config holds the `alpha`
+        that was used, the inputs `left_out` and the `validation` that chose alpha (None where it was given).
     Raises:
-        DataError: a wanted column is absent, or fewer complete rows than inputs are left.
+        DataError: a wanted column is absent or mostly null, fewer usable rows than inputs, or no date to choose on.
     """
-    from sklearn.linear_model import Ridge
-    from sklearn.preprocessing import StandardScaler
-
-    columns = _inputs(window, config)
-    rows = _complete(window, (*columns, "label"))
-    if rows.height <= len(columns):
-        raise DataError(
-            f"ridge: {rows.height} of {window.height} rows are complete for {len(columns)} inputs; "
-            "lower max_null_share, name fewer columns or widen the training window."
-        )
-    matrix = _matrix(rows, columns)  # (rows, inputs)
-    scaler = StandardScaler().fit(matrix)
-    mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
-    model = Ridge(alpha=config.alpha, solver="cholesky")
-    model.fit(_standardise(matrix, mean, scale, config.clip_sigma), rows["label"].to_numpy())
-    arrays = {
-        "mean": mean,
-        "scale": scale,
-        "coefficients": np.asarray(model.coef_),
-        "intercept": np.asarray([model.intercept_]),
-    }
-    return Fitted(arrays, _manifest(rows, columns, config, seed))
+    columns, left_out = _inputs(window, config)
+    rows, matrix = _usable(window.filter(_finite("label")), columns, config.max_row_null_share)
+    _check_enough(rows, window, columns)
+    validation = None if config.alpha is not None else _validate(rows, matrix, columns, config)
+    alpha = config.alpha if validation is None else validation["alpha"]
+    arrays = _solve(matrix, rows["label"].to_numpy(), (alpha,), config.clip_sigma)  # type: ignore[arg-type]
+    arrays["coefficients"] = arrays["coefficients"][:, 0]
+    arrays["intercept"] = arrays["intercept"][:1]
+    used = {"alpha": alpha, "left_out": list(left_out), "validation": validation}
+    return Fitted(arrays, _manifest(rows, columns, config, used, seed))
 
 
 def predict(fitted: Fitted, features: pl.DataFrame) -> pl.DataFrame:
-    """Scores of the rows that have every input (and are eligible, where the column is present); other rows get none.
+    """Scores of the rows that have most of their inputs (and are eligible, where the column is present); no others.
 
     Raises:
         LookaheadError: a row is dated on or before the artifact's fit_end. DataError: an input column is absent.
     """
     guard(fitted.manifest, features)
-    columns = fitted.manifest.columns
+    columns, settings, arrays = fitted.manifest.columns, fitted.manifest.config, fitted.arrays
     _check_present(features, columns)
     rows = features.filter(pl.col("is_eligible")) if "is_eligible" in features.columns else features
-    rows = _complete(rows, columns)
-    arrays = fitted.arrays
-    matrix = _standardise(
-        _matrix(rows, columns), arrays["mean"], arrays["scale"], float(fitted.manifest.config["clip_sigma"])
-    )
-    score = pl.Series("score", matrix @ arrays["coefficients"] + arrays["intercept"][0], dtype=pl.Float64)
-    return rows.select("date", "ticker").with_columns(score).sort("date", "ticker")
+    rows, matrix = _usable(rows, columns, settings["max_row_null_share"])
+    z = _standardise(matrix, arrays["mean"], arrays["scale"], settings["clip_sigma"])
+    score = _scores(z, arrays["coefficients"][:, None], arrays["intercept"])[:, 0]
+    return rows.select("date", "ticker").with_columns(pl.Series("score", score)).sort("date", "ticker")
 
 
 def importance(fitted: Fitted) -> pl.DataFrame:
@@ -101,38 +138,131 @@ def importance(fitted: Fitted) -> pl.DataFrame:
     return table.sort([size, "feature"], descending=[True, False])
 
 
-def _inputs(window: pl.DataFrame, config: RidgeConfig) -> tuple[str, ...]:
-    """Input columns of the window that are present often enough."""
+def _inputs(window: pl.DataFrame, config: RidgeConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns that the settings name: those that are present often enough, and those left out.
+
+    Raises:
+        DataError: a column named by hand is absent or left out, or none remains.
+    """
     if config.columns is not None:
         _check_present(window, config.columns)
-    numeric = (name for name, dtype in window.schema.items() if dtype.is_numeric() or dtype == pl.Boolean)
-    usable = tuple(name for name in numeric if name not in NOT_INPUTS and not name.startswith(FORWARD_PREFIX))
-    named = config.columns or usable
+    named = config.columns or _named_by_rule(window, config.inputs)
+    if not named:
+        raise DataError(f"ridge: the window has no {config.inputs} input; set inputs or columns to what it has.")
     missing = window.select((1.0 - _finite(name).mean().fill_null(0.0)).alias(name) for name in named)
     kept = tuple(name for name in named if missing[name].item() <= config.max_null_share)
-    if not kept:
+    left_out = tuple(name for name in named if name not in kept)
+    if not kept or (left_out and config.columns is not None):
         raise DataError(
-            f"ridge: none of {len(named)} inputs is present in {1 - config.max_null_share:.0%} of the "
-            f"{window.height} rows; materialize more history or raise max_null_share."
+            f"ridge: {len(kept) or 'none'} of {len(named)} inputs is present in {1 - config.max_null_share:.0%} of the "
+            f"{window.height} rows, {list(left_out)} are not; materialize more history, name other columns or raise "
+            "max_null_share."
         )
-    return kept
+    return kept, left_out
+
+
+def _named_by_rule(window: pl.DataFrame, inputs: Inputs) -> tuple[str, ...]:
+    """Numeric columns that are no key, label or return, of the one normalisation that `inputs` wants."""
+    numeric = (name for name, dtype in window.schema.items() if dtype.is_numeric() or dtype == pl.Boolean)
+    usable = [name for name in numeric if name not in NOT_INPUTS and not name.startswith(FORWARD_PREFIX)]
+    normalized = [name for name in usable if NORMALIZED.search(name)]
+    if inputs == "normalized":
+        return tuple(normalized or usable)
+    return tuple(name for name in usable if name not in normalized)
+
+
+def _validate(rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], config: RidgeConfig) -> dict[str, Any]:
+    """Mean daily rank IC of every candidate on the newest dates, fitted on the rows whose label ended before them.
+
+    Returns:
+        `alpha` (the best), `rank_ic` by candidate, `first_date` and `n_dates` of the slice, `n_rows` behind the fits.
+    """
+    days = rows["date"].unique().sort()
+    first = days[len(days) - max(round(config.validation_share * len(days)), 1)]
+    older = (rows["label_end_date"] < first).fill_null(False).to_numpy()
+    newest = (rows["date"] >= first).to_numpy()
+    alphas = tuple(sorted(config.alphas))
+    _check_enough(rows.filter(older), rows, columns, f" before the validation slice from {first}")
+    arrays = _solve(matrix[older], rows["label"].to_numpy()[older], alphas, config.clip_sigma)
+    z = _standardise(matrix[newest], arrays["mean"], arrays["scale"], config.clip_sigma)
+    scores = _scores(z, arrays["coefficients"], arrays["intercept"])  # (rows, candidates)
+    judged = rows.filter(newest)
+    long = [
+        judged.select("date", "ticker", model=pl.lit(repr(alpha)), score=pl.Series(scores[:, k]))
+        for k, alpha in enumerate(alphas)
+    ]
+    ics = rank_ic_by_date(pl.concat(long), judged.select("date", "ticker", pl.col("label").alias(f"{FORWARD_PREFIX}0")))
+    mean = {alpha: ics.filter(pl.col("model") == repr(alpha))["rank_ic"].mean() for alpha in alphas}
+    known = {alpha: float(value) for alpha, value in mean.items() if isinstance(value, float)}
+    if not known:
+        raise DataError(
+            f"ridge: no date from {first} on has the labels of enough different names to choose alpha by rank IC; "
+            "give alpha, or widen the training window or the universe."
+        )
+    return {
+        "alpha": max(known, key=lambda alpha: (known[alpha], alpha)),
+        "rank_ic": {repr(alpha): value for alpha, value in known.items()},
+        "first_date": first.isoformat(),
+        "n_dates": ics["date"].n_unique(),
+        "n_rows": int(older.sum()),
+    }
+
+
+def _solve(matrix: Array, label: Array, alphas: tuple[float, ...], clip_sigma: float) -> dict[str, Array]:
+    """Scaler of the rows, and coefficients (inputs, candidates) and intercepts (candidates,) of every penalty."""
+    missing = np.isnan(matrix)
+    count = np.maximum(len(matrix) - missing.sum(axis=0), 1)
+    mean = np.where(missing, 0.0, matrix).sum(axis=0) / count
+    deviation = np.where(missing, 0.0, matrix - mean)
+    spread = np.sqrt(np.einsum("ij,ij->j", deviation, deviation) / count)
+    scale = np.where(spread > CONSTANT * np.abs(mean), spread, 1.0)
+    z = _standardise(matrix, mean, scale, clip_sigma)
+    centre = z.mean(axis=0)
+    z -= centre
+    gram, cross = z.T @ z / len(z), z.T @ (label - label.mean()) / len(z)
+    size, axes = np.linalg.eigh(gram)
+    penalised = np.maximum(size, 0.0)[:, None] + np.asarray(alphas)  # (inputs, candidates)
+    coefficients = axes @ ((axes.T @ cross)[:, None] / penalised)
+    intercept = label.mean() - centre @ coefficients
+    return {"mean": mean, "scale": scale, "coefficients": coefficients, "intercept": intercept}
+
+
+def _standardise(matrix: Array, mean: Array, scale: Array, clip_sigma: float) -> Array:
+    """Standard deviations from the fit window's mean, cut at `clip_sigma`; a missing input is that mean, 0."""
+    standard: Array = matrix - mean
+    standard /= scale
+    np.clip(standard, -clip_sigma, clip_sigma, out=standard)
+    standard[np.isnan(standard)] = 0.0
+    return standard
+
+
+def _scores(z: Array, coefficients: Array, intercept: Array) -> Array:
+    """(rows, candidates) scores, summed in the order of the inputs: a row's last digit is no matter of its neighbours,
+    as it is in a matrix product, whose blocks depend on the number of rows."""
+    scores: Array = np.tile(intercept, (len(z), 1))
+    for column, coefficient in zip(z.T, coefficients, strict=True):
+        scores += column[:, None] * coefficient
+    return scores
 
 
 def _finite(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
 
 
-def _complete(rows: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    return rows.filter(pl.all_horizontal(_finite(name) for name in columns))
+def _usable(rows: pl.DataFrame, columns: tuple[str, ...], max_row_null_share: float) -> tuple[pl.DataFrame, Array]:
+    """Rows that lack at most that share of the inputs, and those inputs (rows, inputs) with NaN for what is missing."""
+    matrix = rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
+    matrix = np.where(np.isfinite(matrix), matrix, np.nan)
+    kept = np.isnan(matrix).sum(axis=1) <= max_row_null_share * len(columns)
+    return rows.filter(kept), matrix[kept]
 
 
-def _matrix(rows: pl.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
-    return rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
-
-
-def _standardise(matrix: np.ndarray, mean: np.ndarray, scale: np.ndarray, clip_sigma: float) -> np.ndarray:
-    standard: np.ndarray = np.clip((matrix - mean) / scale, -clip_sigma, clip_sigma)
-    return standard
+def _check_enough(rows: pl.DataFrame, of: pl.DataFrame, columns: tuple[str, ...], where: str = "") -> None:
+    if rows.height <= len(columns):
+        raise DataError(
+            f"ridge: {rows.height} of {of.height} rows are complete enough for {len(columns)} inputs{where}; raise "
+            "max_row_null_share, name fewer columns or widen the training window."
+        )
 
 
 def _check_present(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
@@ -141,13 +271,16 @@ def _check_present(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
         raise DataError(f"ridge: inputs {missing} are missing; enable these features or refit the model without them.")
 
 
-def _manifest(rows: pl.DataFrame, columns: tuple[str, ...], config: RidgeConfig, seed: int) -> Manifest:
+def _manifest(
+    rows: pl.DataFrame, columns: tuple[str, ...], config: RidgeConfig, used: dict[str, Any], seed: int
+) -> Manifest:
     horizons = [name for name in rows.columns if name.startswith(FORWARD_PREFIX)]
     if len(horizons) != 1:
         raise DataError(
             f"ridge: the window has forward return columns {horizons}, wanted one; use labels.training_window."
         )
     keys = ["date", "ticker", "label_end_date", "label"]
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
     return Manifest(
         kind="ridge",
         fit_start=rows["date"].min(),  # type: ignore[arg-type]
@@ -155,7 +288,7 @@ def _manifest(rows: pl.DataFrame, columns: tuple[str, ...], config: RidgeConfig,
         n_rows=rows.height,
         columns=columns,
         data_hash=frame_hash(rows.select(*keys, *columns)),
-        config=asdict(config) | {"columns": list(config.columns) if config.columns is not None else None},
+        config=settings | used,
         seed=seed,
         code_version=code_version(),
         horizon_sessions=int(horizons[0].removeprefix(FORWARD_PREFIX).removesuffix("d")),
