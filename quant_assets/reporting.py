@@ -10,11 +10,11 @@ import polars as pl
 
 from quant_assets import trials
 from quant_assets.lab import Lab
+from quant_assets.lists import list_warnings, sector_note
 from quant_core.artifacts import code_version
 from quant_core.backtest.simulate import Backtest
 from quant_core.errors import DataError
 from quant_core.forecasting.scores import summaries
-from quant_core.market.universe import universe
 from quant_core.report.inputs import Overfitting, ReportInput
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import DELISTING
@@ -62,6 +62,7 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         sectors=lab.sectors(),
         data_quality=found.defects,
+        warnings=list_warnings(lab, end),
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),
@@ -111,6 +112,7 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
         f"Benchmark: {' and '.join(series) or 'none'}; "
         "a price index leaves out dividends (about 1.3 % a year for NIFTY 50).",
         *universe_notes(lab, result),
+        *sector_note(lab),
         *delisting_notes(result),
     ]
     if lab.profile.source["name"] == "simulated":
@@ -176,7 +178,7 @@ def trial_notes(tried: pl.DataFrame) -> list[str]:
 
 def universe_notes(lab: Lab, result: Backtest) -> list[str]:
     """Survivorship and completeness of the universe over the tested span."""
-    chosen = universe(lab.profile.universe)
+    chosen = lab.universe()
     start, _ = tested_span(result)
     if chosen.survivors_only:
         return [

@@ -211,7 +211,7 @@ class BenchmarkReturns(dy.Schema):
 
     date = dy.Date(primary_key=True)
     simple_return_1d = dy.Float64()
-    series = dy.String()  # which index the day's return came from (total return or price)
+    series = dy.String()  # which index the day's return came from; ends in "(provisional)" or "(carried)" where estimated
     risk_free_return_1d = dy.Float64()  # since the session before; 0 on the first
 
 
@@ -246,16 +246,22 @@ class ForecastQuantiles(dy.Schema):
     n_dates = dy.Int32()
 
 
+#: Columns that a table may lack, as older stored months and hand-made tables do: they are null then.
+OPTIONAL = {"series": pl.String, "terminal_factor": pl.Float64, "terminal_into": pl.String}
+
+
 def validate(table: pl.DataFrame, schema: type[dy.Schema], where: str, remedy: str) -> pl.DataFrame:
     """The schema's columns of `table`, in its order, or a DataError that names column, count and first bad row.
 
     Args:
-        table: any frame; columns beyond the schema's are kept behind them.
+        table: any frame; columns beyond the schema's are kept behind them, OPTIONAL ones that it lacks are added.
         schema: one of the classes above.
         where: what the reader knows the table as, e.g. "nifty50/clean_prices 2021-03".
         remedy: what to do about it.
     """
     wanted = list(schema.column_names())
+    lacking = [name for name in wanted if name in OPTIONAL and name not in table.columns and _is_nullable(schema, name)]
+    table = table.with_columns(pl.lit(None, OPTIONAL[name]).alias(name) for name in lacking)
     missing = [name for name in wanted if name not in table.columns]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); {remedy}")
@@ -272,3 +278,7 @@ def validate(table: pl.DataFrame, schema: type[dy.Schema], where: str, remedy: s
         first = failures.invalid().head(1).to_dicts()[0]
         raise DataError(f"{where}: {rules}; first bad row {first}; {remedy}")
     return ordered
+
+
+def _is_nullable(schema: type[dy.Schema], name: str) -> bool:
+    return bool(schema.columns()[name].nullable)

@@ -10,6 +10,7 @@ from quant_assets import trials
 from quant_assets.assets.training import ONE_FOLD_A_RUN
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
+from quant_assets.lists import last_day_of, price_returns_after
 from quant_assets.metadata import markdown_table
 from quant_assets.reporting import MISSING_SESSION, report_input
 from quant_assets.resources import tracked
@@ -87,12 +88,16 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         **forecasts: pl.LazyFrame,
     ) -> dict:
         """Every strategy through one ledger, net of costs; forecast quality of every model beside momentum."""
+        lab.refuse_unknown("backtest", last_day_of(context.partition_key))
         out_of_sample = pl.col("date").dt.year() >= lab.profile.first_fold
         prices = clean_prices.filter(out_of_sample).collect()
         scores = pl.concat([Forecasts.create_empty(), *(forecasts[name].collect() for name in sorted(forecasts))])
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(prices, targets, core_settings(BacktestConfig, config), fits_of(scores))
+            result = simulate(
+                prices, targets, core_settings(BacktestConfig, config), fits_of(scores),
+                price_returns_after=price_returns_after(lab, last_day_of(context.partition_key)),
+            )  # fmt: skip
             found = Evaluation(
                 result,
                 *forecast_quality(scores, features.filter(out_of_sample), prices),
@@ -202,9 +207,10 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         found = Evaluation.of(backtest[context.partition_key])
         data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config))
         html, summary = render_report(data), markdown_summary(data)
-        context.add_output_metadata(
-            {"summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2)}
-        )
+        context.add_output_metadata({
+            "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
+            "lists": markdown_table(lab.lists_known(data.end), 20),
+        })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
         return {"report.html": html.encode(), "summary.md": summary.encode(), **significance}
 
