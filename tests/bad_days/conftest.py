@@ -77,9 +77,9 @@ class Market:
         """Levels of the price and the total-return index."""
         own = self.rows.filter(pl.col("instrument") == "index", pl.col("date") <= until)
         own = own.filter(~pl.col("date").is_in(list(without)))
-        own.select("date", index="ticker", open="open_inr", high="high_inr", low="low_inr", close="close_inr").write_csv(
-            self.folder / "prices" / "index.csv"
-        )
+        own.select(
+            "date", index="ticker", open="open_inr", high="high_inr", low="low_inr", close="close_inr"
+        ).write_csv(self.folder / "prices" / "index.csv")
 
     def write_actions(self, rows: pl.DataFrame | None = None, until: date = END, more: tuple[str, ...] = ()) -> None:
         """The list of splits and dividends, of `rows` instead of what truly happened."""
