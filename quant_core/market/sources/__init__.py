@@ -76,7 +76,12 @@ def last_closed_session(now: datetime) -> date:
 
 
 def raw_rows(rows: pl.DataFrame, where: str, remedy: str) -> pl.DataFrame:
-    """`rows` as the `RawOhlcv` table: its columns only, sorted by (date, ticker), validated."""
+    """`rows` as the `RawOhlcv` table: its columns only, sorted by (date, ticker), validated.
+
+    A vendor that knows no series leaves it null.
+    """
+    if "series" not in rows.columns:
+        rows = rows.with_columns(series=pl.lit(None, pl.String))
     table = rows.select(list(RAW_SCHEMA)).sort("date", "ticker", maintain_order=True)
     return validate(table, RawOhlcv, where, remedy)
 

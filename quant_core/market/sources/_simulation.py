@@ -293,6 +293,7 @@ def _frame(
         "date",
         "ticker",
         pl.col("ticker").alias("symbol"),
+        pl.lit(None, pl.String).alias("series"),
         pl.lit(instrument).alias("instrument"),
         "open_inr",
         "high_inr",

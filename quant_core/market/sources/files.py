@@ -48,7 +48,9 @@ class FilesSource:
         format: a name of `_formats.FORMATS`, or "auto" to go by the header.
         pattern: which files of the folder, e.g. "*.csv".
         columns: lab column -> column of the file, where the header has other names, e.g. {"close": "Last Traded"}.
-        series: NSE series that are kept where a file has them; "BE" adds names moved to trade-for-trade.
+        series: series that are kept where a file has them, the first winning where a name has two on a day: the
+            ordinary one and those a name is moved to (NSE's BE and BZ, BSE's T: delivery only, no netting within the
+            day; BSE's E). Bonds, funds and the market of small companies stay out.
         basis: "unadjusted" or "split_adjusted"; "auto" goes by the header.
         ticker_pattern: regular expression with the group `ticker`, for files named after their ticker.
         date_format: strptime format where dates are ambiguous; by default 03/04/2001 is 3 April.
@@ -60,7 +62,7 @@ class FilesSource:
     format: str = AUTO
     pattern: str = "*"
     columns: Mapping[str, str] | tuple[tuple[str, str], ...] | None = None
-    series: tuple[str, ...] = ("EQ",)
+    series: tuple[str, ...] = ("EQ", "BE", "BZ", "T", "E")
     basis: str = AUTO
     ticker_pattern: str = r"^(?P<ticker>.+?)(\.NS|\.BO)?$"
     date_format: str | None = None
@@ -207,6 +209,10 @@ def _read(
         rows = rows.with_columns(ticker=pl.coalesce("ticker", chain(rows, names)))
         if tickers is not None:
             rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
+    rows, lost = _one_series(rows, config.series)
+    if lost:
+        detail = f"{lost} rows have another series on the same day; the first of {', '.join(config.series)} is used"
+        problems.append(Problem("", "series", detail))
     if len(frames) > 1:
         kept = rows.filter(pl.col("_file") == pl.col("_file").min().over("ticker", "date"))
         if kept.height < rows.height:
@@ -216,6 +222,18 @@ def _read(
             )
         rows = kept
     return rows, problems
+
+
+def _one_series(rows: pl.DataFrame, order: Sequence[str]) -> tuple[pl.DataFrame, int]:
+    """`rows` without those beside a row of the same day and ticker in an earlier series of `order`, and their number.
+
+    Two rows of one series stay: cleaning counts them.
+    """
+    if rows["series"].drop_nulls().n_unique() < 2:
+        return rows, 0
+    rank = pl.col("series").replace_strict(list(order), range(len(order)), default=-1, return_dtype=pl.Int32)
+    kept = rows.filter(rank == rank.min().over("ticker", "date"))
+    return kept, rows.height - kept.height
 
 
 def _scan(
@@ -245,7 +263,7 @@ def _scan(
             bare.is_in([*allowed, *(f"{name}{suffix}" for name in allowed for suffix in (".NS", ".BO"))])
         )
     if layout.column("series"):
-        frame = frame.filter(pl.col("series").is_in(list(config.series)))
+        frame = frame.filter(pl.col("series").is_in(list(config.series)).fill_null(True))  # null: the file does not say
     symbol = pl.col("symbol") if layout.column("symbol") else bare
     blank = pl.lit(None, pl.String)
     frame = frame.with_columns(ticker=blank if chained else bare, symbol=symbol)
@@ -319,7 +337,7 @@ def _filled(rows: pl.DataFrame, folder: Folder) -> list[Problem]:
 _EMPTY = pl.DataFrame(
     schema={
         "date": pl.Date,
-        **{name: pl.String for name in TEXTS if name not in ("index", "series")},
+        **{name: pl.String for name in TEXTS if name != "index"},
         **{name: pl.Int64 if name == "volume_shares" else pl.Float64 for name in NUMBERS},
         "fetched_at": pl.Datetime("us", "UTC"),
         "_file": pl.Int32,

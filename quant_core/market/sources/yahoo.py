@@ -198,6 +198,7 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
         "date",
         pl.lit(ticker.removesuffix(source.suffix)).alias("ticker"),
         pl.lit(ticker.removesuffix(source.suffix)).alias("symbol"),
+        pl.lit(None, pl.String).alias("series"),
         pl.lit(INDEX if is_index else EQUITY).alias("instrument"),
         "open_inr",
         "high_inr",

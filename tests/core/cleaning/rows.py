@@ -14,7 +14,7 @@ def bar(day: date, close: float | None, ticker: str = "TCS", **over: Any) -> dic
     """A row whose open, high and low equal its close, with 1000 shares traded."""
     price = close if close is not None else 100.0
     row = {
-        "date": day, "ticker": ticker, "symbol": ticker, "instrument": "equity",
+        "date": day, "ticker": ticker, "symbol": ticker, "series": None, "instrument": "equity",
         "open_inr": price, "high_inr": price, "low_inr": price, "close_inr": close, "prev_close_inr": None,
         "volume_shares": 1000, "turnover_inr": None, "dividend_inr": 0.0, "price_factor": 1.0,
         "basis": "unadjusted", "source": "test", "fetched_at": FETCHED,
