@@ -44,8 +44,13 @@ HIGHEST = 0.77
 #: Log distance of the nearer of open and close from the ratio. Of 64 splits and bonuses up to 2016, 55 lie within
 #: EXACT and 61 within NEAR; a demerger's factor is anything, so what is applied errs by at most NEAR.
 EXACT, NEAR = 0.03, 0.05
-#: Log distance of the farther one: the day's own move. Shallow ratios lie closer together.
-DEEP_DAY, SHALLOW_DAY, BAND_DAY, DEEP = 0.14, 0.08, 0.05, 0.5
+#: A deep jump this near a ratio is said to be near it; what is not NEAR is quarantined.
+ROUGH = 0.10
+#: Log distance of the farther one, the day's own move: (from this ratio on, at most so far). Few things but a split
+#: leave a quarter or less, and a small name may close at its 20 % band (IRB 2023-02-22); shallow ratios lie close
+#: together, and what opened at one half and closed at 0.56 is as likely a demerger.
+FARTHEST = ((0.0, 0.19), (0.3, 0.10), (0.55, 0.08))
+BAND_DAY, DEEP = 0.05, 0.5
 #: The best ratio's two distances together are at least this much below the next ratio's (KOTAKBANK 2005-08-25 at 0.45
 #: and 0.44, a factor of 0.4, is 0.03 from being read as 1:2).
 MARGIN = 0.05
@@ -58,7 +63,8 @@ BAND_QUIET, BAND_HEAVY = 2.5, 5.0
 #: Closest to a band's edge that a price is called pinned at it, when it is also the day's extreme.
 PINNED = 2e-3
 BAND = 0.2
-#: An open beyond the band whose close is back within this share of the base was one odd print.
+#: An open beyond the band whose close is back within this share of the base was one odd print; on the day of a listed
+#: action a close inside the band is enough.
 BACK_INSIDE = 0.87
 #: Below this price a tick of 0.05 rupees is a ratio of its own.
 LEAST_PRICE_INR = 1.0
@@ -132,6 +138,7 @@ def _candidates(rows: pl.DataFrame) -> pl.DataFrame:
         stated_ratio=pl.col("prev_close_inr") / level,
         least_inr=pl.min_horizontal("open_inr", "close_inr", level),
         raw_stated=pl.col("prev_close_inr") / pl.col("close_inr_before"),
+        listed=pl.col("price_factor") != 1.0,
     )  # fmt: skip
     low, high = pl.min_horizontal("open_ratio", "close_ratio"), pl.max_horizontal("open_ratio", "close_ratio")
     shallowest = RATIOS[len(SPLITS) - 1] * (1 + BAND_DAY)
@@ -201,16 +208,17 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
     """`near` with outcome and reason; a null outcome is no suspect. The first rule that holds decides."""
     gap, volume = pl.col("gap_sessions"), pl.col("volume_ratio")
     low, high = pl.min_horizontal("open_ratio", "close_ratio"), pl.max_horizontal("open_ratio", "close_ratio")
-    #: A price wanders with the square root of the sessions away; one session's reach is the band.
+    # A price wanders with the square root of the sessions away; one session's reach is the band.
     reach = -pl.lit(HIGHEST).log() * gap.sqrt()
     open_beyond = pl.col("open_ratio").log().abs() > reach
-    stays = pl.when(pl.col("open_ratio") < 1).then(pl.col("close_ratio") <= BACK_INSIDE).otherwise(
-        pl.col("close_ratio") >= 1 / BACK_INSIDE
+    back = pl.when("listed").then(HIGHEST).otherwise(BACK_INSIDE)
+    stays = pl.when(pl.col("open_ratio") < 1).then(pl.col("close_ratio") <= back).otherwise(
+        pl.col("close_ratio") >= 1 / back
     )  # fmt: skip
     beyond = (high <= HIGHEST) | (low >= 1 / HIGHEST)
     shallow = (pl.col("ratio") > DEEP) & (pl.col("ratio") < 1 / DEEP)
-    is_near = beyond & (pl.col("farther") <= pl.when(shallow).then(SHALLOW_DAY).otherwise(DEEP_DAY))
-    is_near = is_near & (pl.col("nearer") <= 2 * NEAR)
+    is_near = beyond & (pl.col("farther") <= _farthest())
+    is_near = is_near & (pl.col("nearer") <= pl.when(shallow | (gap > RATIO_SESSIONS)).then(NEAR).otherwise(ROUGH))
     inverse = (volume * pl.col("ratio") >= INVERSE_VOLUME).fill_null(False)
     unsteady = (volume < INVERSE_VOLUME / pl.col("ratio")).fill_null(False) & shallow
     exact = (pl.col("nearer") <= EXACT) & ~unsteady | (pl.col("nearer") <= NEAR) & inverse
@@ -220,23 +228,22 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
         (volume * pl.col("ratio") >= LONG_INVERSE_VOLUME) & (volume >= LONG_LEAST_VOLUME)
     ).fill_null(False)  # fmt: skip
     moved = pl.any_horizontal(open_beyond, low <= HIGHEST, high >= 1 / HIGHEST)
-    away = pl.format("after {} sessions away", gap)
     rules = (
         (pl.col("reviewed_none"), KEPT, pl.lit("reviewed: a real move")),
         (pl.col("least_inr") < LEAST_PRICE_INR, None, pl.lit("")),
         (_is_stated(), APPLIED, pl.lit("the exchange's previous close states the base")),
         (_explained_by_indices() & (moved | in_band), KEPT, pl.lit("the indices moved with it")),
-        (is_near & (gap > RATIO_SESSIONS) & long_inverse, QUARANTINED, away + ": near a ratio, volume moved inversely"),
-        (moved & (gap > RATIO_SESSIONS), KEPT, away + ": too long for a ratio to say anything"),
+        (is_near & (gap > RATIO_SESSIONS) & long_inverse, QUARANTINED, pl.lit("near a ratio after a long absence, volume moved inversely")),
+        (moved & (gap > RATIO_SESSIONS), KEPT, pl.lit("a long absence: a ratio says nothing")),
         (is_near & sure, APPLIED, pl.lit("open and close at a simple ratio")),
-        (is_near & (gap > APPLY_SESSIONS), QUARANTINED, away + ": near a ratio"),
+        (is_near & (gap > APPLY_SESSIONS), QUARANTINED, pl.lit("near a ratio after an absence")),
         (is_near, QUARANTINED, pl.lit("near a ratio, but inexact, ambiguous or without its volume")),
         (in_band & _pinned(), KEPT, pl.lit("pinned at the price band")),
         (in_band & (volume >= BAND_HEAVY).fill_null(False), KEPT, pl.lit("a ratio inside the band on heavy volume")),
         (in_band & (volume <= BAND_QUIET).fill_null(False), APPLIED, pl.lit("a ratio inside the band, quiet volume")),
         (in_band, QUARANTINED, pl.lit("a ratio inside the band, volume between a bonus and news")),
         (open_beyond & stays, QUARANTINED, pl.lit("opened beyond the band at no simple ratio")),
-        (moved & (gap > 1), KEPT, away + ": within a price's reach"),
+        (moved & (gap > 1), KEPT, pl.lit("an absence, within a price's reach")),
         (moved, KEPT, pl.lit("went there by trading, or one odd print")),
     )
     outcome, reason = pl.lit(None, pl.String), pl.lit("")
@@ -250,6 +257,15 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
         .then("ratio")
     )  # fmt: skip
     return near.with_columns(outcome=outcome, reason=reason, ratio=ratio)
+
+
+def _farthest() -> pl.Expr:
+    """The largest day's move under which a jump is near its ratio; a consolidation is as deep as its reciprocal."""
+    depth = pl.min_horizontal("ratio", 1 / pl.col("ratio"))
+    allowed = pl.lit(FARTHEST[0][1])
+    for least, farthest in FARTHEST[1:]:
+        allowed = pl.when(depth >= least).then(farthest).otherwise(allowed)
+    return allowed
 
 
 def _explained_by_indices() -> pl.Expr:
