@@ -34,7 +34,8 @@ class LabStorage(dg.IOManager):
     """Stores a frame as one file per partition and a mapping of bytes as an artifact.
 
     A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
-    the input's metadata `optional_before` (a partition key) says that earlier ones may be absent.
+    the input's metadata says that it may be absent: before `optional_before` (a partition key), or more than
+    `needed_months` (a number) before the run's own first month.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -101,7 +102,7 @@ class LabStorage(dg.IOManager):
             assert upstream is not None  # Dagster always gives it for a value between ops
             return _read_scratch(self._scratch(upstream))
         key = context.asset_key
-        optional_before = str((context.definition_metadata or {}).get("optional_before", ""))
+        optional_before = _optional_before(context)
         partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
         tables = {name: table_path(self.root, key, name) for name in partitions}
         pointers = {name: pointer_path(self.root, key, name) for name in partitions}
@@ -116,6 +117,16 @@ class LabStorage(dg.IOManager):
     def _scratch(self, output: dg.OutputContext) -> UPath:
         place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]
         return self.root.joinpath(".scratch", *place)
+
+
+def _optional_before(context: dg.InputContext) -> str:
+    """The first upstream partition that must be there."""
+    metadata = context.definition_metadata or {}
+    if "needed_months" not in metadata:
+        return str(metadata.get("optional_before", ""))
+    first = context.step_context.partition_key_range.start
+    month = int(first[:4]) * 12 + int(first[5:7]) - 1 - int(metadata["needed_months"])
+    return f"{month // 12}-{month % 12 + 1:02d}"
 
 
 def drop_scratch(root: UPath, run_id: str, node: str) -> None:

@@ -1,5 +1,6 @@
 """What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,7 +13,7 @@ import polars as pl
 from quant_assets import trials
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version
-from quant_assets.partitions import Partitions, build_partitions
+from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_core.allocation import AllocationConfig
@@ -20,11 +21,12 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
-from quant_core.errors import UnknownName
+from quant_core.errors import DataError, UnknownName
 from quant_core.features import FeatureConfig, warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.labels import LabelConfig
+from quant_core.market.action_list import no_actions, parse_actions
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import membership, sector_of, tickers
 from quant_core.report.settings import ReportConfig
@@ -154,13 +156,57 @@ class Lab:
         """What the profile calls a bad month of prices."""
         return build(QualityThresholds, dict(self.profile.quality), "quality")
 
+    def reviewed_path(self) -> Any:
+        """The profile's own actions file: lines that a person reviewed."""
+        return self.root / self.profile.name / "actions" / "reviewed.csv"
+
+    def reviewed_actions(self) -> pl.DataFrame:
+        """The reviewed lines as an actions table; empty where nobody has reviewed anything.
+
+        Raises:
+            DataError: a line that is none, with its number.
+        """
+        path = self.reviewed_path()
+        if not path.exists():
+            return no_actions()
+        where = f"{self.profile.name}/actions/reviewed.csv"
+        try:
+            table = pl.read_csv(path.read_bytes(), infer_schema=False)
+        except pl.exceptions.PolarsError as failure:
+            raise DataError(f"{where}: cannot be read ({failure}); fix or remove the file.") from failure
+        return parse_actions(table, where)
+
+    def cleaning_actions(self) -> pl.DataFrame:
+        """What cleaning applies itself: the reviewed lines, and those of the source's list that no raw row carries."""
+        source = self.defaults("raw_ohlcv")
+        listed = [source.listed_events()] if hasattr(source, "listed_events") else []
+        return pl.concat([self.reviewed_actions(), *listed], how="diagonal")
+
+    def _actions_version(self, start: date, end: date) -> str:
+        """Digest of the lines that can concern clean months `start`..`end`; empty for none.
+
+        A line concerns the months whose rows it can touch: those with its ex_date between the look-back and the end,
+        and for a suspension every later month too.
+        """
+        lines = self.cleaning_actions().filter(
+            pl.col("ex_date") <= end, (pl.col("ex_date") >= cleaning_begin(start)) | (pl.col("kind") == "suspension")
+        )
+        names = self.wanted_tickers()
+        if names is not None:
+            lines = lines.filter(pl.col("ticker").is_in(names))
+        columns = ("ticker", "ex_date", "kind", "value", "into")
+        text = lines.select(columns).sort(columns).write_csv() if lines.height else ""
+        return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: the source of a raw month, the trials that a report counts."""
+        """What lies outside the graph in a fingerprint: a raw month's source, a clean one's actions, a report's trials."""
         if key == self.key("backtest_report"):
             return trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
-        if key != self.key("raw_ohlcv"):
+        if key not in (self.key("raw_ohlcv"), self.key("clean_prices")):
             return ""
         window = self.partitions.months.time_window_for_partition_key(partition)
-        last = date.fromordinal(window.end.date().toordinal() - 1)
+        first, last = window.start.date(), date.fromordinal(window.end.date().toordinal() - 1)
+        if key == self.key("clean_prices"):
+            return self._actions_version(first, last)
         source = self.defaults("raw_ohlcv")
-        return str(source.version(window.start.date(), last, datetime.now(UTC)))
+        return str(source.version(first, last, datetime.now(UTC)))

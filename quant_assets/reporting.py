@@ -28,6 +28,12 @@ PREFERRED = "top_n_"
 CSCV_BLOCKS = 16
 SEED = 7  # of the bootstrap
 MISSING_SESSION = "session_without_prices"
+#: Kind of clean row -> what became of a jump that no listed action explains.
+JUDGED_JUMPS = {
+    "applied_action": "applied as a split or bonus",
+    "quarantined": "quarantined (no return, untradable) until somebody reviews them",
+    "kept_move": "kept as real moves",
+}
 
 
 def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig) -> ReportInput:
@@ -157,11 +163,9 @@ def defect_notes(defects: pl.DataFrame) -> list[str]:
     found = []
     if count.get(MISSING_SESSION):
         found.append(f"{count[MISSING_SESSION]} NSE sessions have no price at all; nothing was decided or filled then.")
-    if count.get("suspected_action"):
-        found.append(
-            f"{count['suspected_action']} price jumps look like unlisted splits or bonuses (suspected_action below); "
-            "they are in the returns unless clean_prices.suspected_actions is 'apply'."
-        )
+    judged = [f"{count[kind]} {text}" for kind, text in JUDGED_JUMPS.items() if count.get(kind)]
+    if judged:
+        found.append(f"Price jumps that no listed action explains: {', '.join(judged)}.")
     return found
 
 

@@ -17,7 +17,8 @@ defect, never an ordinary night. What decides, in this order:
 
 Ratios of 4:5 and 5:6 lie inside the 20 % band. There the volume decides: a bonus day trades about as much as the days
 before (PFC 2023-09-21: 1.3 times), a fall of a fifth on news many times as much (YESBANK 2020-07-23 opened at 0.800 and
-closed at 0.808 on 23 times); between the two the row is quarantined. A price pinned at its band is the band's.
+closed at 0.808 on 23 times); between the two the row is quarantined. A price pinned at its band is the band's, unless as much is traded as on a
+bonus day: then either may be meant.
 
 After an absence the last close is the base all the same, but a price may have gone far: a ratio is applied up to
 `APPLY_SESSIONS`, quarantined up to `RATIO_SESSIONS`, and beyond that quarantined only where volume moved inversely.
@@ -60,9 +61,9 @@ INVERSE_VOLUME = 0.5
 LONG_INVERSE_VOLUME, LONG_LEAST_VOLUME = 0.75, 1.5
 #: Inside the band: up to the lower it is a bonus day's volume, from the upper on a fall's.
 BAND_QUIET, BAND_HEAVY = 2.5, 5.0
-#: Closest to a band's edge that a price is called pinned at it, when it is also the day's extreme.
-PINNED = 2e-3
-BAND = 0.2
+#: A price is pinned at its band where it is the day's low and this near the band's edge, or within a tick of it. Locked
+#: without buyers, little is traded.
+BAND, PINNED, TICK_INR, BAND_LOCKED = 0.2, 2e-3, 0.05, 0.5
 #: An open beyond the band whose close is back within this share of the base was one odd print; on the day of a listed
 #: action a close inside the band is enough.
 BACK_INSIDE = 0.87
@@ -134,7 +135,7 @@ def _candidates(rows: pl.DataFrame) -> pl.DataFrame:
         open_ratio=pl.coalesce("open_inr", "close_inr") / level,
         close_ratio=pl.col("close_inr") / level,
         low_ratio=pl.col("low_inr") / level,
-        high_ratio=pl.col("high_inr") / level,
+        level_inr=level,
         stated_ratio=pl.col("prev_close_inr") / level,
         least_inr=pl.min_horizontal("open_inr", "close_inr", level),
         raw_stated=pl.col("prev_close_inr") / pl.col("close_inr_before"),
@@ -238,8 +239,9 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
         (is_near & sure, APPLIED, pl.lit("open and close at a simple ratio")),
         (is_near & (gap > APPLY_SESSIONS), QUARANTINED, pl.lit("near a ratio after an absence")),
         (is_near, QUARANTINED, pl.lit("near a ratio, but inexact, ambiguous or without its volume")),
-        (in_band & _pinned(), KEPT, pl.lit("pinned at the price band")),
         (in_band & (volume >= BAND_HEAVY).fill_null(False), KEPT, pl.lit("a ratio inside the band on heavy volume")),
+        (in_band & _pinned() & ~volume.is_between(BAND_LOCKED, BAND_QUIET), KEPT, pl.lit("pinned at the price band")),
+        (in_band & _pinned(), QUARANTINED, pl.lit("pinned at the price band, on a bonus day's volume")),
         (in_band & (volume <= BAND_QUIET).fill_null(False), APPLIED, pl.lit("a ratio inside the band, quiet volume")),
         (in_band, QUARANTINED, pl.lit("a ratio inside the band, volume between a bonus and news")),
         (open_beyond & stays, QUARANTINED, pl.lit("opened beyond the band at no simple ratio")),
@@ -277,12 +279,12 @@ def _explained_by_indices() -> pl.Expr:
 
 
 def _pinned() -> pl.Expr:
-    """The open or the close stands at the lower band and is the day's low, or the day has one price."""
-    at_band = pl.any_horizontal(
-        ((pl.col(name) - (1 - BAND)).abs() <= PINNED) & (pl.col(name) <= pl.col("low_ratio"))
+    """The open or the close stands at the lower band and is the day's low."""
+    near = pl.max_horizontal(pl.lit(PINNED), TICK_INR / pl.col("level_inr"))
+    return pl.any_horizontal(
+        ((pl.col(name) - (1 - BAND)).abs() <= near) & (pl.col(name) <= pl.col("low_ratio"))
         for name in ("open_ratio", "close_ratio")
-    )
-    return (at_band | (pl.col("high_ratio") <= pl.col("low_ratio"))).fill_null(False)
+    ).fill_null(False)
 
 
 def flag_suspects(rows: pl.DataFrame, suspects: pl.DataFrame | None) -> pl.DataFrame:

@@ -14,7 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, no_actions, read_actions, with_known_actions
+from quant_core.market.actions import (
+    LOOKBACK_DAYS,
+    apply_actions,
+    listed_events,
+    no_actions,
+    read_actions,
+    with_known_actions,
+)
 from quant_core.market.listings import since_listing
 from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.sources._folder import (
@@ -95,6 +102,10 @@ class FilesSource:
         used = [file for file in (*chosen, folder.actions, folder.changes) if file is not None]
         text = "|".join(f"{file.name}:{file.size}:{file.mtime_ns}" for file in used)
         return f"{len(used)} files {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def listed_events(self) -> pl.DataFrame:
+        """Listed actions that no row of a fetch carries: see `actions.listed_events`."""
+        return listed_events(_actions(self._folder().actions))
 
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()
