@@ -55,6 +55,8 @@ BAND_DAY, DEEP = 0.05, 0.5
 #: The best ratio's two distances together are at least this much below the next ratio's (KOTAKBANK 2005-08-25 at 0.45
 #: and 0.44, a factor of 0.4, is 0.03 from being read as 1:2).
 MARGIN = 0.05
+#: 4:5 and 5:6 are 0.08 apart in this sense.
+BAND_MARGIN = 0.02
 #: Shares traded over usual, times the ratio: 1 where only the count of shares changed. At least this moved inversely.
 INVERSE_VOLUME = 0.5
 #: After a long absence: the same, and at least so many times the usual.
@@ -228,6 +230,7 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
     long_inverse = (
         (volume * pl.col("ratio") >= LONG_INVERSE_VOLUME) & (volume >= LONG_LEAST_VOLUME)
     ).fill_null(False)  # fmt: skip
+    quiet = in_band & (volume <= BAND_QUIET).fill_null(False)
     moved = pl.any_horizontal(open_beyond, low <= HIGHEST, high >= 1 / HIGHEST)
     rules = (
         (pl.col("reviewed_none"), KEPT, pl.lit("reviewed: a real move")),
@@ -242,8 +245,8 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
         (in_band & (volume >= BAND_HEAVY).fill_null(False), KEPT, pl.lit("a ratio inside the band on heavy volume")),
         (in_band & _pinned() & ~volume.is_between(BAND_LOCKED, BAND_QUIET), KEPT, pl.lit("pinned at the price band")),
         (in_band & _pinned(), QUARANTINED, pl.lit("pinned at the price band, on a bonus day's volume")),
-        (in_band & (volume <= BAND_QUIET).fill_null(False), APPLIED, pl.lit("a ratio inside the band, quiet volume")),
-        (in_band, QUARANTINED, pl.lit("a ratio inside the band, volume between a bonus and news")),
+        (quiet & (pl.col("margin") >= BAND_MARGIN), APPLIED, pl.lit("a ratio inside the band, quiet volume")),
+        (in_band, QUARANTINED, pl.lit("a ratio inside the band, by price and volume a bonus or a fall")),
         (open_beyond & stays, QUARANTINED, pl.lit("opened beyond the band at no simple ratio")),
         (moved & (gap > 1), KEPT, pl.lit("an absence, within a price's reach")),
         (moved, KEPT, pl.lit("went there by trading, or one odd print")),
