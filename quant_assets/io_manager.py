@@ -34,8 +34,9 @@ class LabStorage(dg.IOManager):
     """Stores a frame as one file per partition and a mapping of bytes as an artifact.
 
     A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
-    the input's metadata `optional_before` (a partition key) says that earlier ones may be absent, or `unfinished` that
-    the last months of the run's own year may not be there yet.
+    the input's metadata says that it may be absent: before `optional_before` (a partition key), more than
+    `needed_months` (a number) before the run's own first month, or, with `unfinished`, in the run's own year after the
+    last month that is there.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -102,13 +103,13 @@ class LabStorage(dg.IOManager):
             assert upstream is not None  # Dagster always gives it for a value between ops
             return _read_scratch(self._scratch(upstream))
         key = context.asset_key
-        metadata = context.definition_metadata or {}
-        optional_before = str(metadata.get("optional_before", ""))
+        optional_before = _optional_before(context)
         partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
         tables = {name: table_path(self.root, key, name) for name in partitions}
         pointers = {name: pointer_path(self.root, key, name) for name in partitions}
         present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
-        needed = partitions if not metadata.get("unfinished") else begun(partitions, present, context.partition_key)
+        unfinished = (context.definition_metadata or {}).get("unfinished")
+        needed = begun(partitions, present, context.partition_key) if unfinished else partitions
         missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
@@ -119,6 +120,16 @@ class LabStorage(dg.IOManager):
     def _scratch(self, output: dg.OutputContext) -> UPath:
         place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]
         return self.root.joinpath(".scratch", *place)
+
+
+def _optional_before(context: dg.InputContext) -> str:
+    """The first upstream partition that must be there."""
+    metadata = context.definition_metadata or {}
+    if "needed_months" not in metadata:
+        return str(metadata.get("optional_before", ""))
+    first = context.step_context.partition_key_range.start
+    month = int(first[:4]) * 12 + int(first[5:7]) - 1 - int(metadata["needed_months"])
+    return f"{month // 12}-{month % 12 + 1:02d}"
 
 
 def drop_scratch(root: UPath, run_id: str, node: str) -> None:

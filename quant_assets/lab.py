@@ -1,5 +1,6 @@
 """What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,9 +14,10 @@ from quant_assets import trials
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version
 from quant_assets.lists import list_versions, lists_of
-from quant_assets.partitions import Partitions, build_partitions
+from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
+from quant_assets.reviewed import reviewed_actions
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.config import BacktestConfig
 from quant_core.cleaning.checks import QualityThresholds
@@ -200,14 +202,37 @@ class Lab:
         """Digest of the members, sectors and last known days that an asset's partition reads; "" for none."""
         return list_versions(self, asset, partition)
 
+    def cleaning_actions(self) -> pl.DataFrame:
+        """What cleaning applies itself: the reviewed lines, and those of the source's list that no raw row carries."""
+        listed = [self.source.listed_events()] if hasattr(self.source, "listed_events") else []
+        return pl.concat([reviewed_actions(self.root, self.profile.name), *listed], how="diagonal")
+
+    def _actions_version(self, start: date, end: date) -> str:
+        """Digest of the lines that can concern clean months `start`..`end`; empty for none.
+
+        A line concerns the months whose rows it can touch: those with its ex_date between the look-back and the end,
+        and for a suspension every later month too.
+        """
+        lines = self.cleaning_actions().filter(
+            pl.col("ex_date") <= end, (pl.col("ex_date") >= cleaning_begin(start)) | (pl.col("kind") == "suspension")
+        )
+        names = self.wanted_tickers()
+        if names is not None:
+            lines = lines.filter(pl.col("ticker").is_in(names))
+        columns = ("ticker", "ex_date", "kind", "value", "into")
+        text = lines.select(columns).sort(columns).write_csv() if lines.height else ""
+        return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, the source of a raw month, the trials of a report."""
+        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials."""
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)
         if asset == "backtest_report":
             return lists + trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
-        if asset != "raw_ohlcv":
+        if asset not in ("raw_ohlcv", "clean_prices"):
             return lists
         window = self.partitions.months.time_window_for_partition_key(partition)
-        last = date.fromordinal(window.end.date().toordinal() - 1)
-        return lists + str(self.source.version(window.start.date(), last, datetime.now(UTC)))
+        first, last = window.start.date(), date.fromordinal(window.end.date().toordinal() - 1)
+        if asset == "clean_prices":
+            return lists + self._actions_version(first, last)
+        return lists + str(self.source.version(first, last, datetime.now(UTC)))

@@ -16,8 +16,11 @@ from quant_assets.profile import Profile
 IST = "Asia/Kolkata"
 #: Below 2009's 243 sessions, the fewest of any year since 2000.
 FEWEST_SESSIONS_A_YEAR = 240
-#: Raw months before a cleaned one: more than cleaning.LOOKBACK_SESSIONS sessions.
+#: Raw months that cleaning reads whole before its own: the row before of whatever trades, and its usual volume.
 CLEANING_MONTHS = 3
+#: Raw months before a cleaned one that it may depend on: all of them, since a name may come back after any absence.
+#: Mappings are clipped at the profile's first month; fifty years are more than any profile has.
+CLEANING_REACH_MONTHS = 600
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,18 @@ def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     return Partitions(
         months=_months(profile.start, profile.end),
         folds=_folds(profile),
-        cleaning_lookback=mapping(start_offset=-CLEANING_MONTHS),
+        cleaning_lookback=mapping(start_offset=-CLEANING_REACH_MONTHS, allow_nonexistent_upstream_partitions=True),
         feature_lookback=lookback(warm_up_sessions),
         train=mapping(start_offset=-profile.train_years, end_offset=-1),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-100, allow_nonexistent_upstream_partitions=True),
     )
+
+
+def cleaning_begin(start: date) -> date:
+    """First day of the raw months that are read whole for clean months from `start` on."""
+    month = start.year * 12 + start.month - 1 - CLEANING_MONTHS
+    return date(month // 12, month % 12 + 1, 1)
 
 
 def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:

@@ -66,7 +66,7 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         sectors=lab.sectors(),
         data_quality=found.defects,
-        warnings=list_warnings(lab, end),
+        warnings=[*list_warnings(lab, end), *suspect_warnings(found.defects)],
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),

@@ -52,7 +52,7 @@ def cleaned(lab: Lab, months: list[str], start: date, end: date) -> Cleaned:
     """Stored raw months as cleaning sees them."""
     raw = read_tables([_raw(lab, month) for month in months]).collect()
     where, settings = f"{lab.profile.name}/clean_prices", lab.defaults("clean_prices")
-    return clean(raw, lab.membership(), settings, start, end, where, lab.liquidity(), reviewed=lab.known_events())
+    return clean(raw, lab.membership(), settings, start, end, where, lab.liquidity(), reviewed=lab.cleaning_actions())
 
 
 def _raw(lab: Lab, month: str) -> Any:

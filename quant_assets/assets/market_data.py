@@ -11,7 +11,7 @@ import polars as pl
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
-from quant_assets.partitions import month_span
+from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
 from quant_core.cleaning.checks import breaches
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.errors import DataError, SourceError
@@ -102,11 +102,17 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
         code_version=lab.code("clean_prices", "quant_core/cleaning", "quant_core/market/universe.py", **rules),
-        ins={"raw_ohlcv": dg.AssetIn(lab.key("raw_ohlcv"), partition_mapping=lab.partitions.cleaning_lookback)},
+        ins={
+            "raw_ohlcv": dg.AssetIn(
+                lab.key("raw_ohlcv"),
+                partition_mapping=lab.partitions.cleaning_lookback,
+                metadata={"needed_months": CLEANING_MONTHS},
+            )
+        },
         check_specs=[
             dg.AssetCheckSpec(
                 "quality", asset=lab.key("clean_prices"),
-                description="Carried, unusable and contradictory rows and suspected actions stay within limits.",
+                description="Carried, unusable, contradictory and quarantined rows stay within limits.",
             )
         ],
     )  # fmt: skip
@@ -118,7 +124,11 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         lab.refuse_unknown("clean_prices", end)
         where = f"{lab.profile.name}/clean_prices {start:%Y-%m}..{end:%Y-%m}"
         settings = core_settings(CleaningConfig, config)
-        cleaned = clean(raw_ohlcv.collect(), lab.membership(), settings, start, end, where, lab.liquidity())
+        recent = pl.col("date") >= cleaning_begin(start)
+        cleaned = clean(
+            raw_ohlcv.filter(recent).collect(), lab.membership(), settings, start, end, where, lab.liquidity(),
+            reviewed=lab.cleaning_actions(), older=raw_ohlcv.filter(~recent),
+        )  # fmt: skip
         lists = {"lists": lists_table(lab, "clean_prices", cleaned.prices, end)}
         yield dg.Output(cleaned.prices, metadata=clean_metadata(cleaned, members_expected(lab, end)) | lists)
         found = breaches(cleaned.quality, cleaned.prices.height, lab.thresholds())

@@ -28,14 +28,23 @@ FLAGGED = {
     "zero_volume": "an equity row without volume",
     "stale": "open, high, low, close and volume all equal to the row before",
 }
-#: Found by units.py, suspects.py and the calendar.
+#: Found by units.py.
 OTHER = {
     "unit_jump": "a price off by a power of ten: unusable on its first day, bridged if the new level stays",
     "rebased": "an index level off by a power of ten from its day before: the return is bridged",
-    "suspected_action": "open and close moved by a simple ratio that no listed action explains",
-    "filled": "no sound row: the last close carried forward, without return and untradable",
 }
-KINDS = {**UNUSABLE, **FLAGGED, **OTHER}
+#: What rows of the clean table say of themselves; found by returns.py, suspects.py and carry.py.
+ROW_KINDS = {
+    "gap": "the first row back after an absence: its return spans from the last close",
+    "applied_action": "an unlisted split or bonus on strong evidence: its ratio is in the return",
+    "quarantined": "a jump that may be an unlisted action: no return and untradable until it is reviewed",
+    "kept_move": "a jump beyond the price band that was judged a real move",
+    "trade_to_trade": "a row of a series in which every trade is delivered",
+    "filled": "no sound row: the last close carried forward, without return and untradable",
+    "suspended": "a carried row of a listed suspension",
+    "terminal": "the last row of a name: merged, cashed out or written off",
+}
+KINDS = {**UNUSABLE, **FLAGGED, **OTHER, **ROW_KINDS}
 #: Rows that are counted as lost; `unit_jump` also stands on the row that is bridged.
 LOST_KINDS = (*UNUSABLE, "unit_jump")
 STALE_SPAN = timedelta(days=75)
@@ -51,7 +60,7 @@ class QualityThresholds:
     Attributes:
         max_filled_share: carried rows over all rows.
         max_unusable_share: raw rows that could not be used over all rows.
-        max_suspected_actions: jumps that look like an unlisted split or bonus.
+        max_suspected_actions: quarantined rows: jumps that nobody could tell from an unlisted action.
         max_unit_jumps: rows off by a power of ten.
         max_conflicts: rows that contradict another row of the same day and ticker.
         max_bad_bar_share: bars whose high or low contradicts their open or close over all rows.
@@ -85,7 +94,7 @@ def breaches(quality: pl.DataFrame, n_rows: int, thresholds: QualityThresholds) 
         ("contradictory bars", found.get("bad_bar", 0), thresholds.max_bad_bar_share, "max_bad_bar_share"),
     )
     counts = (
-        ("suspected actions", found.get("suspected_action", 0), thresholds.max_suspected_actions,
+        ("quarantined jumps", found.get("quarantined", 0), thresholds.max_suspected_actions,
          "max_suspected_actions"),
         ("unit jumps", found.get("unit_jump", 0), thresholds.max_unit_jumps, "max_unit_jumps"),
         ("conflicting rows", found.get("conflict", 0), thresholds.max_conflicts, "max_conflicts"),
@@ -184,19 +193,15 @@ def add_flag(flags: pl.Expr, kind: str, found: pl.Expr) -> pl.Expr:
 
 
 def defects(flagged: pl.DataFrame, prices: pl.DataFrame, start: date, end: date) -> pl.DataFrame:
-    """(date, kind, ticker): one row for every defect in `start`..`end`, raw defects and carried rows together."""
+    """(date, kind, ticker): one row for every defect in `start`..`end`: of raw rows, and ROW_KINDS of clean ones."""
     inside = pl.col("date").is_between(start, end)
-    found = pl.concat(
-        [
-            flagged.filter(inside, pl.col("flags") != "").select("date", "ticker", "flags"),
-            prices.filter(inside, "is_filled").select("date", "ticker", "flags"),
-        ]
-    )
-    return (
-        found.with_columns(kind=pl.col("flags").str.split("|"))
-        .explode("kind", empty_as_null=True)
-        .select("date", "kind", "ticker")
-    )
+    raw = _exploded(flagged.filter(inside))
+    return pl.concat([raw, _exploded(prices.filter(inside)).filter(pl.col("kind").is_in(list(ROW_KINDS)))])
+
+
+def _exploded(rows: pl.DataFrame) -> pl.DataFrame:
+    named = rows.filter(pl.col("flags") != "").with_columns(kind=pl.col("flags").str.split("|"))
+    return named.explode("kind", empty_as_null=True).select("date", "kind", "ticker")
 
 
 def quality_counts(found: pl.DataFrame) -> pl.DataFrame:

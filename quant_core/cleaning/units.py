@@ -35,7 +35,7 @@ def flag_units(rows: pl.DataFrame) -> pl.DataFrame:
     """
     usable = ~pl.col("flags").str.contains(rf"\b({'|'.join(UNUSABLE)})\b")
     keyed = rows.with_row_index("_row")
-    steps = _steps(keyed.filter(usable))
+    steps = _steps(_with_level_factor(keyed, usable).filter(usable))
     if not steps.height:
         return rows
     found = keyed.join(steps, on="_row", how="left", maintain_order="left")
@@ -52,11 +52,25 @@ def flag_units(rows: pl.DataFrame) -> pl.DataFrame:
     ).drop("_row", "_jump", "_bridge")
 
 
+def _with_level_factor(keyed: pl.DataFrame, usable: pl.Expr) -> pl.DataFrame:
+    """`_factor`: the price factor since the last usable row, that of rows in between included."""
+    acts = ~pl.col("is_repeat") & (pl.col("price_factor") != 1.0)
+    lost = keyed.filter(~usable, acts)["ticker"].unique()
+    if not len(lost):
+        return keyed.with_columns(_factor=pl.col("price_factor"))
+    own = keyed.filter(pl.col("ticker").is_in(lost.to_list())).sort("ticker", "date", "_row")
+    spell = (usable & ~pl.col("is_repeat")).cast(pl.Int32).cum_sum().shift(1, fill_value=0).over("ticker")
+    factor = pl.when(pl.col("is_repeat")).then(1.0).otherwise(pl.col("price_factor"))
+    whole = own.select("_row", _factor=factor.cum_prod().over("ticker", spell))
+    found = keyed.join(whole, on="_row", how="left", maintain_order="left")
+    return found.with_columns(_factor=pl.coalesce("_factor", "price_factor"))
+
+
 def _steps(rows: pl.DataFrame) -> pl.DataFrame:
     """(_row, _jump, _bridge) of the rows that a step concerns; _bridge is the power of ten to carry the level over."""
     level = pl.col("close_inr").log10()
     near = (pl.col("ticker") == pl.col("ticker").shift(1)) & (pl.col("date") - pl.col("date").shift(1) <= NEAR)
-    moved = level - level.shift(1) - pl.col("price_factor").log10()
+    moved = level - level.shift(1) - pl.col("_factor").log10()
     power = moved.round()
     is_step = near & (power != 0) & ((moved - power).abs() <= POWER_TOLERANCE)
     ordered = rows.sort("ticker", "date", "_row").with_columns(

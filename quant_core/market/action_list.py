@@ -1,6 +1,6 @@
 """The list of corporate actions: reading it, and the price factor of each event day.
 
-The file (`corporate_actions.csv`) is long: ticker, ex_date, kind, value, source, and optionally as_of.
+The file (`corporate_actions.csv`) is long: ticker, ex_date, kind, value, source, and optionally as_of and into.
 
 | kind | value |
 |---|---|
@@ -11,6 +11,11 @@ The file (`corporate_actions.csv`) is long: ticker, ex_date, kind, value, source
 | demerger | price factor; empty: ex-date open over previous close |
 | dividend, dividend_implied | rupees a share, adjusted for the factors up to `as_of` |
 | dividend_known | all rupees a share of that ex-date; stands instead of other dividends of the ticker within a week |
+| merger | shares of `into` for one share; the name ends on the first session on or after ex_date |
+| cash_out | rupees a share; the name ends |
+| write_off | empty or 0: holders get nothing; the name ends |
+| suspension | empty: not traded from ex_date until it has a row again or ends; no delisting |
+| none | empty: reviewed, that day's jump is a real move |
 
 A vendor's `split` gives way to a factor of another kind of the same ticker within a week: vendors name the wrong day
 (CIPLA 2004-05-11 for the 12th) or miss a simultaneous bonus (BAJFINANCE 2016-09-08: 5.0 for a true factor of 0.1).
@@ -31,7 +36,12 @@ from quant_core.errors import DataError
 KNOWN_ACTIONS = Path(__file__).parent / "known_actions.csv"
 CONFIRMED_KINDS = ("split_or_bonus_confirmed", "split_or_bonus_unconfirmed", "rights", "demerger")
 DIVIDEND_KINDS = ("dividend", "dividend_implied", "dividend_known")
-KINDS = (*CONFIRMED_KINDS, *DIVIDEND_KINDS, "split")
+FACTOR_KINDS = (*CONFIRMED_KINDS, "split")
+#: The name ends: what a holder gets is not a return of its own prices.
+TERMINAL_KINDS = ("merger", "cash_out", "write_off")
+#: Kinds that cleaning applies, because no raw row carries them.
+EVENT_KINDS = (*TERMINAL_KINDS, "suspension", "none")
+KINDS = (*FACTOR_KINDS, *DIVIDEND_KINDS, *EVENT_KINDS)
 #: A vendor's split is the same event as a confirmed one of its ticker this many days away (DRREDDY 2001: 5 days).
 SAME_EVENT_DAYS = 7
 ACTION_SCHEMA = {
@@ -41,6 +51,7 @@ ACTION_SCHEMA = {
     "value": pl.Float64,
     "source": pl.String,
     "as_of": pl.Date,
+    "into": pl.String,
 }
 
 
@@ -50,7 +61,7 @@ def no_actions() -> pl.DataFrame:
 
 
 def read_actions(path: Path) -> pl.DataFrame:
-    """The actions file as a table with columns ticker, ex_date, kind, value, source, as_of, sorted by ticker and date.
+    """The actions file as a table with columns ticker, ex_date, kind, value, source, as_of, into, sorted by ticker and date.
 
     Raises:
         DataError: unreadable, a column missing, an unknown kind, a date or number that is none, a value not above 0.
@@ -63,7 +74,7 @@ def read_actions(path: Path) -> pl.DataFrame:
     return parse_actions(table, where)
 
 
-_COLUMNS = "ticker,ex_date,kind,value[,source][,as_of]"
+_COLUMNS = "ticker,ex_date,kind,value[,source][,as_of][,into]"
 
 
 def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -72,19 +83,28 @@ def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {_COLUMNS}.")
     table = table.with_columns(
-        pl.lit(None, pl.String).alias(name) for name in ("source", "as_of") if name not in table.columns
+        pl.lit(None, pl.String).alias(name) for name in ("source", "as_of", "into") if name not in table.columns
     ).select(pl.col(list(ACTION_SCHEMA)).cast(pl.String).str.strip_chars().replace("", None))
     parsed = table.with_columns(
         pl.col("ex_date", "as_of").str.to_date("%Y-%m-%d", strict=False),
         pl.col("value").cast(pl.Float64, strict=False),
         pl.col("source").fill_null(""),
     )
-    no_value_needed = pl.col("kind").eq_missing("demerger") & table["value"].is_null()
+    empty, kind = table["value"].is_null(), pl.col("kind")
+    no_value_needed = kind.is_in(["demerger", *EVENT_KINDS[2:]]).fill_null(False) & empty
+    nothing = kind.eq_missing("write_off") & (pl.col("value") == 0.0).fill_null(False)
+    needs_none = kind.is_in(EVENT_KINDS[3:]).fill_null(False) & ~empty
+    successor = kind.eq_missing("merger")
     rules = {
         "ticker is empty": pl.col("ticker").is_null(),
         f"kind is none of {', '.join(KINDS)}": ~pl.col("kind").is_in(KINDS).fill_null(False),
         "ex_date is no YYYY-MM-DD": pl.col("ex_date").is_null(),
-        "value is no number above 0": ~(pl.col("value") > 0.0).fill_null(False) & ~no_value_needed,
+        "a write_off's value is not 0": kind.eq_missing("write_off") & ~(empty | nothing),
+        "a suspension or none has a value, wanted it empty": needs_none,
+        "value is no number above 0": ~(pl.col("value") > 0.0).fill_null(False) & ~no_value_needed & ~nothing,
+        "a merger names no other ticker in the column into": successor
+        & ~(pl.col("into") != pl.col("ticker")).fill_null(False),
+        "into is given, and only a merger has a successor": pl.col("into").is_not_null() & ~successor,
         "as_of is no YYYY-MM-DD": pl.col("as_of").is_null() & table["as_of"].is_not_null(),
     }
     for rule, broken in rules.items():

@@ -12,6 +12,7 @@ import polars as pl
 
 from quant_core.market.action_list import (
     DIVIDEND_KINDS,
+    EVENT_KINDS,
     no_actions,
     parse_actions,
     price_factors,
@@ -25,6 +26,7 @@ __all__ = [
     "LOOKBACK_DAYS",
     "apply_actions",
     "dividends",
+    "listed_events",
     "no_actions",
     "parse_actions",
     "price_factors",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 #: Rows this long before the span are needed: an event finds its row, and a row its predecessor, at most so far away.
-LOOKBACK_DAYS = 31
+#: More than sixty sessions; what lies further is handed to cleaning, see `listed_events`.
+LOOKBACK_DAYS = 95
 #: A previous close further than this factor from the open is no price of the same share.
 MAX_SEAM_STEP = 2.0
 
@@ -73,6 +76,21 @@ def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     if "adj_close_inr" in rows.columns:
         keyed = implied_dividends(keyed, set(actions.filter(pl.col("kind").is_in(DIVIDEND_KINDS))["ticker"]))
     return keyed.sort("_row").select(*rows.columns, "price_factor", "dividend_inr")
+
+
+def listed_events(actions: pl.DataFrame) -> pl.DataFrame:
+    """What cleaning must know of a source's list: columns ticker, ex_date, kind, value, into, reach_days.
+
+    Ends of names, suspensions and reviewed moves as they are listed. Price factors, one line an event day, with the
+    `reach_days` within which the raw rows carry them already: an event in a longer absence would be lost otherwise.
+    """
+    columns = ("ticker", "ex_date", "kind", "value", "into")
+    events = actions.filter(pl.col("kind").is_in(EVENT_KINDS)).select(*columns, reach_days=pl.lit(None, pl.Int32))
+    factors = price_factors(actions).select(
+        "ticker", "ex_date", kind=pl.lit("demerger"), value="price_factor", into=pl.lit(None, pl.String),
+        reach_days=pl.lit(LOOKBACK_DAYS, pl.Int32),
+    )  # fmt: skip
+    return pl.concat([events, factors]).sort("ticker", "ex_date", "kind")
 
 
 def _seam() -> pl.Expr:

@@ -5,7 +5,6 @@ lab is brought up to date to the end of February 2020 once; every test starts fr
 """
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
@@ -195,14 +194,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, pl.Data
 
 
 @pytest.fixture
-def market(built: tuple[Path, Path, pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> Iterator[Market]:
+def market(built: tuple[Path, Path, pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> Market:
     """The market at the end of February, in the same place each time: a path is part of what a lab was made from."""
     work, snapshot, rows = built
     shutil.rmtree(work)
     shutil.copytree(snapshot, work)
     monkeypatch.setenv("QUANT_DATA", str(work / "data"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield Market(work, rows)
+    return Market(work, rows)
 
 
 @pytest.fixture(scope="session")

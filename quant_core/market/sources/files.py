@@ -14,7 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, no_actions, read_actions, with_known_actions
+from quant_core.market.actions import (
+    LOOKBACK_DAYS,
+    apply_actions,
+    listed_events,
+    no_actions,
+    read_actions,
+    with_known_actions,
+)
 from quant_core.market.listings import since_listing
 from quant_core.market.lists import NEVER, KnownList, known_to
 from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
@@ -146,6 +153,10 @@ class FilesSource:
         names = [] if self.symbol_changes == NONE else [names_list(folder.side.changes)]
         actions = actions_lists(folder.side.actions) if _needs_actions(folder) else []
         return (*names, *actions, sectors_list(folder.side.sectors))
+
+    def listed_events(self) -> pl.DataFrame:
+        """Listed actions that no row of a fetch carries: see `actions.listed_events`."""
+        return listed_events(_actions(self._folder().side.actions))
 
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()

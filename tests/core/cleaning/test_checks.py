@@ -72,14 +72,14 @@ def test_counts_are_also_given_by_month() -> None:
 def test_a_breach_names_the_count_and_the_threshold() -> None:
     quality = pl.DataFrame(
         {
-            "kind": ["filled", "no_close", "unit_jump", "suspected_action"],
+            "kind": ["filled", "no_close", "unit_jump", "quarantined"],
             "ticker": ["A", "A", "B", "C"],
             "n_rows": [60, 30, 1, 2],
         }
     )
     assert breaches(quality, 1000, QualityThresholds(max_unusable_share=0.05)) == [
         "60 carried rows are 6.00% of 1000 rows, above max_filled_share 5.00%",
-        "2 suspected actions, above max_suspected_actions 0",
+        "2 quarantined jumps, above max_suspected_actions 0",
         "1 unit jumps, above max_unit_jumps 0",
     ]
     kind = QualityThresholds(max_filled_share=0.06, max_suspected_actions=2, max_unit_jumps=1)

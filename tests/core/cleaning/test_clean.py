@@ -97,12 +97,13 @@ def test_a_row_without_volume_or_open_cannot_be_traded() -> None:
     assert row_of(table, DAYS[1])["flags"] == "zero_volume"
 
 
-def test_the_exchanges_previous_close_stands_in_after_a_long_suspension_unless_it_is_absurd() -> None:
-    long_ago = DAYS[0] - timedelta(days=80)
-    trusted = cleaned(bar(long_ago, 70.0), bar(DAYS[0], 99.0, prev_close_inr=90.0))
-    absurd = cleaned(bar(long_ago, 70.0), bar(DAYS[0], 99.0, prev_close_inr=500.0))
-    assert row_of(trusted, DAYS[0])["total_return_1d"] == pytest.approx(0.10)
+def test_the_exchanges_previous_close_stands_in_where_no_row_came_before_unless_it_is_absurd() -> None:
+    first, absurd = (cleaned(bar(DAYS[0], 99.0, prev_close_inr=stated)) for stated in (90.0, 500.0))
+    assert row_of(first, DAYS[0])["total_return_1d"] == pytest.approx(0.10)
     assert row_of(absurd, DAYS[0])["total_return_1d"] is None
+    long_ago = DAYS[0] - timedelta(days=80)
+    back = row_of(cleaned(bar(long_ago, 70.0), bar(DAYS[0], 99.0, prev_close_inr=90.0)), DAYS[0])
+    assert back["total_return_1d"] == pytest.approx(99 / 70 - 1)  # from the last close that a holder was valued at
 
 
 def test_a_change_of_basis_is_bridged_by_the_price_factor() -> None:
@@ -160,7 +161,7 @@ def test_a_month_cleaned_alone_equals_the_month_within_a_range(data: st.DataObje
             )
     table = raw(*rows).sort("date", "ticker")
     whole = clean(table, None, CleaningConfig(), date(2020, 10, 1), date(2021, 4, 30)).prices
-    march = clean(
-        table.filter(pl.col("date").is_between(date(2020, 12, 1), END)), None, CleaningConfig(), START, END
-    ).prices
+    near, older = table.filter(pl.col("date") >= date(2020, 12, 1)), table.filter(pl.col("date") < date(2020, 12, 1))
+    near = near.filter(pl.col("date") <= END)
+    march = clean(near, None, CleaningConfig(), START, END, older=older.lazy()).prices
     assert march.equals(whole.filter(pl.col("date").is_between(START, END)))

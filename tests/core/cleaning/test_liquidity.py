@@ -78,5 +78,6 @@ def test_a_month_alone_has_the_members_of_the_month_within_a_range(data: st.Data
     rule = LiquidityRule(top_n=1, lookback_months=data.draw(st.integers(1, 3)))
     whole = clean(table, None, CleaningConfig(), date(2020, 12, 1), date(2021, 4, 30), liquidity=rule).prices
     near = table.filter(pl.col("date").is_between(FIRST, END))
-    alone = clean(near, None, CleaningConfig(), START, END, liquidity=rule).prices
+    older = table.filter(pl.col("date") < FIRST).lazy()
+    alone = clean(near, None, CleaningConfig(), START, END, liquidity=rule, older=older).prices
     assert alone.equals(whole.filter(pl.col("date").is_between(START, END)))

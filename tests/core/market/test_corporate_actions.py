@@ -216,7 +216,7 @@ def test_rows_keep_their_order_and_duplicates() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("A,2020-01-02,merger,1,x", "line 3: kind is none of"),
+        ("A,2020-01-02,spinoff,1,x", "line 3: kind is none of"),
         ("A,02/01/2020,split,2,x", "line 3: ex_date is no YYYY-MM-DD"),
         ("A,2020-01-02,split,,x", "line 3: value is no number above 0"),
         ("A,2020-01-02,dividend,-1,x", "line 3: value is no number above 0"),
