@@ -66,6 +66,7 @@ class Wanted(NamedTuple):
     start: Integers
     names: Integers
     amounts: Floats  # NaN keeps what is held
+    keeps: NDArray[np.bool_]  # (D,) whether the decision keeps any name
     acted: NDArray[np.bool_]  # (D,) all true; changed in place where the threshold was not reached
 
 

@@ -5,6 +5,7 @@ session without a decision leaves open orders and holdings alone.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -96,6 +97,12 @@ class Decisions:
     def row_of_target(self) -> Integers:
         """(M,) session of each target."""
         return np.repeat(self.rows, np.diff(self.start))
+
+    @cached_property
+    def keeps(self) -> NDArray[np.bool_]:
+        """(D,) whether a decision keeps any name as it is held."""
+        n_kept = np.append(0, np.cumsum(np.isnan(self.amounts)))
+        return np.diff(n_kept[self.start]) > 0
 
     def _check_amounts(self) -> None:
         bad = (self.amounts < 0.0) | np.isinf(self.amounts)

@@ -306,7 +306,7 @@ def _targets(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules)
     amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
     acted = np.ones(len(decisions.rows), np.bool_)
     due = market.due_sessions(decisions.rows, rules.delay_sessions)
-    return b.Wanted(decisions.rows, due, decisions.start, decisions.names, amounts, acted)
+    return b.Wanted(decisions.rows, due, decisions.start, decisions.names, amounts, decisions.keeps, acted)
 
 
 def _rupees(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> Floats:

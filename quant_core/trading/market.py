@@ -141,9 +141,11 @@ class Market:
 
         That is `delay` sessions later, or the next session that is no outage.
         """
+        earliest = np.asarray(rows, dtype=np.int64) + delay
+        if not self.outage.any():
+            return np.minimum(earliest, self.n_sessions)
         usable = np.flatnonzero(~self.outage)
-        following = np.searchsorted(usable, np.asarray(rows, dtype=np.int64) + delay)
-        return np.append(usable, self.n_sessions)[following]
+        return np.append(usable, self.n_sessions)[np.searchsorted(usable, earliest)]
 
     def fill_price_inr(self, fill: Fill) -> Floats:
         """(T, N) rupees a share at the fill, NaN where there was no price; empty for a market without prices."""

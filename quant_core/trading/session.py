@@ -129,14 +129,16 @@ def _room(names, amounts, first, last, unit, largest, smallest, value, equity): 
 
 
 @_inlined
-def _place_orders(names, amounts, first, last, when, terms, equity, value, order, decided, active, listed, n):  # type: ignore[no-untyped-def]
+def _place_orders(  # type: ignore[no-untyped-def]
+    names, amounts, first, last, keeps, when, terms, equity, value, order, decided, active, listed, n,
+):  # fmt: skip
     """Replace every open order by what a decision wants: target x equity less what is held, outside the band.
 
     A name that is kept has no order.
     """
     least, largest, smallest = max(terms.band, DUST) * equity, terms.largest * equity, terms.smallest * equity
     unit, scale = (1.0, 1.0) if terms.in_rupees else (equity, 1.0)
-    if not terms.in_rupees:
+    if keeps and not terms.in_rupees:
         _, scale = _room(names, amounts, first, last, unit, largest, smallest, value, equity)
     for k in range(n):
         i = active[k]
@@ -320,7 +322,7 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
     delisted_into, delisted_growth = panel.delisted_into, panel.delisted_growth
     buy, sell, per_sale, coefficient = charges.buy, charges.sell, charges.per_sale, charges.impact
     rows, falls_due, acted = wanted.rows, wanted.due, wanted.acted
-    start, names, amounts = wanted.start, wanted.names, wanted.amounts
+    start, names, amounts, keeps = wanted.start, wanted.names, wanted.amounts, wanted.keeps
     value, order, decided, active, listed = book.value, book.order, book.decided, book.active, book.listed
     cash, n = book.cash, book.n_active[0]
     size, impact = np.empty(value.size), np.empty(value.size)
@@ -343,10 +345,10 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
         if t > terms.opening:
             series[INTEREST, j] = cash[0] * cash_return[t]
             cash[0] += series[INTEREST, j]
-        a, b, when = 0, 0, -1
+        a, b, when, keeping = 0, 0, -1, False
         while due < rows.size and falls_due[due] == t:
             if acted[due]:
-                a, b, when = start[due], start[due + 1], rows[due]
+                a, b, when, keeping = start[due], start[due + 1], rows[due], keeps[due]
             due += 1
         n_delisted = delisted_start[t + 1] - delisted_start[t]
         room = 2 * n + (b - a) + 3 * n_delisted
@@ -362,7 +364,9 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
         _drift(value, order, active, n, before, t)
         if when >= 0:
             equity = cash[0] + _total(value, active, n)
-            n = _place_orders(names, amounts, a, b, when, terms, equity, value, order, decided, active, listed, n)
+            n = _place_orders(
+                names, amounts, a, b, keeping, when, terms, equity, value, order, decided, active, listed, n
+            )
         n_taped = _fill_orders(
             t, j, buy[t], sell[t], per_sale[t], coefficient, terms, open_to, traded_value, volatility, price,
             value, order, decided, active, n, cash, series, counts, size, impact, tape, tape_inr, n_taped,
