@@ -27,9 +27,11 @@ def validate_profile(profile: Profile, first: str | None, last: str | None, sign
             f"{profile.name}: no clean prices from {start} are stored under {lab.root}; "
             "make them with `quant run --stages clean_prices`."
         )
+    allocation = lab.defaults("target_weights")
     settings = NullTestConfig(
-        n_signals=signals, top_n=lab.defaults("target_weights").top_n, seed=seed, n_planted=max(signals // 5, 1)
-    )
+        n_signals=signals, n_planted=max(signals // 5, 1), rebalance=allocation.rebalance, top_n=allocation.top_n,
+        seed=seed,
+    )  # fmt: skip
     result = null_test(
         prices.sort("date", "ticker"),
         lab.defaults("backtest"),

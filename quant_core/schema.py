@@ -139,14 +139,17 @@ BUY, SELL, DELISTING, DIVIDEND = "buy", "sell", "delisting", "dividend"
 
 
 class BacktestTrades(dy.Schema):
-    """Everything that moved money between cash and a name."""
+    """Everything that moved money between cash and a name.
+
+    A name that ended in another's shares is a delisting of the one and a purchase, without decision or cost, of the other.
+    """
 
     date = dy.Date(primary_key=True)  # of the fill
     strategy = dy.String(primary_key=True)
     ticker = dy.String(primary_key=True)
     side = dy.String(primary_key=True, check=lambda c: c.is_in([BUY, SELL, DELISTING, DIVIDEND]))
     decision_date = dy.Date(nullable=True)  # the close at which the order was decided; null for what is no order
-    value_inr = dy.Float64(min=0.0)  # traded value before costs; a delisting's last value; a dividend's amount
+    value_inr = dy.Float64(min=0.0)  # traded value before costs; what a delisting paid by its terms, else the last value; a dividend
     price_inr = dy.Float64(nullable=True)  # of the fill, in the rupees of that day
     shares = dy.Float64(nullable=True)
     cost_inr = dy.Float64()  # every charge on this trade; a delisting's haircut
@@ -179,9 +182,11 @@ class Sensitivity(dy.Schema):
 
     strategy = dy.String(primary_key=True)
     scenario = dy.String(
-        primary_key=True, check=lambda c: c.is_in(["cost_multiple", "extra_delay_sessions", "capital_inr"])
+        primary_key=True,
+        check=lambda c: c.is_in(["cost_multiple", "extra_delay_sessions", "capital_inr", "delisting_haircut"]),
     )
-    level = dy.Float64(primary_key=True)  # 1, 2, 3 times the cost; 0, 1, 2 extra sessions; rupees of starting capital
+    # 1, 2, 3 times the cost; 0, 1, 2 extra sessions; rupees of starting capital; share of the last value lost
+    level = dy.Float64(primary_key=True)
     cagr = dy.Float64(nullable=True)
     sharpe_ann = dy.Float64(nullable=True)
     max_drawdown = dy.Float64(nullable=True)

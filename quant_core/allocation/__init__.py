@@ -6,6 +6,6 @@ A strategy is one decorated function in a module of `strategies/`; it reads rows
 
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, Strategy
-from quant_core.allocation.targets import target_weights
+from quant_core.allocation.targets import Decided, decide_all, target_weights
 
-__all__ = ["STRATEGIES", "AllocationConfig", "DecisionInputs", "Strategy", "target_weights"]
+__all__ = ["STRATEGIES", "AllocationConfig", "Decided", "DecisionInputs", "Strategy", "decide_all", "target_weights"]

@@ -20,6 +20,8 @@ class AllocationConfig:
         min_position: smallest weight worth holding for a strategy that picks; those that spread over every name (equal
             weight, inverse volatility, the optimisers) do not apply it: 1 / 60 of NIFTY 50 is below 0.02.
         rebalance: "threshold", "daily", "weekly" or "monthly": see `rebalance_dates`.
+        min_priced_members: least share of the members that must have a price on a date for it to be decided on; else the
+            next session that has enough decides instead.
         index_ticker: what buy_hold_index holds.
         lookback_sessions: history that risk is estimated from, the session of the estimate included; at least 60.
         momentum_sessions: history that momentum looks at; 252 less 21 skipped is the usual "12-1 months".
@@ -32,6 +34,7 @@ class AllocationConfig:
     max_position: float = 0.20
     min_position: float = 0.02
     rebalance: Rebalance = "weekly"
+    min_priced_members: float = 0.95
     index_ticker: str = "^NSEI"
     lookback_sessions: int = 252
     momentum_sessions: int = 252
@@ -41,6 +44,11 @@ class AllocationConfig:
     def __post_init__(self) -> None:
         check_limits(self.max_position, self.min_position)
         check_rebalance(self.rebalance)
+        if not 0.0 <= self.min_priced_members <= 1.0:
+            raise DataError(
+                f"allocation: min_priced_members is {self.min_priced_members}; wanted a fraction from 0 to 1, 0.95 for "
+                "95 %."
+            )
         if self.top_n < 1 or self.top_n * self.min_position > 1.0:
             raise DataError(
                 f"allocation: top_n {self.top_n} with min_position {self.min_position}; "

@@ -19,6 +19,8 @@ from quant_core.trading.weights import SUM_TOLERANCE, Array
 
 #: Least share of the lookback's sessions on which a name must have a return.
 ENOUGH_HISTORY = 0.8
+#: Among which the month-end session is judged to be lost or not.
+RECENT_SESSIONS = 21
 
 #: (T, N) daily returns without gaps, N >= 2, and the largest weight of a name, N x cap > 1, to (N,) weights that sum
 #: to 1.
@@ -29,49 +31,66 @@ Columns = NDArray[np.intp]
 def monthly_weights(inputs: DecisionInputs, weigh: Weigh, most_names: int | None = None) -> pl.DataFrame:
     """Target weights that `weigh` estimates at each month's last session, on every decision date up to the next.
 
-    A name that may not be bought on the decision date is left out and its weight goes to cash. With so few names that
-    all of them at the cap do not exceed 1, that is what is held, as nothing is left to choose.
+    A stock of the estimate that cannot be traded on the decision date is kept as it is held, one that left the universe is
+    sold. A stock that may be bought on the decision date and that the estimate could not judge, because it lacked history
+    or was not traded at the month-end, is kept as well. With so few names that all of them at the cap do not exceed 1,
+    that is what is held, as nothing is left to choose.
 
     Args:
         most_names: estimate on this many names only, the most traded; None for all.
     Returns:
-        date, ticker, weight; a date with no name of enough history is all cash.
+        date, ticker, weight, null for a name to keep; a date with no name of enough history decides nothing.
     Raises:
         DataError: `weigh` found no weights; names the month-end.
     """
+    schema = {"estimated_on": pl.Date, "ticker": pl.String, "weight": pl.Float64}
     estimated_on = {day: last_month_end(day) for day in inputs.decision_dates}
-    books = [pl.DataFrame(schema={"estimated_on": pl.Date, "ticker": pl.String, "weight": pl.Float64})]
+    books = [pl.DataFrame(schema=schema)]
     for day in sorted({made for made in estimated_on.values() if made is not None}):
         past = inputs.history.until(day, inputs.config.lookback_sessions)
-        names = names_to_estimate(past, inputs.config.lookback_sessions, most_names)
-        weights = _weights(weigh, sample(past, names), inputs.config.max_position, day)
-        tickers = past.tickers.gather(names)
-        books.append(pl.DataFrame({"estimated_on": [day] * len(names), "ticker": tickers, "weight": weights},
-                                  schema=books[0].schema))  # fmt: skip
+        judged = names_with_history(past, inputs.config.lookback_sessions)
+        names = most_traded(past, judged, most_names)
+        book = np.zeros(len(past.tickers))
+        book[names] = _weights(weigh, sample(past, names), inputs.config.max_position, day)
+        books.append(pl.DataFrame({"estimated_on": [day] * len(judged), "ticker": past.tickers.gather(judged),
+                                   "weight": book[judged]}, schema=schema))  # fmt: skip
     dates = pl.DataFrame({"date": list(estimated_on), "estimated_on": list(estimated_on.values())},
                          schema={"date": pl.Date, "estimated_on": pl.Date})  # fmt: skip
-    held = dates.join(pl.concat(books), on="estimated_on").join(inputs.eligible, on=["date", "ticker"], how="semi")
-    return held.select("date", "ticker", "weight")
+    estimates = pl.concat(books)
+    dates = dates.join(estimates.select("estimated_on").unique(), on="estimated_on", how="semi")
+    may_hold = dates.join(inputs.eligible, on="date").join(estimates, on=["estimated_on", "ticker"], how="left")
+    return may_hold.filter(pl.col("weight").ne_missing(0.0)).select("date", "ticker", "weight")
 
 
 def names_to_estimate(past: History, sessions: int, most_names: int | None = None) -> Columns:
-    """Columns of the names that an estimate covers, ascending.
+    """Columns of the names that an estimate covers, ascending: those with history, of them the most traded."""
+    return most_traded(past, names_with_history(past, sessions), most_names)
 
-    Those are the stocks that may be bought at the month-end (where its session is lost from the data, at the newest
-    session before it that has any) with a return on at least 80 % of the `sessions` and a price that moved; of them
-    the `most_names` with the highest median turnover, where a session without one counts as zero.
+
+def names_with_history(past: History, sessions: int) -> Columns:
+    """Columns of the names that can be judged, ascending.
+
+    Those are the stocks that may be bought at the month-end with a return on at least 80 % of the `sessions` and a price
+    that moved. Where most of the market is lost at the month-end, the newest session counts on which at least half as
+    many may be bought as on the best of the RECENT_SESSIONS.
     """
-    sessions_with_names = np.flatnonzero(past.eligible.any(axis=1))
-    if not len(sessions_with_names):
+    n_eligible = past.eligible.sum(axis=1)
+    most = n_eligible[-RECENT_SESSIONS:].max(initial=0)
+    if most == 0:
         return np.empty(0, dtype=np.intp)
+    newest = np.flatnonzero(2 * n_eligible >= most)[-1]
     counted = np.isfinite(past.total_return_1d)
     moved = np.ptp(np.where(counted, past.total_return_1d, 0.0), axis=0) > 0.0
     known = counted.sum(axis=0) >= ENOUGH_HISTORY * sessions
-    names = np.flatnonzero(past.eligible[sessions_with_names[-1]] & known & moved)
-    if most_names is not None and len(names) > most_names:
-        traded = np.median(np.nan_to_num(past.turnover_inr[:, names]), axis=0)
-        names = np.sort(names[np.argsort(-traded, kind="stable")[:most_names]])
-    return names
+    return np.flatnonzero(past.eligible[newest] & known & moved)
+
+
+def most_traded(past: History, names: Columns, most_names: int | None) -> Columns:
+    """The `most_names` of the columns with the highest median turnover, where a session without one counts as zero."""
+    if most_names is None or len(names) <= most_names:
+        return names
+    traded = np.median(np.nan_to_num(past.turnover_inr[:, names]), axis=0)
+    return np.sort(names[np.argsort(-traded, kind="stable")[:most_names]])
 
 
 def sample(past: History, names: Columns) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY, IS_ELIGIBLE
+from quant_core.schema import EQUITY, IS_ELIGIBLE, IS_QUARANTINED
 from quant_core.trading.weights import Array
 
 
@@ -27,6 +27,7 @@ class History:
         total_return_1d: (T, N) simple one-day total returns; NaN where there is none.
         turnover_inr: (T, N) rupees traded, close x shares where the source gave none; NaN where there are none.
         eligible: (T, N) whether the stock was a tradable member of the universe.
+        quarantined: (T, N) whether the session's return is withheld, as it may hold a corporate action.
     """
 
     first_session: int
@@ -34,6 +35,7 @@ class History:
     total_return_1d: Array
     turnover_inr: Array
     eligible: NDArray[np.bool_]
+    quarantined: NDArray[np.bool_]
 
     def until(self, day: date, sessions: int) -> "History":
         """The `sessions` sessions that end on `day`; fewer only where the calendar begins.
@@ -56,6 +58,7 @@ class History:
             self.total_return_1d[rows],
             self.turnover_inr[rows],
             self.eligible[rows],
+            self.quarantined[rows],
         )
 
 
@@ -88,4 +91,5 @@ def dense_history(prices: pl.DataFrame, first: date, last: date) -> History:
         total_return_1d=panel(pl.col("total_return_1d")),
         turnover_inr=panel(traded),
         eligible=panel(IS_ELIGIBLE.fill_null(False)) == 1.0,
+        quarantined=panel(IS_QUARANTINED if "flags" in rows.columns else pl.lit(False)) == 1.0,
     )

@@ -3,25 +3,26 @@
 Belongs here: the registry, what a strategy gets and the helpers that turn an idea into a table. The ideas themselves
 are one file each in `strategies/`; estimating on trailing returns is `estimation.py`.
 
-The table of target weights has no row for cash. Decision dates are known from the calendar: on such a date with prices,
-a strategy without a row has decided to hold cash only, and on any other date nothing is decided (`backtest.simulate`
-reads it in the same way).
+What a strategy does not name on a date that it decides on is sold, but for members that cannot be traded that day: they
+are kept, which `targets` adds. A date without a row is no decision, and the book is kept.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
+from quant_core.allocation.members import member_rows, slots
 from quant_core.registry import Registry
-from quant_core.schema import IS_ELIGIBLE
-from quant_core.trading.rebalancing import last_month_end, rebalance_dates
+from quant_core.schema import INDEX, IS_ELIGIBLE
+from quant_core.trading.rebalancing import last_month_end
 from quant_core.trading.weights import Array, top_n_weights
 
 
@@ -30,16 +31,18 @@ class DecisionInputs:
     """What every strategy gets. A weight may be decided from rows dated on or before its own date only.
 
     Args:
-        decision_dates: ascending; each has prices.
+        decision_dates: ascending; enough members have a price on each.
         prices: CleanPrices from `first_known_day` to the last decision date, equities and index rows.
         forecasts: Forecasts on decision dates; may be empty.
         config: limits and timing.
+        lacking: sessions that had too few priced members, as in `members.Slots`.
     """
 
     decision_dates: pl.Series
     prices: pl.DataFrame
     forecasts: pl.DataFrame
     config: AllocationConfig
+    lacking: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @cached_property
     def eligible(self) -> pl.DataFrame:
@@ -48,14 +51,39 @@ class DecisionInputs:
         return rows.select("date", "ticker")
 
     @cached_property
+    def untradable(self) -> pl.DataFrame:
+        """(date, ticker) of the members on each decision date that cannot be traded on it: absent, carried, halted."""
+        members = member_rows(self.prices, self.decision_dates[0], self.decision_dates[-1])
+        on_a_decision = pl.col("date").is_in(self.decision_dates.implode())
+        return members.filter(on_a_decision, ~pl.col("is_tradable")).select("date", "ticker")
+
+    @cached_property
+    def tickers(self) -> pl.Series:
+        """Every name with a row."""
+        return self.prices["ticker"].unique().sort()
+
+    @cached_property
+    def index_tickers(self) -> pl.Series:
+        """Those that are indices."""
+        return self.prices.filter(pl.col("instrument") == INDEX)["ticker"].unique().sort()
+
+    def on(self, dates: pl.Series) -> "DecisionInputs":
+        """The same for some of the decision dates; what was worked out for all of them is not worked out again."""
+        part = replace(self, decision_dates=dates)
+        shared = ("history", "untradable", "tickers", "index_tickers")
+        vars(part).update({name: getattr(self, name) for name in shared})
+        return part
+
+    @cached_property
     def history(self) -> History:
         """The stocks as dense arrays, reaching `config.history_sessions` back from every decision and estimate."""
         first = first_known_day(self.decision_dates[0], self.config)
         return dense_history(self.prices, first, self.decision_dates[-1])
 
 
-#: From what may be known to columns date, ticker, weight; a weight of 0 may be left out. A function that keeps several
-#: books (one a model) names them in a column `strategy`, else the book has the name that the function is registered by.
+#: From what may be known to columns date, ticker, weight. A weight of 0 may be left out, null keeps what is held of the
+#: name, a row for CASH alone holds nothing. A function that keeps several books (one a model) names them in a column
+#: `strategy`, else the book has the name that the function is registered by.
 Strategy = Callable[[DecisionInputs], pl.DataFrame]
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "quant_core.allocation.strategies")
@@ -65,12 +93,13 @@ def decision_inputs(
     prices: pl.DataFrame, forecasts: pl.DataFrame, config: AllocationConfig, start: date, end: date
 ) -> DecisionInputs:
     """The inputs of the decisions from `start` to `end`: rows too old or after the last decision are cut away."""
-    dates = pl.Series("date", rebalance_dates(start, end, config.rebalance), dtype=pl.Date)
-    dates = dates.filter(dates.is_in(prices["date"].unique().implode()))
+    found = slots(prices, config.rebalance, config.min_priced_members, start, end)
+    dates = pl.Series("date", found.decided_on, dtype=pl.Date)
     known = prices.clear()
     if len(dates):
         known = prices.filter(pl.col("date").is_between(first_known_day(dates[0], config), dates[-1]))
-    return DecisionInputs(dates, known, forecasts.filter(pl.col("date").is_in(dates.implode())), config)
+    forecasts = forecasts.filter(pl.col("date").is_in(dates.implode()))
+    return DecisionInputs(dates, known, forecasts, config, found.lacking)
 
 
 def first_known_day(decision: date, config: AllocationConfig) -> date:
@@ -84,20 +113,30 @@ def hold_best(inputs: DecisionInputs, sessions: int, score: Callable[[History], 
 
     Args:
         sessions: how many sessions `score` sees, the decision date's included.
-        score: from the `sessions` sessions up to a decision to (N,) scores; NaN for a name that is not to be chosen.
+        score: from the `sessions` sessions up to a decision to (N,) scores; NaN for a name without one.
     Returns:
-        date, ticker, weight; max_position and min_position hold, ties go to the earlier ticker.
+        date, ticker, weight; max_position and min_position hold, ties go to the earlier ticker. A name without a score
+        is kept as it is held (null), and a date without any score decides nothing.
     """
     past = [inputs.history.until(day, sessions) for day in inputs.decision_dates]
-    scores = np.stack([np.where(known.eligible[-1], score(known), np.nan) for known in past])  # (D, N)
-    limits = inputs.config
+    eligible = np.stack([known.eligible[-1] for known in past])  # (D, N)
+    scores = np.where(eligible, np.stack([score(known) for known in past]), np.nan)
+    return best_or_kept(scores, eligible, inputs.decision_dates, inputs.history.tickers, inputs.config)
+
+
+def best_or_kept(
+    scores: Array, eligible: NDArray[np.bool_], dates: pl.Series, tickers: pl.Series, limits: AllocationConfig
+) -> pl.DataFrame:
+    """date, ticker, weight of the best top_n of (D, N) scores; null for an eligible name without a score."""
     weights = top_n_weights(scores, limits.top_n, max_position=limits.max_position, min_position=limits.min_position)
-    return from_dense(weights, inputs.decision_dates, inputs.history.tickers)
+    scored = ~np.isnan(scores)
+    kept = eligible & ~scored & scored.any(axis=1, keepdims=True)
+    return from_dense(np.where(kept, np.nan, weights), dates, tickers)
 
 
 def from_dense(weights: Array, dates: pl.Series, tickers: pl.Series) -> pl.DataFrame:
-    """date, ticker, weight from (T, N) weights; only weights above 0."""
-    row, column = np.nonzero(weights > 0.0)
+    """date, ticker, weight from (T, N) weights; only weights above 0, and null for NaN."""
+    row, column = np.nonzero(~(weights <= 0.0))
     return pl.DataFrame({
         "date": dates.gather(row), "ticker": tickers.gather(column), "weight": weights[row, column],
-    })  # fmt: skip
+    }).with_columns(pl.col("weight").fill_nan(None))  # fmt: skip

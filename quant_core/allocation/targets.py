@@ -1,14 +1,21 @@
-"""The one function that turns prices and forecasts into the target weights of every registered strategy."""
+"""The one function that turns prices and forecasts into the target weights of every registered strategy.
+
+What every decision gets beside the strategy's own rows is added here: a row for cash, and null weights for members that
+cannot be traded that day, which keep what is held. A strategy that fails on a date keeps its book there, and the others
+go on.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, decision_inputs
-from quant_core.errors import DataError, LookaheadError
-from quant_core.schema import Forecasts, TargetWeights, validate
+from quant_core.errors import DataError, LookaheadError, QuantError
+from quant_core.schema import CASH, FAILED, Forecasts, TargetWeights, validate
 
 TARGET_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "date": pl.Date,
@@ -16,8 +23,27 @@ TARGET_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "ticker": pl.String,
     "weight": pl.Float64,
 }
-#: Weights of one decision may exceed 1 by rounding only.
+KEYS = ("date", "strategy", "ticker")
+FAILURE_COLUMNS = {"date": pl.Date, "strategy": pl.String, "reason": pl.String}
+#: Weights of one decision may exceed 1, and one of them the largest position, by rounding only.
 TOLERANCE = 1e-9
+#: What a strategy may fail with and be kept apart; anything else is a bug in its code and stops the run.
+FAILURES = (QuantError, ArithmeticError, ValueError, np.linalg.LinAlgError)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided, and what could not be.
+
+    Args:
+        weights: TargetWeights.
+        failures: rows (date, strategy, reason): where a strategy failed and keeps its book.
+        lacking: rows (date, members, priced, missing): sessions that had too few priced members to decide on.
+    """
+
+    weights: pl.DataFrame
+    failures: pl.DataFrame
+    lacking: pl.DataFrame
 
 
 def target_weights(
@@ -27,7 +53,23 @@ def target_weights(
     start: date | None = None,
     end: date | None = None,
 ) -> pl.DataFrame:
-    """What every registered strategy wants to hold after each decision date from `start` to `end`.
+    """What every registered strategy wants to hold after each decision from `start` to `end`: `decide_all` without why.
+
+    Returns:
+        TargetWeights sorted by (date, strategy, ticker). A decision is the same whatever else is decided with it and
+        however much older history is loaded.
+    """
+    return decide_all(prices, forecasts, config, start, end).weights
+
+
+def decide_all(
+    prices: pl.DataFrame,
+    forecasts: pl.DataFrame,
+    config: AllocationConfig,
+    start: date | None = None,
+    end: date | None = None,
+) -> Decided:
+    """What every registered strategy wants to hold, where one failed, and which sessions could not be decided on.
 
     Args:
         prices: CleanPrices, equities and index rows, from `first_known_day` of the first decision (about
@@ -35,49 +77,130 @@ def target_weights(
         forecasts: Forecasts of the decided dates or more; may be empty.
         config: limits and timing.
         start, end: first and last day that may be decided on; by default those of `prices`.
-    Returns:
-        TargetWeights sorted by (date, strategy, ticker), weights above 0 only. A decision is the same whatever else is
-        decided with it and however much older history is loaded.
     Raises:
         LookaheadError: a forecast dated on or before the end of its own model's fit.
-        DataError: a strategy failed or gave weights that no account could hold; names the strategy.
     """
     if forecasts.is_empty():
         forecasts = Forecasts.create_empty()
     _check_out_of_sample(forecasts)
     if prices.is_empty():
-        return _empty()
+        return Decided(_empty(), _no_failures(), pl.DataFrame())
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
     inputs = decision_inputs(prices, forecasts, config, start or first, end or last)
     if inputs.decision_dates.is_empty():
-        return _empty()
-    table = pl.concat([decide(name, inputs) for name in STRATEGIES]).sort("date", "strategy", "ticker")
-    return validate(table, TargetWeights, "target_weights", "a strategy gave this row; fix the function that it names.")
+        return Decided(_empty(), _no_failures(), inputs.lacking)
+    books, failures = zip(*(decide_or_keep(name, inputs) for name in STRATEGIES), strict=True)
+    table = pl.concat(books).sort(KEYS)
+    table = validate(table, TargetWeights, "target_weights", "report this as a bug: each strategy's rows were checked.")
+    return Decided(table, pl.concat(failures).sort("date", "strategy"), inputs.lacking)
+
+
+def decide_or_keep(name: str, inputs: DecisionInputs) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One strategy's books, FAILED rows where it has none to give, and the failures (date, strategy, reason).
+
+    A function that raises is asked again for half of the dates, down to the one that it raises for: decisions do not
+    depend on each other.
+    """
+    try:
+        rows = _named(name, STRATEGIES[name](inputs))
+    except LookaheadError as error:
+        raise LookaheadError(f"strategy {name}: {error}") from error
+    except FAILURES as error:
+        if len(inputs.decision_dates) == 1:
+            return _failed(name, {inputs.decision_dates[0]: str(error) or type(error).__name__})
+        half = len(inputs.decision_dates) // 2
+        parts = [
+            decide_or_keep(name, inputs.on(dates))
+            for dates in (inputs.decision_dates[:half], inputs.decision_dates[half:])
+        ]
+        return pl.concat([part[0] for part in parts]), pl.concat([part[1] for part in parts])
+    wrong = impossible(rows, inputs)
+    sound = rows.filter(~pl.col("date").is_in(list(wrong)))
+    failed_rows, failures = _failed(name, wrong)
+    return pl.concat([completed(sound, inputs), failed_rows]), failures
 
 
 def decide(name: str, inputs: DecisionInputs) -> pl.DataFrame:
-    """One strategy's books: columns date, strategy, ticker, weight, weights above 0 only.
+    """One strategy's books: columns date, strategy, ticker, weight, with rows for cash and for what is kept.
 
     Raises:
-        DataError: with the strategy's name: what it raised itself, weights on other dates than the decision dates, or
-            a decision that holds more than everything.
+        DataError: with the strategy's name: what it raised itself, or why its weights cannot be held.
     """
-    try:
-        book = STRATEGIES[name](inputs)
-    except DataError as error:
-        raise DataError(f"strategy {name}: {error}") from error
-    named = book if "strategy" in book.columns else book.with_columns(strategy=pl.lit(name))
-    held = named.select(pl.col(column).cast(kind) for column, kind in TARGET_COLUMNS.items())
-    held = held.filter(pl.col("weight").ne_missing(0.0))
-    stray = held.filter(~pl.col("date").is_in(inputs.decision_dates.implode())).head(1)
+    book, failures = decide_or_keep(name, inputs)
+    if failures.height:
+        first = failures.sort("date").row(0, named=True)
+        raise DataError(f"strategy {name}: {first['reason']}")
+    return book
+
+
+def impossible(rows: pl.DataFrame, inputs: DecisionInputs) -> dict[date, str]:
+    """Decision dates whose rows no account could hold, and why; all of them for a row that belongs to none."""
+    stray = rows.filter(~pl.col("date").is_in(inputs.decision_dates.implode()).fill_null(False)).head(1)
     if len(stray):
-        raise DataError(f"strategy {name}: decides on {stray['date'][0]}, which is none of inputs.decision_dates.")
-    totals = held.group_by("date", "strategy").agg(pl.col("weight").sum()).sort("date", "strategy")
-    over = totals.filter(~(pl.col("weight") <= 1.0 + TOLERANCE)).head(1)
-    if len(over):
-        row = over.row(0, named=True)
-        raise DataError(f"strategy {name}: weights of {row['date']} sum to {row['weight']:.6g}; wanted at most 1.")
-    return held
+        why = f"decides on {stray['date'][0]}, which is none of inputs.decision_dates"
+        return dict.fromkeys(inputs.decision_dates.to_list(), why)
+    weight, held = pl.col("weight"), rows.filter(pl.col("ticker").ne_missing(CASH))
+    is_index = pl.col("ticker").is_in(inputs.index_tickers.implode())
+    known = pl.col("ticker").is_in(inputs.tickers.implode()).fill_null(False)
+    most = inputs.config.max_position + TOLERANCE
+    bad = (
+        (~known, "holds {}, which has no prices"),
+        (pl.struct(KEYS).is_duplicated(), "names {} twice"),
+        (~weight.is_between(0.0, 1.0 + TOLERANCE).fill_null(True), "gives {} a weight of {}; wanted 0 to 1"),
+        (~is_index & (weight > most), "gives {} a weight of {}, above max_position"),
+    )
+    found: dict[date, str] = {}
+    for rule, text in bad:
+        for row in held.filter(rule).sort(KEYS, nulls_last=True).iter_rows(named=True):
+            found.setdefault(row["date"], text.format(row["ticker"], row["weight"]))
+    totals = held.sort(KEYS).group_by("date", "strategy", maintain_order=True).agg(weight.sum())
+    for day, _, total in totals.filter(~(weight <= 1.0 + TOLERANCE)).iter_rows():
+        found.setdefault(day, f"weights of {day} sum to {total:.6g}; wanted at most 1")
+    return found
+
+
+def completed(rows: pl.DataFrame, inputs: DecisionInputs) -> pl.DataFrame:
+    """The decisions of a strategy with null rows for untradable members and a row for cash; zero weights are dropped.
+
+    A decision that names indices alone keeps no stocks.
+    """
+    named = rows.filter(pl.col("ticker") != CASH, pl.col("weight").ne_missing(0.0))
+    days = rows.select("date", "strategy").unique()
+    only_index = pl.col("ticker").is_in(inputs.index_tickers.implode()).all()
+    other = named.group_by("date", "strategy").agg(only_index.alias("only_index")).filter("only_index")
+    kept = (
+        days.join(other, on=["date", "strategy"], how="anti")
+        .join(inputs.untradable, on="date")
+        .join(rows, on=KEYS, how="anti")
+        .select("date", "strategy", "ticker", pl.lit(None, pl.Float64).alias("weight"))
+    )
+    invested = named.sort(KEYS).group_by("date", "strategy", maintain_order=True).agg(pl.col("weight").sum())
+    rest = 1.0 - pl.col("weight").fill_null(0.0)
+    cash = days.join(invested, on=["date", "strategy"], how="left").select(
+        "date", "strategy", pl.lit(CASH).alias("ticker"), rest.clip(0.0).alias("weight")
+    )
+    return pl.concat([named.with_columns(pl.col("weight").clip(upper_bound=1.0)), kept, cash]).sort(KEYS)
+
+
+def _named(name: str, book: pl.DataFrame) -> pl.DataFrame:
+    """A strategy's answer in the columns of TargetWeights."""
+    named = book if "strategy" in book.columns else book.with_columns(strategy=pl.lit(name))
+    missing = sorted(set(TARGET_COLUMNS) - set(named.columns))
+    if missing:
+        raise DataError(f"its table lacks the columns {missing}; found {book.columns}")
+    return named.select(pl.col(column).cast(kind) for column, kind in TARGET_COLUMNS.items())
+
+
+def _failed(name: str, reasons: Mapping[date, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    days = sorted(reasons)
+    rows = pl.DataFrame(
+        {"date": days, "strategy": [name] * len(days), "ticker": [FAILED] * len(days), "weight": [None] * len(days)},
+        schema=TARGET_COLUMNS,
+    )
+    why = pl.DataFrame(
+        {"date": days, "strategy": [name] * len(days), "reason": [reasons[day] for day in days]}, schema=FAILURE_COLUMNS
+    )
+    return rows, why
 
 
 def _check_out_of_sample(forecasts: pl.DataFrame) -> None:
@@ -92,3 +215,7 @@ def _check_out_of_sample(forecasts: pl.DataFrame) -> None:
 
 def _empty() -> pl.DataFrame:
     return pl.DataFrame(schema=TARGET_COLUMNS)
+
+
+def _no_failures() -> pl.DataFrame:
+    return pl.DataFrame(schema=FAILURE_COLUMNS)

@@ -29,7 +29,8 @@ class Desk:
     """All that the books of one universe share.
 
     Args:
-        fills: (P + 1,) sessions at which the decisions are filled, those inside the panel.
+        decided: (P + 1,) which decisions are filled inside the panel; of several that fall due together, the last.
+        fills: (P + 1,) the sessions at which they are.
         held_growth: (P, N) what a rupee placed in a name at one fill has earned at the next, see `growth_to_next_fill`.
     """
 
@@ -38,6 +39,7 @@ class Desk:
     free: CostSchedule
     charged: CostSchedule
     capital_inr: float
+    decided: Integers
     fills: Integers
     held_growth: Floats
 
@@ -56,10 +58,13 @@ class Book:
 
 def desk_of(universe: Universe, config: BacktestConfig) -> Desk:
     """The books' rules and costs, from a backtest's configuration."""
-    charged, fills = config.cost_schedule(universe.panel.sessions), universe.rows + config.delay_sessions
-    fills = fills[fills < len(universe.panel.sessions)]
-    growth = growth_to_next_fill(universe.panel.market, config.rules, fills)
-    return Desk(universe, config.rules, charged.scaled(0.0), charged, config.initial_capital_inr, fills, growth)
+    charged, market = config.cost_schedule(universe.panel.sessions), universe.panel.market
+    due = market.due_sessions(universe.rows, config.delay_sessions)
+    decided = np.flatnonzero((np.append(due[1:], market.n_sessions) > due) & (due < market.n_sessions))
+    growth = growth_to_next_fill(market, config.rules, due[decided])
+    return Desk(
+        universe, config.rules, charged.scaled(0.0), charged, config.initial_capital_inr, decided, due[decided], growth
+    )
 
 
 def top_weights(scores: Floats, eligible: Flags, top_n: int) -> Floats:
@@ -76,7 +81,7 @@ def equal_weights(eligible: Flags) -> Floats:
 
 
 def run_book(desk: Desk, weights: Floats) -> Book:
-    """Gross and net history of (D, N) target weights.
+    """Gross and net history of (D, N) target weights; every name that is not in a decision is sold.
 
     Raises:
         DataError: a ledger that does not add up.
@@ -95,7 +100,7 @@ def run_book(desk: Desk, weights: Floats) -> Book:
         net_return=net.simple_return[1:],
         cost_share=net.cost[1:] / net.equity[:-1],
         fill_return=equity[1:] / equity[:-1] - 1.0,
-        pick_return=(weights[:n_periods] * desk.held_growth).sum(axis=1),
+        pick_return=(weights[desk.decided[:n_periods]] * desk.held_growth).sum(axis=1),
         turnover_ann=annual_turnover(gross.turnover[1:]),
     )
 

@@ -21,7 +21,7 @@ from quant_core.backtest.simulate import market_panel
 from quant_core.errors import DataError
 from quant_core.schema import IS_ELIGIBLE
 from quant_core.trading import newey_west
-from quant_core.trading.rebalancing import rebalance_dates
+from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -50,9 +50,9 @@ class Universe:
 
 
 def universe_of(
-    prices: pl.DataFrame, config: BacktestConfig, start: date, end: date, horizon_sessions: int
+    prices: pl.DataFrame, config: BacktestConfig, rebalance: Rebalance, start: date, end: date, horizon_sessions: int
 ) -> Universe:
-    """The decisions of config.rebalance from `start` to `end`, among the members of each date.
+    """The decisions of `rebalance` from `start` to `end`, among the members of each date.
 
     Args:
         prices: CleanPrices; rows before `start` feed trailing averages, rows after `end` are not read.
@@ -62,10 +62,10 @@ def universe_of(
     known = prices.filter(pl.col("date") <= end)
     member = known.filter(IS_ELIGIBLE & (pl.col("date") >= start))
     traded = set(member["date"].unique())
-    decided = [day for day in rebalance_dates(start, end, config.rebalance) if day in traded]
+    decided = [day for day in rebalance_dates(start, end, rebalance) if day in traded]
     if len(decided) < 2:
         raise DataError(
-            f"null test: {len(decided)} {config.rebalance} decisions with members from {start} to {end}; "
+            f"null test: {len(decided)} {rebalance} decisions with members from {start} to {end}; "
             "wanted two or more: give a longer span."
         )
     panel = market_panel(known, member["ticker"].unique().sort(), decided[0], config)

@@ -37,6 +37,7 @@ from quant_core.backtest.null_signals import Universe
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
 from quant_core.trading.overfitting import probability_of_backtest_overfitting
+from quant_core.trading.rebalancing import Rebalance, check_rebalance
 from quant_core.trading.significance import deflated_sharpe, probabilistic_sharpe, sharpe_moments
 
 Floats = NDArray[np.float64]
@@ -55,6 +56,7 @@ class NullTestConfig:
     Args:
         n_signals: random signals of each kind, at least 2.
         n_planted: draws of the planted signal, at least 1; the skill is the same, the noise another.
+        rebalance: how often is decided.
         top_n: names held, equally weighted.
         horizon_sessions: of the return that the planted signal foresees and every rank IC is measured against.
         rank_ic: true rank IC of the planted signal, above 0 and below 1.
@@ -64,6 +66,7 @@ class NullTestConfig:
 
     n_signals: int = 500
     n_planted: int = 100
+    rebalance: Rebalance = "weekly"
     top_n: int = 5
     horizon_sessions: int = 5
     rank_ic: float = 0.05
@@ -71,6 +74,7 @@ class NullTestConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_rebalance(self.rebalance)
         if self.n_signals < 2 or self.n_planted < 1 or self.top_n < 1 or self.horizon_sessions < 1 or self.seed < 0:
             raise DataError(f"null test: {self}; wanted n_signals >= 2, the other counts >= 1 and a seed >= 0.")
         if not (0.0 < self.rank_ic < 1.0 and 0.0 <= self.persistence < 1.0):
@@ -152,7 +156,7 @@ def null_test(
 
     Args:
         prices: CleanPrices.
-        config: rebalance, fill, delay, limits, and the costs of the net figures; gross ones have the same rules free of
+        config: fill, delay, limits, and the costs of the net figures; gross ones have the same rules free of
             charge.
         start, end: first and last day of decisions and returns; by default those of `prices`.
     Raises:
@@ -160,7 +164,9 @@ def null_test(
     """
     settings = settings or NullTestConfig()
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    universe = signals.universe_of(prices, config, start or first, end or last, settings.horizon_sessions)
+    universe = signals.universe_of(
+        prices, config, settings.rebalance, start or first, end or last, settings.horizon_sessions
+    )
     _check_enough(universe, settings.top_n)
     desk = desk_of(universe, config)
     even = run_book(desk, equal_weights(universe.eligible))

@@ -1,7 +1,8 @@
 """From clean prices to the market that a ledger trades: dense returns, and what may be bought or sold when.
 
 What a session is open to is judged from that session's own prices, as an exchange would enforce it; traded value and
-volatility are trailing and known before the session.
+volatility are trailing and known before the session. What ends a position comes from terminal rows, or from an absence
+that lasted.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.errors import DataError
-from quant_core.schema import INDEX
-from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Fill, Market
+from quant_core.schema import EQUITY, INDEX
+from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Delistings, Fill, Market
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,11 +24,13 @@ Flags = NDArray[np.bool_]
 TRAILING_SESSIONS = 21  # for traded value and volatility
 FEWEST_SESSIONS = 5  # with a value, before a trailing volatility counts
 ROUNDING = 1e-9  # of a previous close that is worked out from a return
+LONGEST_OUTAGE = 5  # sessions in a row on which some stocks have prices and most do not; then it is the new normal
 TICK_INR = 0.05  # NSE's tick; a limit price is a whole number of ticks inside the band
 
 COLUMNS = (
     "overnight_return_1d", "intraday_return_1d", "dividend_return_1d", "total_return_1d", "open_inr", "high_inr",
-    "low_inr", "close_inr", "volume_shares", "turnover_inr", "is_member", "is_filled", "is_tradable", "instrument",
+    "low_inr", "close_inr", "volume_shares", "turnover_inr", "is_member", "is_filled", "is_tradable", "instrument", "flags",
+    "terminal_factor", "terminal_into",
 )  # fmt: skip
 
 
@@ -57,14 +60,23 @@ def assemble_panel(
     - A stock that is no member can be sold, not bought.
     - One price all day above the previous close is a stock locked at its upper band: nobody could buy. Below it, nobody
       could sell. With a `price_band`, a fill price within a tick of it is locked as well.
-    - After `delisted_after_sessions` sessions without a row a position is paid out: by then a holder knows. 0: never.
+    - A terminal row ends a position by its terms: at `terminal_factor` times the last value, in cash or in shares of
+      `terminal_into`, which joins the panel where no target names it. Without terms a position is paid out after
+      `delisted_after_sessions` sessions without a row: by then a holder knows. 0: never. Sessions of an outage do not
+      count, nor do those of a name that is `suspended`, until it trades again.
+    - An outage is a session on which no stock has a price, or fewer than half as many as in the last session that was
+      none; it is judged from all of `prices`.
 
     Args:
-        prices: CleanPrices; rows before `start` feed the trailing averages.
+        prices: CleanPrices; rows before `start` feed the trailing averages. Tables without the terminal columns or flags
+            know of no terms.
         cash_return_1d: (T,) what cash earns.
     Raises:
-        DataError: a ticker without any price, prices on a date that is no session, or a row that repeats.
+        DataError: a ticker without any price, prices on a date that is no session, a row that repeats, or shares
+            received of a ticker without a price from then on.
     """
+    prices = _with_terms(prices)
+    tickers = _with_received(prices, tickers, start)
     rows = prices.filter(pl.col("ticker").is_in(tickers.implode())).select("date", "ticker", *COLUMNS)
     lacking = sorted(set(tickers.to_list()) - set(rows.filter(pl.col("date") >= start)["ticker"].unique().to_list()))
     if lacking:
@@ -76,6 +88,7 @@ def assemble_panel(
     days = calendar.sessions(first, last)
     grid = _Grid(rows, days, tickers)
     kept = slice(days.index(start), None)
+    out = outages(prices, days)
     fills = grid.fill_price_inr(fill)
     market = Market(
         overnight_return=grid.values("overnight_return_1d")[kept],
@@ -87,9 +100,36 @@ def assemble_panel(
         traded_value_inr=grid.traded_value_inr()[kept],
         volatility_1d=grid.volatility()[kept],
         open_inr=grid.values("open_inr")[kept],
-        delistings=delistings(~grid.priced, delisted_after_sessions, kept.start),
+        delistings=_endings(grid, out, delisted_after_sessions, kept.start),
+        outage=out[kept],
     )
     return Panel(days[kept], tickers, market, fills[kept])
+
+
+def _with_terms(prices: pl.DataFrame) -> pl.DataFrame:
+    """`prices` with flags and the terminal columns, empty where the table has none."""
+    missing = {
+        "flags": pl.lit(""), "terminal_factor": pl.lit(None, pl.Float64), "terminal_into": pl.lit(None, pl.String),
+    }  # fmt: skip
+    return prices.with_columns(value.alias(name) for name, value in missing.items() if name not in prices.columns)
+
+
+def _with_received(prices: pl.DataFrame, tickers: pl.Series, start: date) -> pl.Series:
+    """`tickers` and every name whose shares their holders may receive from `start` on, ascending."""
+    heirs = prices.filter(pl.col("terminal_into").is_not_null(), pl.col("date") >= start)
+    while True:
+        known = pl.col("ticker").is_in(tickers.implode())
+        new = heirs.filter(known, ~pl.col("terminal_into").is_in(tickers.implode()))
+        if new.is_empty():
+            return tickers.sort()
+        first = new.sort("date", "ticker").row(0, named=True)
+        into, day = pl.col("ticker") == first["terminal_into"], pl.col("date") >= first["date"]
+        if prices.filter(into, day).is_empty():
+            raise DataError(
+                f"backtest: holders of {first['ticker']} receive shares of {first['terminal_into']} on "
+                f"{first['date']}, which has no price from then on; load its prices, or make the action a cash_out."
+            )
+        tickers = pl.concat([tickers, pl.Series(tickers.name, [first["terminal_into"]], dtype=pl.String)])
 
 
 class _Grid:
@@ -103,7 +143,7 @@ class _Grid:
             raise DataError(
                 f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
             )
-        self.rows, self.shape = rows, (len(days), len(tickers))
+        self.rows, self.tickers, self.shape = rows, tickers, (len(days), len(tickers))
         self.laid_out: dict[str, Floats] = {}
         self.cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
         if len(np.unique(np.ravel_multi_index(self.cell, self.shape))) != len(rows):
@@ -151,6 +191,23 @@ class _Grid:
         bits = np.where(is_open & member & ~no_buy, BUY, CLOSED) | np.where(is_open & ~no_sell, SELL, CLOSED)
         return np.where(self.is_index & self.priced, BOTH, bits).astype(np.uint8)
 
+    def suspended(self) -> Flags:
+        """(T, N) from a row that says so until the name trades again."""
+        says = self.flags(pl.col("flags").str.contains("suspended", literal=True))
+        newest = np.maximum.accumulate(np.where(says | self.priced, np.arange(len(says))[:, None], -1), axis=0)
+        return np.where(newest >= 0, np.take_along_axis(says, np.maximum(newest, 0), axis=0), False)
+
+    def terms(self) -> Delistings:
+        """The terminal rows."""
+        rows = self.rows.with_columns(pl.Series("row", self.cell[0]), pl.Series("column", self.cell[1]))
+        last = rows.filter(pl.col("terminal_factor").is_not_null()).sort("row", "column")
+        into = last["terminal_into"]
+        received = np.where(into.is_not_null(), self.tickers.search_sorted(into.fill_null("")).cast(pl.Int64), -1)
+        return Delistings(
+            last["row"].to_numpy().astype(np.int64), last["column"].to_numpy().astype(np.int64),
+            last["terminal_factor"].to_numpy(), received.astype(np.int64),
+        )  # fmt: skip
+
     def traded_value_inr(self) -> Floats:
         """Mean rupee turnover of the sessions before; an index is taken for as deep as anyone wants."""
         own, by_price = self.values("turnover_inr"), self.values("close_inr") * self.values("volume_shares")
@@ -186,19 +243,54 @@ def _window_sum(values: Floats) -> Floats:
     return total
 
 
-def delistings(absent: Flags, after: int, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def outages(prices: pl.DataFrame, days: Sequence[date]) -> Flags:
+    """(T,) sessions of `days` on which the market as a whole has no prices.
+
+    Those on which no stock has a price, or fewer than half as many as in the last session that was no outage; the
+    latter for LONGEST_OUTAGE sessions in a row at most. Where only one stock has prices there is no market to judge by.
+
+    Args:
+        prices: CleanPrices of every name there is.
+        days: consecutive sessions; those of `prices` before them are the past that the first ones are judged by.
+    """
+    counts = prices.filter(pl.col("instrument") == EQUITY, ~pl.col("is_filled")).group_by("date").len()
+    n_priced = dict(counts.iter_rows())
+    first = min([days[0], *n_priced])
+    found, usual, run = {}, 0, 0
+    for day in calendar.sessions(first, days[-1]):
+        n = n_priced.get(day, 0)
+        found[day] = usual > 1 and (n == 0 or (2 * n < usual and run < LONGEST_OUTAGE))
+        usual, run = (usual, run + 1) if found[day] else (n, 0)
+    return np.array([found[day] for day in days], dtype=np.bool_)
+
+
+def _endings(grid: _Grid, outage: Flags, after: int, first: int) -> Delistings:
+    """Terminal rows by their terms, and names absent for long at the haircut; rows counted from `first`."""
+    rows, columns = delistings(~grid.priced, after, first, ~(outage[:, None] | grid.suspended()))
+    terms = grid.terms()
+    inside = terms.rows >= first
+    lasting = [terms.rows[inside] - first, *(part[inside] for part in terms[1:])]
+    unsaid = [rows, columns, np.full(len(rows), np.nan), np.full(len(rows), -1)]
+    return Delistings(*(np.concatenate(parts) for parts in zip(lasting, unsaid, strict=True)))
+
+
+def delistings(
+    absent: Flags, after: int, first: int, counted: Flags | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rows counted from `first`, columns) of the sessions on which a name has been without a price for `after` rows.
 
     Args:
         absent: (T, N) no price in the session; a name before its first price is not delisted.
+        counted: (T, N) sessions that count; by default all.
     """
     if after < 1:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     listed = np.cumsum(~absent, axis=0) > 0
+    counts = absent & listed if counted is None else absent & listed & counted
     run, events = np.zeros(absent.shape[1], np.int64), []
     for t in range(absent.shape[0]):
-        run = np.where(absent[t] & listed[t], run + 1, 0)
-        columns = np.flatnonzero(run == after)
+        run = np.where(absent[t], run + counts[t], 0)
+        columns = np.flatnonzero(counts[t] & (run == after))
         if t >= first:
             events += [(t - first, column) for column in columns]
     rows, names = zip(*events, strict=True) if events else ((), ())

@@ -1,4 +1,5 @@
-"""The same decisions under other assumptions: twice and three times the cost, one and two sessions later, more money.
+"""The same decisions under other assumptions: twice and three times the cost, one and two sessions later, more money,
+nothing or everything lost with a name that stops trading without terms.
 
 A result that needs today's cost, tonight's fill or a small account is told apart from one that does not.
 """
@@ -20,6 +21,7 @@ from quant_core.trading.market import Market
 
 COST_MULTIPLES = (1.0, 2.0, 3.0)
 EXTRA_DELAYS = (0, 1, 2)
+HAIRCUTS = (0.0, 1.0)
 #: Square-root impact of the capacity curve where the backtest itself assumes less (Toth et al., 2011: about 1).
 CAPACITY_IMPACT = 1.0
 
@@ -64,6 +66,8 @@ def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scen
     deep = replace(costs, impact_coefficient=max(costs.impact_coefficient, CAPACITY_IMPACT))
     for level in config.capital_levels_inr:
         yield "capital_inr", level, deep, rules, level
+    for haircut in HAIRCUTS:
+        yield "delisting_haircut", haircut, costs, replace(rules, delisting_haircut=haircut), capital
 
 
 def measure_book(book: Ledger, sessions: Sequence[date], market: Market, start: int) -> dict[str, float | None]:

@@ -1,8 +1,7 @@
 """From tables of prices and target weights to the history of every strategy: panels in, one ledger each, tables out.
 
-The accounting itself is `trading.ledger`; what to hold was decided before. Two conventions tie this stage to the
-strategies: a strategy without a row on a decision date that has prices holds only cash from the next fill on, and no
-decision is read on other dates nor after the last date of the target table.
+The accounting itself is `trading.ledger`; what to hold was decided before. A strategy's decisions are the dates of its
+own rows: on any other date nothing was decided and the book is kept.
 """
 
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from quant_core.backtest.panel import Panel, assemble_panel
 from quant_core.backtest.sensitivity import Plan, sensitivity
 from quant_core.errors import DataError
 from quant_core.schema import (
+    CASH,
+    FAILED,
     BacktestCosts,
     BacktestDaily,
     BacktestPositions,
@@ -31,7 +32,6 @@ from quant_core.schema import (
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, check_reconciles, run_ledger
-from quant_core.trading.rebalancing import REBALANCES, Rebalance, rebalance_dates
 from quant_core.trading.risk_free import cash_return_1d
 from quant_core.trading.trips import round_trips
 
@@ -49,7 +49,8 @@ class Backtest:
     trips: pl.DataFrame  # RoundTrips
     benchmark: pl.DataFrame  # BenchmarkReturns, 0 on the first session, which no strategy earns either
     metrics: pl.DataFrame  # one row a strategy, and one for "benchmark"
-    sensitivity: pl.DataFrame  # Sensitivity: more cost, more delay, more capital
+    sensitivity: pl.DataFrame  # Sensitivity: more cost, more delay, more capital, other haircuts
+    failures: pl.DataFrame  # strategy, date: where a strategy could not decide and kept its book
 
 
 def simulate(
@@ -63,16 +64,16 @@ def simulate(
 
     Args:
         prices: CleanPrices, equities and index rows, from the first decision on or earlier.
-        targets: TargetWeights of one strategy or more, decided on the dates of config.rebalance.
+        targets: TargetWeights of one strategy or more; rows for cash may be left out.
         config: costs, fill, cash rate, benchmark.
         fits: what the targets' models were fitted until, as `guard.fits_of` tells it.
         price_returns_after: last day whose dividends the prices have, see `benchmark_returns`; None for all days.
     Returns:
         the sessions run from the first decision of any strategy to the last price; a strategy's own rows begin at its
-        own first decision, with the initial capital in cash.
+        own first decision, with the initial capital in cash. A strategy that failed on all its dates has no book.
     Raises:
-        DataError: no targets, a target on a date that is no decision date, after the last price or in a ticker without
-            prices, or a frequency that does not match the targets.
+        DataError: no targets, or one on a date that is no session, after the last price, without any prices or in a
+            ticker without prices.
         LookaheadError: a model fitted on or after its first decision, or a fill on or before its decision.
     """
     targets = validate(targets, TargetWeights, "backtest targets", "rebuild target_weights.")
@@ -82,17 +83,23 @@ def simulate(
         raise DataError("backtest: targets or prices are empty; materialize them for the dates to simulate.")
     if fits is not None:
         guard.check_fits(fits)
-    decisions = decision_dates(prices, targets, config.rebalance)
-    panel = market_panel(prices, targets["ticker"].unique().sort(), decisions[0], config)
-    names = targets["strategy"].unique().sort().to_list()
-    plans = {name: plan_of(targets.filter(pl.col("strategy") == name), decisions, panel) for name in names}
+    failed = pl.col("ticker") == FAILED
+    failures, decided = targets.filter(failed).select("strategy", "date"), targets.filter(~failed)
+    if decided.is_empty():
+        raise DataError("backtest: every strategy failed on every date; see target_weights for the reasons.")
+    check_dates(prices, decided)
+    names = decided["ticker"].filter(decided["ticker"] != CASH).unique().sort()
+    panel = market_panel(prices, names, decided["date"].min(), config)  # type: ignore[arg-type]
+    strategies = decided["strategy"].unique().sort().to_list()
+    plans = {name: plan_of(decided.filter(pl.col("strategy") == name), panel) for name in strategies}
     costs = config.cost_schedule(panel.sessions)
     books = {name: _run(panel, plan, costs, config) for name, plan in plans.items()}
     benchmark = benchmark_returns(
         prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d,
         price_returns_after,
     )  # fmt: skip
-    return _assemble(panel, plans, books, benchmark, sensitivity(panel, plans, config))
+    stressed = sensitivity(panel, plans, config)
+    return _assemble(panel, plans, books, benchmark, stressed, failures.sort("strategy", "date"))
 
 
 def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: BacktestConfig) -> Panel:
@@ -106,53 +113,32 @@ def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: 
     )  # fmt: skip
 
 
-def decision_dates(prices: pl.DataFrame, targets: pl.DataFrame, rebalance: Rebalance) -> list[date]:
-    """Every date from the first to the last target on which something was decided, all-cash decisions included.
-
-    Those are the rebalance dates that have prices: a session lost from the data decides nothing.
-
-    Raises:
-        DataError: targets outside those dates, or all of them on the dates of a slower frequency.
-    """
-    asked = targets["date"].unique().sort().to_list()
-    priced = set(prices["date"].unique().to_list())
-    last_price = max(priced)
-    if asked[-1] > last_price:
+def check_dates(prices: pl.DataFrame, targets: pl.DataFrame) -> None:
+    """Raise a DataError for targets on a date that is no session, after the last price or without any price."""
+    asked, priced = targets["date"].unique().sort().to_list(), set(prices["date"].unique().to_list())
+    if asked[-1] > max(priced):
         raise DataError(
-            f"backtest: targets run to {asked[-1]}, prices to {last_price}; load prices up to the last target."
+            f"backtest: targets run to {asked[-1]}, prices to {max(priced)}; load prices up to the last target."
         )
-    grid = rebalance_dates(asked[0], asked[-1], rebalance)
-    stray = sorted(set(asked) - set(grid))
-    if stray:
-        what = f"no {rebalance} decision date" if calendar.is_session(stray[0]) else "no NSE session"
-        raise DataError(
-            f"backtest: {len(stray)} target dates are off the grid, the first {stray[0]} is {what}; "
-            "use the rebalance setting that target_weights was built with."
-        )
-    unpriced = sorted(set(asked) - priced)
-    if unpriced:
-        raise DataError(
-            f"backtest: targets are dated {unpriced[0]}, which has no prices; rebuild both from the same data."
-        )
-    for slower in REBALANCES[REBALANCES.index(rebalance) + 1 :]:
-        coarser = rebalance_dates(asked[0], asked[-1], slower)
-        if len(asked) >= 3 and coarser != grid and set(asked) <= set(coarser):
+    for day in asked:
+        if not calendar.is_session(day):
+            raise DataError(f"backtest: targets are dated {day}, which is no NSE session; rebuild target_weights.")
+        if day not in priced:
             raise DataError(
-                f"backtest: every target is dated on a {slower} decision date but rebalance is {rebalance!r}, which "
-                f"would sell everything in between; set rebalance={slower!r}."
+                f"backtest: targets are dated {day}, which has no prices; rebuild both from the same data."
             )
-    return [day for day in grid if day in priced]
 
 
-def plan_of(targets: pl.DataFrame, decisions: Sequence[date], panel: Panel) -> Plan:
-    """Row of a strategy's first decision, and all that it decided."""
+def plan_of(targets: pl.DataFrame, panel: Panel) -> Plan:
+    """Row of a strategy's first decision, and all that it decided: its rows, of which those for cash name nothing."""
     row_of = {day: row for row, day in enumerate(panel.sessions)}
-    first = targets["date"].min()
-    decided = [row_of[day] for day in decisions if day >= first]  # type: ignore[operator]
+    decided = sorted(row_of[day] for day in targets["date"].unique())
     guard.check_fills_follow(panel.sessions, decided)
-    rows = targets["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy()
-    columns = panel.tickers.search_sorted(targets["ticker"]).to_numpy()
-    return Plan(decided[0], Decisions.of(decided, rows, columns, targets["weight"].to_numpy()))
+    held = targets.filter(pl.col("ticker") != CASH)
+    rows = held["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy()
+    columns = panel.tickers.search_sorted(held["ticker"]).to_numpy()
+    amounts = held["weight"].fill_null(float("nan")).to_numpy()
+    return Plan(decided[0], Decisions.of(decided, rows, columns, amounts))
 
 
 def _run(panel: Panel, plan: Plan, costs: CostSchedule, config: BacktestConfig) -> Ledger:
@@ -162,7 +148,12 @@ def _run(panel: Panel, plan: Plan, costs: CostSchedule, config: BacktestConfig) 
 
 
 def _assemble(
-    panel: Panel, plans: dict[str, Plan], books: dict[str, Ledger], benchmark: pl.DataFrame, sensitivities: pl.DataFrame
+    panel: Panel,
+    plans: dict[str, Plan],
+    books: dict[str, Ledger],
+    benchmark: pl.DataFrame,
+    sensitivities: pl.DataFrame,
+    failures: pl.DataFrame,
 ) -> Backtest:
     days = {name: panel.sessions[plan.start :] for name, plan in plans.items()}
     daily = pl.concat([tables.daily_table(name, days[name], book) for name, book in books.items()])
@@ -185,4 +176,5 @@ def _assemble(
         benchmark=benchmark,
         metrics=measure(daily, positions, trades, trips, benchmark),
         sensitivity=sensitivities,
+        failures=failures,
     )

@@ -49,18 +49,23 @@ def positions_table(name: str, sessions: Sequence[date], tickers: pl.Series, boo
 
 
 def trades_table(name: str, panel: Panel, start: int, book: Ledger) -> pl.DataFrame:
-    """BacktestTrades of one strategy whose book opens at row `start` of the panel."""
+    """BacktestTrades of one strategy whose book opens at row `start` of the panel.
+
+    Shares received for a name that ended are a purchase without a decision; bought on the same day as well, they are
+    one row with the order.
+    """
     trades, sessions = book.trades, pl.Series(panel.sessions[start:], dtype=pl.Date)
-    is_order = trades.kind == accounts.ORDER
-    side = np.where(is_order, (trades.amount < 0.0).astype(np.int64), np.where(trades.kind == accounts.DELISTING, 2, 3))
-    price = np.where(is_order, panel.fill_price_inr[trades.row + start, trades.name], np.nan)
+    is_order, received = trades.kind == accounts.ORDER, trades.kind == accounts.RECEIVED
+    sides = [trades.kind == accounts.DELISTING, trades.kind == accounts.DIVIDEND, is_order & (trades.amount < 0.0)]
+    at = (trades.row + start, trades.name)
+    price = np.select([is_order, received], [panel.fill_price_inr[at], panel.market.open_inr[at]], np.nan)
     decided = sessions.gather(np.maximum(trades.decided, 0))
-    return pl.DataFrame(
+    table = pl.DataFrame(
         {
             "date": sessions.gather(trades.row),
-            "strategy": pl.repeat(name, len(side), eager=True),
+            "strategy": pl.repeat(name, len(price), eager=True),
             "ticker": panel.tickers.gather(trades.name),
-            "side": SIDES.gather(side),
+            "side": SIDES.gather(np.select(sides, [2, 3, 1], 0)),
             "decision_date": pl.select(pl.when(pl.Series(is_order)).then(decided)).to_series(),
             "value_inr": np.abs(trades.amount),
             "price_inr": price,
@@ -68,6 +73,20 @@ def trades_table(name: str, panel: Panel, start: int, book: Ledger) -> pl.DataFr
             "cost_inr": trades.cost,
         }
     ).with_columns(pl.col("price_inr", "shares").fill_nan(None))
+    return _one_a_key(table) if received.any() else table
+
+
+def _one_a_key(trades: pl.DataFrame) -> pl.DataFrame:
+    """One row for each date, name and side."""
+    keys, summed = ["date", "strategy", "ticker", "side"], ["value_inr", "shares", "cost_inr"]
+    one = trades.group_by(keys, maintain_order=True).agg(
+        pl.col("decision_date").max(), pl.col(summed).sum(), pl.col("price_inr").first(), pl.len().alias("n")
+    )
+    unpriced = pl.col("price_inr").is_null()
+    mean = pl.when(pl.col("n") > 1).then(pl.col("value_inr") / pl.col("shares")).otherwise("price_inr")
+    return one.with_columns(
+        price_inr=pl.when(~unpriced).then(mean), shares=pl.when(~unpriced).then("shares")
+    ).select(trades.columns)
 
 
 def costs_table(name: str, sessions: Sequence[date], book: Ledger) -> pl.DataFrame:

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Small = NDArray[np.int32]
 
-ORDER, DELISTING, DIVIDEND = 0, -1, -2  # kinds on the tape
+ORDER, DELISTING, DIVIDEND, RECEIVED = 0, -1, -2, -3  # kinds on the tape
 
 
 class Panel(NamedTuple):
@@ -28,6 +28,9 @@ class Panel(NamedTuple):
     price: Floats  # (T, N) at the fill
     delisted_start: Integers  # (T + 1,) where each session's names begin in
     delisted_name: Integers
+    delisted_factor: Floats  # of the last value that a holder gets; NaN: the haircut applies
+    delisted_into: Integers  # name received instead of cash, else -1
+    delisted_growth: Floats  # of what is received, before the session's drift to the fill, to be right after it
 
 
 class Charges(NamedTuple):
@@ -59,9 +62,11 @@ class Wanted(NamedTuple):
     """The decisions, as in `decisions.Decisions`."""
 
     rows: Integers
+    due: Integers  # (D,) session of the fill, rising
     start: Integers
     names: Integers
-    amounts: Floats
+    amounts: Floats  # NaN keeps what is held
+    keeps: NDArray[np.bool_]  # (D,) whether the decision keeps any name
     acted: NDArray[np.bool_]  # (D,) all true; changed in place where the threshold was not reached
 
 
@@ -86,8 +91,8 @@ class Log(NamedTuple):
     held: Small  # (P,) names
     held_inr: Floats  # (P,)
     tape_start: Integers  # (sessions + 1,)
-    tape: Small  # (2, R) name; session of the decision behind an order, else DELISTING or DIVIDEND
-    tape_inr: Floats  # (2, R) amount (+ bought, - sold; a delisting's last value; a dividend), cost
+    tape: Small  # (2, R) name; session of the decision behind an order, else DELISTING, DIVIDEND or RECEIVED
+    tape_inr: Floats  # (2, R) amount (+ bought, - sold; what a delisting paid or was worth; a dividend), cost
 
 
 EQUITY, CASH, INTEREST, PAID, BOUGHT, SOLD, COST, IMPACT, FLAT, HAIRCUT, TURNOVER = range(11)

@@ -1,10 +1,11 @@
 """What a strategy decided, and when, as the ledger reads it: a sparse list of targets by session and name.
 
-A decision names all that is wanted; every other name is to be sold. A session without a decision leaves open orders
-and holdings alone.
+A decision names all that is wanted, and what is to be kept as it is held (NaN); every other name is to be sold. A
+session without a decision leaves open orders and holdings alone.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -26,11 +27,11 @@ class Decisions:
         rows: (D,) sessions at whose close was decided, ascending.
         start: (D + 1,) the targets of decision d are start[d]..start[d + 1].
         names: (M,) columns of the panel.
-        amounts: (M,) fractions of equity, or shares.
+        amounts: (M,) fractions of equity, or shares; NaN keeps what is held of the name.
         unit: what the amounts are; shares are counted as on the day of the decision, a split before the fill is
             followed.
     Raises:
-        DataError: rows that do not ascend, a name twice in one decision, an amount that is negative or not finite,
+        DataError: rows that do not ascend, a name twice in one decision, an amount that is negative or infinite,
             weights that sum to more than 1.
     """
 
@@ -87,7 +88,7 @@ class Decisions:
             row = int(np.argmax(mixed))
             raise DataError(
                 f"ledger: targets row {row} column {int(np.argmax(missing[row]))} is nan beside numbers; "
-                "use 0 for a name not wanted and a whole row of NaN for no decision."
+                "use 0 for a name not wanted and a whole row of NaN for no decision; names to keep need Decisions.of."
             )
         rows, columns = np.nonzero(np.nan_to_num(table, nan=0.0))
         return cls.of(np.flatnonzero(~missing.all(axis=1)), rows, columns, table[rows, columns], unit)
@@ -97,13 +98,19 @@ class Decisions:
         """(M,) session of each target."""
         return np.repeat(self.rows, np.diff(self.start))
 
+    @cached_property
+    def keeps(self) -> NDArray[np.bool_]:
+        """(D,) whether a decision keeps any name as it is held."""
+        n_kept = np.append(0, np.cumsum(np.isnan(self.amounts)))
+        return np.diff(n_kept[self.start]) > 0
+
     def _check_amounts(self) -> None:
-        bad = ~(np.isfinite(self.amounts) & (self.amounts >= 0.0))
+        bad = (self.amounts < 0.0) | np.isinf(self.amounts)
         if bad.any():
             k = int(np.argmax(bad))
             raise DataError(
                 f"ledger: targets row {self.row_of_target[k]} column {self.names[k]} is {self.amounts[k]}; "
-                "wanted a finite number >= 0 (the book holds no short positions)."
+                "wanted a finite number >= 0 (the book holds no short positions), or NaN to keep what is held."
             )
         rows = self.row_of_target
         again = (np.diff(self.names) <= 0) & (np.diff(rows) == 0)
@@ -116,11 +123,12 @@ class Decisions:
     def _check_sums(self) -> None:
         if self.unit == "shares" or not len(self.amounts):
             return
-        totals = np.add.reduceat(np.append(self.amounts, 0.0), self.start[:-1]) * (np.diff(self.start) > 0)
+        known = np.nan_to_num(self.amounts)
+        totals = np.add.reduceat(np.append(known, 0.0), self.start[:-1]) * (np.diff(self.start) > 0)
         over = totals > 1.0 + SUM_TOLERANCE
         if over.any():
             d = int(np.argmax(over))
-            largest = self.names[self.start[d] + int(np.argmax(self.amounts[self.start[d] : self.start[d + 1]]))]
+            largest = self.names[self.start[d] + int(np.argmax(known[self.start[d] : self.start[d + 1]]))]
             raise DataError(
                 f"ledger: targets row {self.rows[d]} sums to {float(totals[d])!r} (largest in column {largest}); "
                 "wanted at most 1, no credit."

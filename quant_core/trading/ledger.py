@@ -5,10 +5,13 @@ only: which tables they came from, and which decisions are wise, is the caller's
 
 Rules of a session, in order:
 1. Cash earns its rate since the last close. Holdings earn the overnight return; with dividends="cash" what was paid out
-   goes to cash. NaN is 0: a halt, the spanning return arrives when the name trades again. A delisted name is paid out
-   at its last value less the haircut.
-2. The decision taken `delay_sessions` closes ago falls due. It replaces every open order: target x equity - value at
-   the fill price. Changes within the no-trade band are left, a sale of everything never is.
+   goes to cash. NaN is 0: a halt, the spanning return arrives when the name trades again. A delisted name becomes its
+   last value x the factor of its terms, in cash or in another name's shares at the open, without cost or turnover;
+   without terms it is paid out at its last value less the haircut.
+2. The decision taken `delay_sessions` closes ago falls due; in an outage, when the whole market has no prices, it waits
+   for the next session that is none. It replaces every open order: target x equity - value at the fill price. Changes
+   within the no-trade band are left, a sale of everything never is. A name that the decision keeps has no order, an
+   open one included; where the kept names leave less than the other targets ask for, these shrink by one factor.
 3. Orders are filled, sales first, costs paid from cash. No fill in a direction that the name is closed to; no more
    than the participation cap; whole shares only, if asked for (what corporate actions left of a share is sold with the
    rest). Where cash does not reach, all purchases shrink by one factor and cash ends at exactly 0. A sale that would
@@ -60,8 +63,9 @@ class Trades:
 
     start: Integers  # (T + 1,)
     name: Small  # (R,)
-    event: Small  # (R,) session of the decision behind an order, else book.DELISTING or DIVIDEND
-    amount: Floats  # (R,) rupees: + bought, - sold; a delisting's last value, a dividend's amount
+    event: Small  # (R,) session of the decision behind an order, else book.DELISTING, DIVIDEND or RECEIVED
+    # (R,) rupees: + bought, - sold; what a delisting paid by its terms, else the last value; a dividend; shares received
+    amount: Floats
     cost: Floats  # (R,)
 
     @property
@@ -71,7 +75,7 @@ class Trades:
 
     @property
     def kind(self) -> Small:
-        """(R,) book.ORDER, DELISTING or DIVIDEND."""
+        """(R,) book.ORDER, DELISTING, DIVIDEND or RECEIVED."""
         return np.minimum(self.event, np.int32(b.ORDER))
 
     @property
@@ -193,7 +197,8 @@ def check_reconciles(book: Ledger) -> None:
         DataError: a session that is off by half a paisa or more (or by rounding, where equity is beyond 10,000 crore).
     """
     sessions, trades = len(book.equity), book.trades
-    into_cash = np.where(trades.kind == b.ORDER, -trades.amount, trades.amount) - trades.cost
+    bought = (trades.kind == b.ORDER) | (trades.kind == b.RECEIVED)
+    into_cash = np.where(bought, -trades.amount, trades.amount) - trades.cost
     paid_out = np.where(trades.kind == b.DIVIDEND, trades.amount, 0.0)
     cash = book.cash[0] + np.cumsum(book.interest + np.bincount(trades.row, into_cash, sessions))
     row = np.repeat(np.arange(sessions), np.diff(book.holdings.start))
@@ -246,7 +251,7 @@ def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules:
 
 def _panel(market: Market, rules: Rules) -> b.Panel:
     before, after = market.legs(rules.fill, rules.dividends)
-    rows, columns = market.delistings
+    rows, columns, factor, into = market.delistings
     nothing = np.empty((0, 0))
     return b.Panel(
         before=before,
@@ -259,7 +264,19 @@ def _panel(market: Market, rules: Rules) -> b.Panel:
         price=market.fill_price_inr(rules.fill) if rules.whole_shares else nothing,
         delisted_start=np.searchsorted(rows, np.arange(market.n_sessions + 1)).astype(np.int64),
         delisted_name=columns,
+        delisted_factor=factor,
+        delisted_into=into,
+        delisted_growth=_received_growth(market, rules, before),
     )
+
+
+def _received_growth(market: Market, rules: Rules, before: Floats) -> Floats:
+    """(E,) growth from the open to the fill of the name received, over its drift from the close before to the fill."""
+    rows, _, _, into = market.delistings
+    to_fill = {"open": 0.0, "close": market.intraday_return, "vwap": market.vwap_return}[rules.fill]
+    panel = np.broadcast_to(to_fill, before.shape) if rules.fill == "open" else to_fill
+    grown = (1.0 + np.nan_to_num(panel[rows, into])) / (1.0 + np.nan_to_num(before[rows, into]))
+    return np.where(into < 0, 1.0, grown)
 
 
 def _charges(costs: CostSchedule) -> b.Charges:
@@ -288,25 +305,27 @@ def _terms(rules: Rules, decisions: Decisions, first: int) -> b.Terms:
 def _targets(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> b.Wanted:
     amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
     acted = np.ones(len(decisions.rows), np.bool_)
-    return b.Wanted(decisions.rows, decisions.start, decisions.names, amounts, acted)
+    due = market.due_sessions(decisions.rows, rules.delay_sessions)
+    return b.Wanted(decisions.rows, due, decisions.start, decisions.names, amounts, decisions.keeps, acted)
 
 
 def _rupees(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> Floats:
     """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
     row, name = decisions.row_of_target, decisions.names
+    due = np.repeat(market.due_sessions(decisions.rows, rules.delay_sessions), np.diff(decisions.start))
     value = decisions.amounts * market.fill_price_inr("close")[row, name]
-    unpriced = ~np.isfinite(value)
+    unpriced = ~(np.isfinite(value) | np.isnan(decisions.amounts))
     if unpriced.any():
         k = int(np.argmax(unpriced))
         raise DataError(
             f"ledger: {decisions.amounts[k]} shares of column {name[k]} are wanted at row {row[k]}, without a price; "
             "decide on a session in which the name traded."
         )
-    for day in range(1, rules.delay_sessions + 1):
+    for day in range(1, int(np.max(due - row, initial=0)) + 1):
         at = np.minimum(row + day, market.n_sessions - 1)  # a fill past the end never happens
-        value *= 1.0 + np.nan_to_num(panel.before[at, name])
-        if day < rules.delay_sessions and panel.after.size:
-            value *= 1.0 + np.nan_to_num(panel.after[at, name])
+        value *= np.where(row + day <= due, 1.0 + np.nan_to_num(panel.before[at, name]), 1.0)
+        if panel.after.size:
+            value *= np.where(row + day < due, 1.0 + np.nan_to_num(panel.after[at, name]), 1.0)
     return value
 
 

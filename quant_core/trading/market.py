@@ -5,7 +5,7 @@ It knows arrays only. Which tables they came from, and what may be traded when, 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numba
 import numpy as np
@@ -25,8 +25,22 @@ CLOSED, BUY, SELL = 0, 1, 2
 BOTH = BUY | SELL
 
 
+class Delistings(NamedTuple):
+    """What ends a position: E events, by session; in a session, names that receive others' shares come last."""
+
+    rows: Integers  # (E,) session
+    columns: Integers  # (E,) name
+    factor: Floats  # (E,) what a holder gets over the last value; NaN where nobody said: the rules' haircut applies
+    into: Integers  # (E,) column whose shares are received at the session's open; -1 for cash
+
+
 def _nothing() -> Floats:
     return np.empty((0, 0))
+
+
+def _no_delistings() -> Delistings:
+    nothing = np.empty(0, np.int64)
+    return Delistings(nothing, nothing, np.empty(0), nothing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +59,12 @@ class Market:
             NaN counts as unknown: no fill under a participation cap, no impact; infinite is no limit.
         volatility_1d: (T, N) daily volatility known before the session; for impact.
         open_inr: (T, N) price of a share at the open; for whole shares and share targets.
-        delistings: (rows, columns) of the sessions on which a position is paid out at its last price.
+        delistings: the events that end a position, see `Delistings`; (rows, columns) alone for events without terms.
+        outage: (T,) sessions on which the market as a whole has no prices: no decision falls due.
     Raises:
         DataError: shapes that differ; a return of -1 or less or infinite; a negative dividend, value or volatility; a
-            dividend of a session without an overnight return, or larger than what the name was worth.
+            dividend of a session without an overnight return, or larger than what the name was worth; a delisting
+            outside the panel, with a negative factor, into itself or at the haircut into another name.
     """
 
     overnight_return: Floats
@@ -60,9 +76,8 @@ class Market:
     traded_value_inr: Floats = field(default_factory=_nothing)
     volatility_1d: Floats = field(default_factory=_nothing)
     open_inr: Floats = field(default_factory=_nothing)
-    delistings: tuple[Integers, Integers] = field(
-        default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64))
-    )
+    delistings: Delistings = field(default_factory=_no_delistings)
+    outage: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     _legs: dict[tuple[Fill, Dividends], tuple[Floats, Floats]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +100,10 @@ class Market:
             _check_dividends(self.overnight_return, self.dividend_return)
         self._set("cash_return_1d", _cash_returns(self.cash_return_1d, shape[0]))
         self._set("delistings", _events(self.delistings, shape))
+        outage = np.asarray(self.outage, dtype=np.bool_)
+        if outage.size and outage.shape != (shape[0],):
+            raise DataError(f"ledger: outage has shape {outage.shape}; wanted ({shape[0]},), one flag a session.")
+        self._set("outage", outage if outage.size else np.zeros(shape[0], np.bool_))
 
     @property
     def n_sessions(self) -> int:
@@ -116,6 +135,17 @@ class Market:
         self.need("vwap_return", "fill='vwap'")
         to_fill = np.nan_to_num(self.vwap_return)
         return (1.0 + before) * (1.0 + to_fill) - 1.0, (1.0 + intraday) / (1.0 + to_fill) - 1.0
+
+    def due_sessions(self, rows: Integers, delay: int) -> Integers:
+        """(D,) session in which a decision at the close of each of `rows` falls due; T for one that never does.
+
+        That is `delay` sessions later, or the next session that is no outage.
+        """
+        earliest = np.asarray(rows, dtype=np.int64) + delay
+        if not self.outage.any():
+            return np.minimum(earliest, self.n_sessions)
+        usable = np.flatnonzero(~self.outage)
+        return np.append(usable, self.n_sessions)[np.searchsorted(usable, earliest)]
 
     def fill_price_inr(self, fill: Fill) -> Floats:
         """(T, N) rupees a share at the fill, NaN where there was no price; empty for a market without prices."""
@@ -192,20 +222,29 @@ def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
     return np.ascontiguousarray(np.broadcast_to(rate.ravel(), (n_sessions,)))
 
 
-def _events(delistings: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> tuple[Integers, Integers]:
-    rows, columns = (np.asarray(part, dtype=np.int64) for part in delistings)
-    if rows.ndim != 1 or rows.shape != columns.shape:
+def _events(delistings: tuple[ArrayLike, ...], shape: tuple[int, ...]) -> Delistings:
+    rows, columns = (np.asarray(part, dtype=np.int64) for part in delistings[:2])
+    given = delistings[2:] if len(delistings) == 4 else (np.full(len(rows), np.nan), np.full(len(rows), -1))
+    events = Delistings(rows, columns, np.asarray(given[0], np.float64), np.asarray(given[1], np.int64))
+    if rows.ndim != 1 or any(part.shape != rows.shape for part in events):
         raise DataError(
-            f"ledger: delistings have shapes {rows.shape} and {columns.shape}; wanted a row and a column each."
+            f"ledger: delistings have shapes {' and '.join(str(np.shape(part)) for part in delistings)}; "
+            "wanted a row and a column each, or these with a factor and a column received."
         )
-    outside = (rows < 0) | (rows >= shape[0]) | (columns < 0) | (columns >= shape[1])
-    if outside.any():
-        k = int(np.argmax(outside))
-        raise DataError(
-            f"ledger: the delisting in row {rows[k]} column {columns[k]} lies outside the panel; it is {shape}."
-        )
-    order = np.argsort(rows, kind="stable")
-    return rows[order], columns[order]
+    outside = (rows < 0) | (rows >= shape[0]) | (columns < 0) | (columns >= shape[1]) | (events.into >= shape[1])
+    terms = (events.factor < 0.0) | np.isinf(events.factor) | (events.into == columns)
+    terms |= (events.into >= 0) & np.isnan(events.factor)
+    for bad, what in ((outside, f"lies outside the panel; it is {shape}"), (terms, "has terms that cannot be")):
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise DataError(
+                f"ledger: the delisting in row {rows[k]} column {columns[k]} {what} (factor {events.factor[k]}, into "
+                f"column {events.into[k]}); wanted a factor >= 0, and one wherever another name is received."
+            )
+    receives = {(int(row), int(into)) for row, into in zip(rows, events.into, strict=True)}
+    late = np.array([(int(row), int(name)) in receives for row, name in zip(rows, columns, strict=True)], np.bool_)
+    order = np.lexsort((late, rows))
+    return Delistings(*(part[order] for part in events))
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})

@@ -21,6 +21,7 @@ from quant_core.trading.book import (
     INTEREST,
     N_SERIES,
     PAID,
+    RECEIVED,
     SOLD,
     TURNOVER,
     UNFILLED,
@@ -74,17 +75,34 @@ def _pay_dividends(t, j, value, active, n, cash, dividend, series, tape, tape_in
 
 
 @_inlined
-def _delist(j, first, last, names, haircut, value, order, cash, series, tape, tape_inr, n_taped):  # type: ignore[no-untyped-def]
-    """Pay out the last value less the haircut."""
+def _delist(  # type: ignore[no-untyped-def]
+    j, first, last, names, factors, into, growth, haircut, value, order, active, listed, n, cash, series, tape,
+    tape_inr, n_taped,
+):  # fmt: skip
+    """Pay out by the terms, in cash or in another name's shares; without terms the last value less the haircut."""
     for k in range(first, last):
-        i = names[k]
-        if value[i] > 0.0:
-            lost = haircut * value[i]
-            cash[0] += value[i] - lost
-            series[HAIRCUT, j] += lost
-            n_taped = _write(tape, tape_inr, n_taped, i, DELISTING, value[i], lost)
+        i, factor = names[k], factors[k]
+        worth = value[i]
         value[i], order[i] = 0.0, 0.0
-    return n_taped
+        if not worth > 0.0:
+            continue
+        if factor != factor:
+            lost = haircut * worth
+            cash[0] += worth - lost
+            series[HAIRCUT, j] += lost
+            n_taped = _write(tape, tape_inr, n_taped, i, DELISTING, worth, lost)
+            continue
+        paid, to = factor * worth, into[k]
+        n_taped = _write(tape, tape_inr, n_taped, i, DELISTING, paid, 0.0)
+        if to < 0:
+            cash[0] += paid
+        elif paid > 0.0:
+            value[to] += paid * growth[k]
+            n_taped = _write(tape, tape_inr, n_taped, to, RECEIVED, paid, 0.0)
+            if not listed[to]:
+                listed[to], active[n] = True, to
+                n += 1
+    return n, n_taped
 
 
 @_inlined
@@ -95,15 +113,42 @@ def _cut(wanted, largest, smallest):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _place_orders(names, amounts, first, last, when, terms, equity, value, order, decided, active, listed, n):  # type: ignore[no-untyped-def]
-    """Replace every open order by what a decision wants: target x equity less what is held, outside the band."""
+def _room(names, amounts, first, last, unit, largest, smallest, value, equity):  # type: ignore[no-untyped-def]
+    """(rupees kept, what the other targets are multiplied by): 1 unless the names kept leave less than they ask for."""
+    kept, asked = 0.0, 0.0
+    for j in range(first, last):
+        amount = amounts[j]
+        if amount == amount:
+            asked += _cut(amount * unit, largest, smallest)
+        else:
+            kept += value[names[j]]
+    scale = 1.0
+    if kept > 0.0 and kept + asked > equity:
+        scale = max(equity - kept, 0.0) / asked
+    return kept, scale
+
+
+@_inlined
+def _place_orders(  # type: ignore[no-untyped-def]
+    names, amounts, first, last, keeps, when, terms, equity, value, order, decided, active, listed, n,
+):  # fmt: skip
+    """Replace every open order by what a decision wants: target x equity less what is held, outside the band.
+
+    A name that is kept has no order.
+    """
     least, largest, smallest = max(terms.band, DUST) * equity, terms.largest * equity, terms.smallest * equity
-    unit = 1.0 if terms.in_rupees else equity
+    unit, scale = (1.0, 1.0) if terms.in_rupees else (equity, 1.0)
+    if keeps and not terms.in_rupees:
+        _, scale = _room(names, amounts, first, last, unit, largest, smallest, value, equity)
     for k in range(n):
         i = active[k]
         order[i], decided[i] = -value[i], when
     for j in range(first, last):
-        i, wanted = names[j], _cut(amounts[j] * unit, largest, smallest)
+        i, amount = names[j], amounts[j]
+        if amount != amount:
+            order[i] = 0.0
+            continue
+        wanted = _cut(amount * unit, largest, smallest) * scale
         if wanted == 0.0:
             continue
         if not listed[i]:
@@ -228,14 +273,17 @@ def _fill_orders(  # type: ignore[no-untyped-def]
 
 @_inlined
 def _distance(names, weights, first, last, terms, value, active, n, cash):  # type: ignore[no-untyped-def]
-    """One-way distance between target weights, within the limits, and what is held, cash included."""
+    """One-way distance between target weights, within the limits, and what is held, cash included; 0 for names kept."""
     held_inr = _total(value, active, n)
     equity = cash + held_inr
-    total, invested = held_inr / equity, 0.0
+    kept, scale = _room(names, weights, first, last, equity, terms.largest * equity, terms.smallest * equity, value,
+                        equity)  # fmt: skip
+    total, invested = (held_inr - kept) / equity, kept / equity
     for j in range(first, last):
-        held, weight = value[names[j]] / equity, _cut(weights[j], terms.largest, terms.smallest)
-        total += abs(weight - held) - held
-        invested += weight
+        if weights[j] == weights[j]:
+            held, weight = value[names[j]] / equity, _cut(weights[j], terms.largest, terms.smallest) * scale
+            total += abs(weight - held) - held
+            invested += weight
     return 0.5 * (total + abs(1.0 - invested - cash / equity))
 
 
@@ -265,14 +313,16 @@ def _longer(table, n, more):  # type: ignore[no-untyped-def]
 def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[no-untyped-def]
     """Take the book through the sessions first..last (excluded) and tell what happened.
 
-    Decisions that fell due before `first` are over. Taking the sessions in several calls, with one book and one
+    Decisions that fell due before `first` are over; of several that fall due together the last one counts. Taking the sessions in several calls, with one book and one
     `wanted`, is the same as taking them in one.
     """
     before, after, dividend, open_to = panel.before, panel.after, panel.dividend, panel.open_to
     traded_value, volatility, price, cash_return = panel.traded_value, panel.volatility, panel.price, panel.cash_return
-    delisted_start, delisted_name = panel.delisted_start, panel.delisted_name
+    delisted_start, delisted_name, delisted_factor = panel.delisted_start, panel.delisted_name, panel.delisted_factor
+    delisted_into, delisted_growth = panel.delisted_into, panel.delisted_growth
     buy, sell, per_sale, coefficient = charges.buy, charges.sell, charges.per_sale, charges.impact
-    rows, start, names, amounts, acted = wanted.rows, wanted.start, wanted.names, wanted.amounts, wanted.acted
+    rows, falls_due, acted = wanted.rows, wanted.due, wanted.acted
+    start, names, amounts, keeps = wanted.start, wanted.names, wanted.amounts, wanted.keeps
     value, order, decided, active, listed = book.value, book.order, book.decided, book.active, book.listed
     cash, n = book.cash, book.n_active[0]
     size, impact = np.empty(value.size), np.empty(value.size)
@@ -284,7 +334,7 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
     room = 64 + 2 * names.size
     tape, tape_inr = np.empty((2, room), np.int32), np.empty((2, room))
     n_held, n_taped = 0, 0
-    due, judged = np.searchsorted(rows, first - terms.delay), np.searchsorted(rows, first - 1)
+    due, judged = np.searchsorted(falls_due, first), np.searchsorted(rows, first - 1)
     for t in range(first, last):
         j = t - first
         if judged < rows.size and rows[judged] == t - 1:  # the book is still as it was at the close of the decision
@@ -295,26 +345,28 @@ def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[n
         if t > terms.opening:
             series[INTEREST, j] = cash[0] * cash_return[t]
             cash[0] += series[INTEREST, j]
-        a, b, when = 0, 0, -1
-        if due < rows.size and rows[due] + terms.delay == t:
+        a, b, when, keeping = 0, 0, -1, False
+        while due < rows.size and falls_due[due] == t:
             if acted[due]:
-                a, b, when = start[due], start[due + 1], rows[due]
+                a, b, when, keeping = start[due], start[due + 1], rows[due], keeps[due]
             due += 1
         n_delisted = delisted_start[t + 1] - delisted_start[t]
-        room = 2 * n + (b - a) + n_delisted
+        room = 2 * n + (b - a) + 3 * n_delisted
         if n_taped + room > tape.shape[1]:
             tape, tape_inr = _longer(tape, n_taped, room), _longer(tape_inr, n_taped, room)
         if dividend.size:
             n_taped = _pay_dividends(t, j, value, active, n, cash, dividend, series, tape, tape_inr, n_taped)
         if n_delisted:
-            n_taped = _delist(
-                j, delisted_start[t], delisted_start[t + 1], delisted_name, terms.haircut, value, order, cash, series,
-                tape, tape_inr, n_taped,
+            n, n_taped = _delist(
+                j, delisted_start[t], delisted_start[t + 1], delisted_name, delisted_factor, delisted_into,
+                delisted_growth, terms.haircut, value, order, active, listed, n, cash, series, tape, tape_inr, n_taped,
             )  # fmt: skip
         _drift(value, order, active, n, before, t)
         if when >= 0:
             equity = cash[0] + _total(value, active, n)
-            n = _place_orders(names, amounts, a, b, when, terms, equity, value, order, decided, active, listed, n)
+            n = _place_orders(
+                names, amounts, a, b, keeping, when, terms, equity, value, order, decided, active, listed, n
+            )
         n_taped = _fill_orders(
             t, j, buy[t], sell[t], per_sale[t], coefficient, terms, open_to, traded_value, volatility, price,
             value, order, decided, active, n, cash, series, counts, size, impact, tape, tape_inr, n_taped,

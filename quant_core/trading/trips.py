@@ -17,7 +17,7 @@ REMEDY = "trades and positions must be those of one backtest; run it again."
 
 
 def round_trips(trades: pl.DataFrame, positions: pl.DataFrame, sessions: Sequence[date]) -> pl.DataFrame:
-    """One row for each name held without a gap at consecutive closes.
+    """One row for each name held without a gap at consecutive closes, or received and sold between two of them.
 
     A trip takes the trades of its name from its first close until the session after its last, on which nothing is left:
     sold, or paid out after a delisting. Its profit is sales, dividends and delisting proceeds less purchases less every
@@ -34,13 +34,14 @@ def round_trips(trades: pl.DataFrame, positions: pl.DataFrame, sessions: Sequenc
             ended without a sale or delisting.
     """
     days = _numbered(sessions)
-    names = positions.select(KEYS).unique().sort(KEYS).with_row_index("name")
+    names = pl.concat([positions.select(KEYS), trades.select(KEYS)]).unique().sort(KEYS).with_row_index("name")
     held = _coded(positions.select("date", *KEYS, "value_inr"), names, days).sort("code")
-    runs = _runs(held)
+    coded = _coded(trades, names, days)
+    runs = _with_passing(_runs(held), coded)
     exits = days.select((pl.col("session") - 1).alias("last_session"), pl.col("date").alias("exit_date"))
     left = pl.when(pl.col("exit_date").is_null()).then("last_value_inr").otherwise(0.0)
     trips = (
-        runs.join(_flows(_coded(trades, names, days), runs), on="trip", how="left")
+        runs.join(_flows(coded, runs), on="trip", how="left")
         .join(exits, on="last_session", how="left")
         .with_columns((pl.col("flow_inr") + left).alias("pnl_inr"))
         .with_columns((pl.col("pnl_inr") / pl.col("bought_inr")).alias("simple_return"))
@@ -124,9 +125,24 @@ def _runs(held: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _with_passing(runs: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    """`runs` and, as runs of no close, the names bought (or received) and sold on one day that no run takes in."""
+    code = pl.col("code")
+    both = trades.filter(pl.col("side").is_in([BUY, SELL])).group_by("code", maintain_order=True)
+    passing = both.agg(pl.first(*KEYS, "date", "session"), pl.col("side").n_unique()).filter(pl.col("side") == 2)
+    ends = runs.select(begins="code", end=code + pl.col("n_sessions")).sort("begins")
+    inside = passing.sort("code").join_asof(ends, left_on="code", right_on="begins", strategy="backward")
+    alone = inside.filter((code > pl.col("end")).fill_null(True)).select(
+        pl.int_range(pl.len(), dtype=runs.schema["trip"]).alias("trip") + runs.height + 1,
+        *KEYS, "code", pl.col("date").alias("entry_date"), (pl.col("session") - 1).alias("last_session"),
+        pl.lit(0, pl.Int32).alias("n_sessions"), pl.lit(0.0).alias("last_value_inr"),
+    )  # fmt: skip
+    return pl.concat([runs, alone.select(runs.columns)]) if alone.height else runs
+
+
 def _flows(trades: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """Rows (trip, bought_inr, flow_inr, exit_trades): the trades of each trip, money received being positive."""
-    starts = runs.select("trip", "code", (pl.col("code") + pl.col("n_sessions")).alias("end"))
+    starts = runs.select("trip", "code", (pl.col("code") + pl.col("n_sessions")).alias("end")).sort("code")
     if runs.is_empty():
         assigned = trades.with_columns(pl.lit(None, pl.UInt32).alias("trip"), pl.lit(None, pl.Int64).alias("end"))
     else:

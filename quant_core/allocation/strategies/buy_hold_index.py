@@ -8,7 +8,7 @@ from quant_core import calendar
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.schema import INDEX
 
-#: Sessions for which an index may be without a price before the book that holds it goes to cash.
+#: Sessions for which an index may be without a price before nothing is decided about it.
 LONGEST_GAP_SESSIONS = 21
 
 
@@ -18,7 +18,7 @@ def buy_and_hold_index(inputs: DecisionInputs) -> pl.DataFrame:
 
     Weight 1 is repeated on every decision date, which makes the decision independent of what was held before; a book
     that is fully invested already trades nothing. A vendor that lost the index on a decision date (Yahoo's ^NSEI lacks
-    2019-03-29) does not turn the decision into cash; an index without a price for 21 sessions does.
+    2019-03-29) does not stop the decision; after 21 sessions without a price nothing is decided, and the book is kept.
     """
     is_priced = (pl.col("instrument") == INDEX) & (pl.col("ticker") == inputs.config.index_ticker)
     days = inputs.prices.filter(is_priced & ~pl.col("is_filled"))["date"].unique().sort()

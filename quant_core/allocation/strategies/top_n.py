@@ -3,8 +3,7 @@
 import numpy as np
 import polars as pl
 
-from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, from_dense
-from quant_core.trading.weights import top_n_weights
+from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, best_or_kept
 
 MODEL = "top_n_{}"
 
@@ -13,15 +12,19 @@ MODEL = "top_n_{}"
 def top_n_forecast(inputs: DecisionInputs) -> pl.DataFrame:
     """For every model a book `top_n_{model}`: equal weights in the top_n tradable members that it scores highest.
 
-    A missing score is never chosen; equal scores go to the earlier ticker; max_position and min_position hold.
+    A name without a score is kept as it is held, and a date without any score decides nothing; equal scores go to the
+    earlier ticker; max_position and min_position hold.
     """
-    scores = inputs.forecasts.filter(pl.col("score").is_not_nan()).join(inputs.eligible, on=["date", "ticker"])
+    usable = inputs.forecasts.filter(pl.col("score").is_not_nan())  # null is not
+    scores = usable.join(inputs.eligible, on=["date", "ticker"])
     books = [pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String, "weight": pl.Float64, "strategy": pl.String})]
     for (model,), rows in sorted(scores.partition_by("model", as_dict=True).items()):
-        dates, tickers = rows["date"].unique().sort(), rows["ticker"].unique().sort()
-        dense = np.full((len(dates), len(tickers)), np.nan)
+        dates = rows["date"].unique().sort()
+        may_hold = inputs.eligible.filter(pl.col("date").is_in(dates.implode()))
+        tickers = may_hold["ticker"].unique().sort()
+        dense, eligible = np.full((len(dates), len(tickers)), np.nan), np.zeros((len(dates), len(tickers)), np.bool_)
+        eligible[dates.search_sorted(may_hold["date"]), tickers.search_sorted(may_hold["ticker"])] = True
         dense[dates.search_sorted(rows["date"]), tickers.search_sorted(rows["ticker"])] = rows["score"].to_numpy()
-        limits = inputs.config
-        weights = top_n_weights(dense, limits.top_n, max_position=limits.max_position, min_position=limits.min_position)
-        books.append(from_dense(weights, dates, tickers).with_columns(strategy=pl.lit(MODEL.format(model))))
+        book = best_or_kept(dense, eligible, dates, tickers, inputs.config)
+        books.append(book.with_columns(strategy=pl.lit(MODEL.format(model))))
     return pl.concat(books)

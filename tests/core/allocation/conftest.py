@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from allocation_cases import loose
 
 from quant_core import calendar
 from quant_core.allocation import AllocationConfig
@@ -89,7 +90,7 @@ def forecasts(prices: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def short() -> AllocationConfig:
     """Windows short enough for the small market; fewer names for the optimisers than there are."""
-    return AllocationConfig(
+    return loose(
         top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, optimiser_names=9
     )
 

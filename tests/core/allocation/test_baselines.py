@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from allocation_cases import held, kept_of, loose, weights_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,11 +20,6 @@ FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
 DAY = date(2021, 1, 8)
 
 
-def weights_of(table: pl.DataFrame, strategy: str, day: date) -> dict[str, float]:
-    rows = table.filter((pl.col("strategy") == strategy) & (pl.col("date") == day))
-    return dict(zip(rows["ticker"], rows["weight"], strict=True))
-
-
 def may_buy(prices: pl.DataFrame, day: date) -> set[str]:
     rows = prices.filter(pl.col("date") == day).to_dicts()
     return {r["ticker"] for r in rows if r["is_member"] and r["is_tradable"]}
@@ -32,7 +28,7 @@ def may_buy(prices: pl.DataFrame, day: date) -> set[str]:
 def test_top_n_holds_the_best_tradable_members_as_a_plain_sort_finds_them(
     prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    table = target_weights(prices, forecasts, AllocationConfig(top_n=4), FIRST, LAST)
+    table = target_weights(prices, forecasts, loose(top_n=4), FIRST, LAST)
     for day in rebalance_dates(FIRST, LAST, "weekly"):
         allowed = may_buy(prices, day)
         for model in ("boosting", "ridge"):
@@ -44,7 +40,7 @@ def test_top_n_holds_the_best_tradable_members_as_a_plain_sort_finds_them(
 def test_equal_weight_holds_every_tradable_member_and_the_index_book_only_the_index(
     prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    table = target_weights(prices, forecasts, AllocationConfig(), FIRST, LAST)
+    table = target_weights(prices, forecasts, loose(), FIRST, LAST)
     members = may_buy(prices, DAY)
     assert weights_of(table, "equal_weight", DAY) == pytest.approx(dict.fromkeys(members, 1 / len(members)))
     assert weights_of(table, "buy_hold_index", DAY) == {"^NSEI": 1.0}
@@ -53,19 +49,19 @@ def test_equal_weight_holds_every_tradable_member_and_the_index_book_only_the_in
 def test_equal_weight_of_few_names_stops_at_the_cap_and_of_many_ignores_the_minimum(
     prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    capped = AllocationConfig(max_position=0.05, min_position=0.01)
+    capped = loose(max_position=0.05, min_position=0.01)
     few = target_weights(prices, forecasts.clear(), capped, FIRST, LAST)
     assert weights_of(few, "equal_weight", DAY).keys() == may_buy(prices, DAY)
     assert set(weights_of(few, "equal_weight", DAY).values()) == {0.05}
-    many = target_weights(prices, forecasts.clear(), AllocationConfig(top_n=1, min_position=0.2), FIRST, LAST)
-    held = weights_of(many, "equal_weight", DAY)
-    assert len(held) > 5
-    assert sum(held.values()) == pytest.approx(1.0)
+    many = target_weights(prices, forecasts.clear(), loose(top_n=1, min_position=0.2), FIRST, LAST)
+    spread = weights_of(many, "equal_weight", DAY)
+    assert len(spread) > 5
+    assert sum(spread.values()) == pytest.approx(1.0)
 
 
 def test_without_forecasts_there_is_no_top_n_book(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
     for nothing in (forecasts.clear(), pl.DataFrame()):
-        names = target_weights(prices, nothing, AllocationConfig(), FIRST, LAST)["strategy"].unique()
+        names = target_weights(prices, nothing, loose(), FIRST, LAST)["strategy"].unique()
         assert "equal_weight" in names
         assert not any(name.startswith("top_n") for name in names)
 
@@ -73,16 +69,19 @@ def test_without_forecasts_there_is_no_top_n_book(prices: pl.DataFrame, forecast
 def test_missing_scores_are_never_chosen(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
     for missing in (float("nan"), None):
         blind = forecasts.with_columns(score=pl.when(pl.col("ticker") < "S06").then(missing).otherwise("score"))
-        table = target_weights(prices, blind, AllocationConfig(), FIRST, LAST)
-        chosen = table.filter(pl.col("strategy").str.starts_with("top_n"))["ticker"].unique()
+        table = target_weights(prices, blind, loose(), FIRST, LAST)
+        own = table.filter(pl.col("strategy").str.starts_with("top_n"))
+        chosen = held(own)["ticker"].unique()
         assert len(chosen) > 3
         assert chosen.min() >= "S06"
+        for day in own["date"].unique():  # but kept where they are held
+            assert kept_of(table, "top_n_ridge", day) >= {name for name in may_buy(prices, day) if name < "S06"}
 
 
 def test_a_score_from_a_model_that_saw_its_date_is_refused(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
     leaky = forecasts.with_columns(fit_end=pl.lit(date(2021, 1, 4)))
     with pytest.raises(LookaheadError, match="fitted up to 2021-01-04"):
-        target_weights(prices, leaky, AllocationConfig(), FIRST, LAST)
+        target_weights(prices, leaky, loose(), FIRST, LAST)
 
 
 def test_the_index_book_survives_a_lost_row_and_ends_after_21_sessions_without_a_price(
@@ -94,7 +93,7 @@ def test_the_index_book_survives_a_lost_row_and_ends_after_21_sessions_without_a
     carried = prices.with_columns(
         is_filled=pl.when(is_index & (pl.col("date") > DAY)).then(True).otherwise("is_filled")
     )
-    daily = AllocationConfig(rebalance="daily")
+    daily = loose(rebalance="daily")
     table = target_weights(carried, forecasts, daily, FIRST, LAST).filter(pl.col("strategy") == "buy_hold_index")
     assert table["date"].max() == calendar.sessions(DAY, LAST)[20]
 
@@ -103,7 +102,7 @@ def test_the_index_book_survives_a_lost_row_and_ends_after_21_sessions_without_a
 def test_momentum_is_a_plain_sort_of_the_growth_of_one_rupee(
     skipped: int, prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    config = AllocationConfig(top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=skipped)
+    config = loose(top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=skipped)
     table = target_weights(prices, forecasts, config, FIRST, LAST)
     for day in rebalance_dates(FIRST, LAST, "weekly"):
         window = calendar.sessions(date(2020, 7, 1), day)[-60:][: 60 - skipped]
@@ -120,13 +119,13 @@ def test_momentum_is_a_plain_sort_of_the_growth_of_one_rupee(
 def test_a_name_listed_less_than_80_percent_of_the_window_ago_has_no_momentum(
     prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    config = AllocationConfig(top_n=12, min_position=0.0, lookback_sessions=60, momentum_sessions=60,
+    config = loose(top_n=12, min_position=0.0, lookback_sessions=60, momentum_sessions=60,
                               momentum_skip_sessions=0, rebalance="daily")  # fmt: skip
     wild = prices.with_columns(is_member=True, is_tradable=pl.lit(True))
     table = target_weights(wild, forecasts, config, date(2020, 11, 1), LAST)
-    held = table.filter((pl.col("strategy") == "momentum") & (pl.col("ticker") == "S10"))
+    own = held(table).filter((pl.col("strategy") == "momentum") & (pl.col("ticker") == "S10"))
     listed = wild.filter((pl.col("ticker") == "S10") & pl.col("total_return_1d").is_not_null())["date"]
-    assert held["date"].min() == listed[47]  # the 48th return of 60
+    assert own["date"].min() == listed[47]  # the 48th return of 60
 
 
 def test_inverse_volatility_by_hand() -> None:
@@ -174,12 +173,12 @@ def test_inverse_volatility_estimates_at_the_month_end_and_holds_to_the_next(
     assert len(risk) >= 10
     total = sum(1 / value for value in risk.values())
     for day in (date(2021, 1, 29), date(2021, 2, 5), date(2021, 2, 12), date(2021, 2, 19)):
-        held = weights_of(table, "inverse_volatility", day)
+        own = weights_of(table, "inverse_volatility", day)
         wanted = {name: 1 / value / total for name, value in risk.items() if name in may_buy(calm, day)}
         wanted.pop("S03") if day == date(2021, 2, 12) else None
-        assert held == pytest.approx(wanted, rel=1e-12)
-    assert sum(weights_of(table, "inverse_volatility", date(2021, 2, 12)).values()) < 0.98  # S03 is in cash
-    assert weights_of(table, "inverse_volatility", date(2021, 2, 26)) != held
+        assert own == pytest.approx(wanted, rel=1e-12)
+    assert "S03" in kept_of(table, "inverse_volatility", date(2021, 2, 12))
+    assert weights_of(table, "inverse_volatility", date(2021, 2, 26)) != own
 
 
 def test_a_month_end_session_lost_from_the_data_uses_the_names_of_the_session_before(
@@ -194,7 +193,7 @@ def test_a_month_end_session_lost_from_the_data_uses_the_names_of_the_session_be
 
 def test_without_enough_history_there_is_no_estimate_and_no_momentum(market: Callable[..., pl.DataFrame]) -> None:
     young = market(start=date(2021, 1, 1))
-    config = AllocationConfig(lookback_sessions=60, momentum_sessions=60)
+    config = loose(lookback_sessions=60, momentum_sessions=60)
     first = target_weights(young, pl.DataFrame(), config).group_by("strategy").agg(pl.col("date").min())
     starts = dict(first.iter_rows())
     assert starts["equal_weight"] == date(2021, 1, 1)
@@ -211,19 +210,19 @@ def test_without_enough_history_there_is_no_estimate_and_no_momentum(market: Cal
 )  # fmt: skip
 def test_settings_that_cannot_hold_are_refused(bad: dict) -> None:
     with pytest.raises(DataError):
-        AllocationConfig(**bad)
+        loose(**bad)
 
 
 def test_the_longer_of_the_two_windows_is_the_history_to_load() -> None:
-    assert AllocationConfig(lookback_sessions=60).history_sessions == 252
-    assert AllocationConfig(lookback_sessions=300).history_sessions == 300
+    assert loose(lookback_sessions=60).history_sessions == 252
+    assert loose(lookback_sessions=300).history_sessions == 300
 
 
 def test_no_decision_dates_or_no_prices_give_an_empty_table(prices: pl.DataFrame, forecasts: pl.DataFrame) -> None:
     for table in (
-        target_weights(prices.clear(), forecasts, AllocationConfig()),
-        target_weights(prices, forecasts, AllocationConfig(), date(2021, 1, 9), date(2021, 1, 10)),
-        target_weights(prices, forecasts, AllocationConfig(), date(2022, 1, 1), date(2022, 3, 1)),
+        target_weights(prices.clear(), forecasts, loose()),
+        target_weights(prices, forecasts, loose(), date(2021, 1, 9), date(2021, 1, 10)),
+        target_weights(prices, forecasts, loose(), date(2022, 1, 1), date(2022, 3, 1)),
     ):
         assert table.is_empty()
         assert table.columns == ["date", "strategy", "ticker", "weight"]

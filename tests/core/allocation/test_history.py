@@ -82,9 +82,9 @@ def test_inputs_hold_a_full_history_before_the_estimate_and_nothing_after_the_la
     assert len(inputs.history.until(date(2021, 1, 29), 60).eligible) == 60
 
 
-def test_a_date_without_prices_decides_nothing(
+def test_a_date_without_prices_decides_nothing_and_the_next_session_does(
     prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
 ) -> None:
     lost = prices.filter(pl.col("date") != date(2021, 2, 12))
     inputs: DecisionInputs = decision_inputs(lost, forecasts, short, date(2021, 2, 8), date(2021, 2, 28))
-    assert inputs.decision_dates.to_list() == [date(2021, 2, 19), date(2021, 2, 26)]
+    assert inputs.decision_dates.to_list() == [date(2021, 2, 15), date(2021, 2, 19), date(2021, 2, 26)]

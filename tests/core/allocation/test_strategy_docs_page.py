@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from allocation_cases import weights_of
 from polars.testing import assert_frame_equal
 
 import quant_core.allocation.strategies as package
@@ -51,9 +52,7 @@ def test_the_guides_strategy_is_decided_as_its_sentence_says(
         traded = prices.filter(pl.col("date").is_in(window)).group_by("ticker").agg(value=value)
         today = prices.filter((pl.col("date") == day) & pl.col("is_member") & pl.col("is_tradable"))
         best = today.join(traded, on="ticker").sort("value", descending=True)["ticker"][:3].sort().to_list()
-        held = table.filter(pl.col("date") == day)
-        assert held["ticker"].to_list() == best
-        assert held["weight"].to_list() == [0.2] * 3
+        assert weights_of(table, most_traded, day) == dict.fromkeys(best, 0.2)
 
 
 def test_the_guides_strategy_passes_the_checks_that_the_page_promises(

@@ -22,7 +22,7 @@ OTHER = {
 
 def test_every_rule_of_the_ledger_is_a_setting_and_reaches_it():
     assert set(OTHER) == {field.name for field in fields(Rules)}
-    config = BacktestConfig(**OTHER, rebalance="threshold")
+    config = BacktestConfig(**OTHER)
     for name, value in OTHER.items():
         assert getattr(config.rules, name) == value != getattr(BacktestConfig().rules, name)
 
@@ -60,9 +60,7 @@ def test_the_exchanges_charges_come_with_the_brokers_commission_and_the_spread_a
         ({"risk_free_rate_ann": float("nan")}, "0.06 for 6 %"),
         ({"price_band": 1.0}, "price_band 1.0"),
         ({"delisted_after_sessions": -1}, "delisted_after_sessions -1"),
-        ({"rebalance": "yearly"}, "rebalance is 'yearly'"),
-        ({"rebalance": "threshold"}, "trade_threshold 0.0"),
-        ({"trade_threshold": 0.1}, "rebalance is 'weekly' with trade_threshold 0.1"),
+        ({"trade_threshold": 1.1}, "trade_threshold is 1.1"),
         ({"commission_bps": -1.0}, "commission_bps"),
         ({"slippage_bps": 9e3, "spread_bps": 9e3}, "less than 10000"),
         ({"cost_model": "nse_delivery", "commission_bps": -1.0}, "brokerage_bps"),

@@ -25,7 +25,7 @@ CONFIGS = [
 
 
 def desk(config, prices=PRICES):
-    return books.desk_of(universe_of(prices, config, START, END, 5), config)
+    return books.desk_of(universe_of(prices, config, "weekly", START, END, 5), config)
 
 
 def always(found, names):

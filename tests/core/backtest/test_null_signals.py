@@ -19,7 +19,7 @@ PRICES = make_prices(NAMES)
 
 
 def universe(prices=PRICES, end=END, horizon=5):
-    return signals.universe_of(prices, FREE, START, end, horizon)
+    return signals.universe_of(prices, FREE, "weekly", START, end, horizon)
 
 
 def wide(n_decisions=1500, n_names=50, seed=3):

@@ -26,7 +26,8 @@ def test_every_strategy_has_every_scenario():
     config = BacktestConfig(capital_levels_inr=(1e6, 1e9))
     table = simulate(PRICES, targets, config).sensitivity
     wanted = [("capital_inr", 1e6), ("capital_inr", 1e9)]
-    wanted += [("cost_multiple", k) for k in (1.0, 2.0, 3.0)] + [("extra_delay_sessions", k) for k in (0.0, 1.0, 2.0)]
+    wanted += [("cost_multiple", k) for k in (1.0, 2.0, 3.0)] + [("delisting_haircut", k) for k in (0.0, 1.0)]
+    wanted += [("extra_delay_sessions", k) for k in (0.0, 1.0, 2.0)]
     for name in ("again", "turning"):
         own = table.filter(pl.col("strategy") == name)
         assert list(own.select("scenario", "level").iter_rows()) == wanted
@@ -79,7 +80,7 @@ def test_more_money_moves_prices_more():
 @pytest.mark.parametrize(("own", "expected"), [(0.0, CAPACITY_IMPACT), (0.5, CAPACITY_IMPACT), (2.0, 2.0)])
 def test_the_capacity_curve_charges_impact_even_where_the_backtest_does_not(own, expected):
     config = BacktestConfig(impact_coefficient=own, capital_levels_inr=(1e8,))
-    *_, (scenario, level, costs, _, capital) = scenarios(calendar.sessions(WEEKS[0], END), config)
+    *_, (scenario, level, costs, _, capital), _, _ = scenarios(calendar.sessions(WEEKS[0], END), config)
     assert (scenario, level, capital) == ("capital_inr", 1e8, 1e8)
     assert costs.impact_coefficient == expected
 
@@ -91,5 +92,5 @@ def test_a_strategy_that_begins_on_the_last_session_has_scenarios_without_measur
         [(WEEKS[0], "early", "AAA", 1.0), (WEEKS[4], "early", "AAA", 1.0), (WEEKS[4], "late", "AAA", 1.0)]
     )
     table = simulate(short, late, BacktestConfig()).sensitivity
-    assert table.filter(pl.col("strategy") == "late").select(MEASURES).null_count().row(0) == (11,) * 5
+    assert table.filter(pl.col("strategy") == "late").select(MEASURES).null_count().row(0) == (13,) * 5
     assert table.filter(pl.col("strategy") == "early")["cagr"].null_count() == 0

@@ -15,6 +15,7 @@ from quant_core.backtest.reconcile import unreconciled
 from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError, LookaheadError
 from quant_core.schema import (
+    CASH,
     BacktestCosts,
     BacktestDaily,
     BacktestPositions,
@@ -59,6 +60,8 @@ def make_prices(tickers=("AAA", "BBB", "CCC"), seed=4):
                 is_filled=pl.lit(False),
                 is_tradable=pl.lit(not is_index),
                 flags=pl.lit(""),
+                terminal_factor=pl.lit(None, pl.Float64),
+                terminal_into=pl.lit(None, pl.String),
             )
         )
     return validate(pl.concat(frames).sort("date", "ticker"), CleanPrices, "test", "fix the test")
@@ -129,13 +132,24 @@ def test_the_buy_and_hold_index_book_earns_the_index_and_trades_once():
     assert own["n_unfilled"].sum() == 0
 
 
-def test_a_decision_date_without_a_row_sells_everything_and_other_dates_decide_nothing():
-    targets = make_targets([(D1, "one", "AAA", 0.5), (D3, "one", "BBB", 0.5), (D2, "other", "CCC", 0.5)])
+def test_a_date_without_a_row_keeps_the_book_and_cash_alone_sells_everything_the_last_time_too():
+    targets = make_targets(
+        [(D1, "one", "AAA", 0.5), (D3, "one", CASH, 1.0), (D2, "other", "CCC", 0.5), (D3, "other", "CCC", 0.5)]
+    )
     own = book(simulate(PRICES, targets, FREE), "one")
     traded = own.filter(pl.col("n_fills") > 0)
-    assert traded["date"].to_list() == [calendar.next_session(d) for d in (D1, D2, D3)]
-    assert own.filter(pl.col("date").is_between(date(2021, 1, 18), D3))["n_holdings"].to_list() == [0] * 5
-    assert own["n_holdings"][-1] == 1  # nothing is decided after the last date of the table
+    assert traded["date"].to_list() == [calendar.next_session(d) for d in (D1, D3)]  # D2 is the other's decision
+    assert own.filter(pl.col("date").is_between(date(2021, 1, 18), D3))["n_holdings"].to_list() == [1] * 5
+    assert own["n_holdings"][-1] == 0
+
+
+def test_rows_for_cash_change_nothing_beside_weights():
+    rest = BASELINES.group_by("date", "strategy").agg(weight=1.0 - pl.col("weight").sum())
+    told = rest.with_columns(ticker=pl.lit(CASH), weight=pl.col("weight").clip(0.0)).select(BASELINES.columns)
+    both = pl.concat([BASELINES, told])
+    for table in ("daily", "trades"):
+        result, plain = (getattr(simulate(PRICES, targets, BacktestConfig()), table) for targets in (both, BASELINES))
+        assert_frame_equal(result, plain, check_exact=True)
 
 
 def test_a_decision_date_lost_from_the_prices_decides_nothing():
@@ -235,7 +249,6 @@ def test_rows_before_the_first_decision_and_tickers_not_held_change_nothing():
     ("rows", "message"),
     [
         ([(date(2021, 1, 10), "one", "AAA", 1.0)], "no NSE session"),
-        ([(date(2021, 1, 11), "one", "AAA", 1.0)], "no weekly decision date"),
         ([(date(2021, 4, 9), "one", "AAA", 1.0)], "load prices"),
         ([(D1, "one", "ZZZ", 1.0)], "ZZZ"),
         ([(D1, "one", "AAA", 0.6), (D1, "one", "BBB", 0.6)], "sums to"),
@@ -246,11 +259,6 @@ def test_rows_before_the_first_decision_and_tickers_not_held_change_nothing():
 def test_targets_that_cannot_be_are_refused(rows, message):
     with pytest.raises(DataError, match=message):
         simulate(PRICES, make_targets(rows), FREE)
-
-
-def test_weekly_targets_read_as_daily_decisions_are_refused():
-    with pytest.raises(DataError, match="set rebalance='weekly'"):
-        simulate(PRICES, BASELINES, replace(FREE, rebalance="daily"))
 
 
 def test_prices_that_repeat_or_lie_off_the_calendar_are_refused():
@@ -272,8 +280,7 @@ def test_a_fill_that_is_not_the_session_after_its_decision_is_refused():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"fill": "noon"}, {"initial_capital_inr": 0.0}, {"commission_bps": -1.0}, {"risk_free_rate_ann": 6.0},
-     {"rebalance": "yearly"}],
+    [{"fill": "noon"}, {"initial_capital_inr": 0.0}, {"commission_bps": -1.0}, {"risk_free_rate_ann": 6.0}],
 )  # fmt: skip
 def test_settings_that_cannot_hold_are_refused(bad):
     with pytest.raises(DataError):
@@ -320,9 +327,8 @@ def test_sensitivities_are_the_same_decisions_run_under_the_other_assumption():
 def test_threshold_decisions_are_taken_daily_and_acted_on_seldom():
     days = calendar.sessions(START, END)
     targets = make_targets([(d, "one", t, 0.5) for d in days for t in ("AAA", "BBB")])
-    config = replace(FREE, rebalance="threshold", trade_threshold=0.02)
     often, seldom = (
-        simulate(PRICES, targets, c).daily["n_fills"].sum() for c in (replace(FREE, rebalance="daily"), config)
+        simulate(PRICES, targets, c).daily["n_fills"].sum() for c in (FREE, replace(FREE, trade_threshold=0.02))
     )
     assert 2 < seldom < often / 3
 

@@ -62,10 +62,11 @@ class Case:
     def with_names(self, order) -> "Case":
         """The same with the names in another order."""
         place = np.argsort(order)
-        rows, names = self.market.delistings
+        rows, names, factor, into = self.market.delistings
+        ends = (rows, place[names], factor, np.where(into < 0, -1, place[into]))
         panels = {name: getattr(self.market, name)[:, order] for name in PANELS}
         decided = {row: {int(place[i]): amount for i, amount in day.items()} for row, day in self.decided.items()}
-        return replace(self, market=replace(self.market, **panels, delistings=(rows, place[names])), decided=decided)
+        return replace(self, market=replace(self.market, **panels, delistings=ends), decided=decided)
 
 
 def drawn_rules(unit="weight", **fixed):
@@ -116,7 +117,8 @@ def case_of(seed, rules=None, unit="weight", shape=(30, 5), capital=1e7, rates=T
 
 
 def drawn_market(rng, sessions, names, capital):
-    """Halts, gaps in single panels, dividends, splits and a bonus that leaves half shares, price bands, delistings."""
+    """Halts, gaps in single panels, dividends, splits and a bonus that leaves half shares, price bands, outages, and
+    delistings with and without terms, some into another name."""
     shape = (sessions, names)
 
     def sometimes(share):
@@ -127,12 +129,17 @@ def drawn_market(rng, sessions, names, capital):
     vwap = np.where(sometimes(0.05), NAN, intraday * rng.random(shape))
     split = np.where(sometimes(0.05), rng.choice([1 / 2, 2 / 3, 1 / 10, 2.0], shape), 1.0)
     open_to = np.select([sometimes(0.05), sometimes(0.05)], [BUY, SELL], BOTH)
-    halted = sometimes(0.08)
+    outage = rng.random(sessions) < 0.05
+    halted = sometimes(0.08) | (outage[:, None] & (rng.random((sessions, 1)) < 0.7))  # now and then a few still trade
     gone = np.where(rng.random(names) < 0.25, rng.integers(1, sessions, names), sessions)
     halted |= np.arange(sessions)[:, None] >= gone
     open_inr = rng.uniform(5.0, 300.0, names) * np.cumprod((1.0 + price_move) * split, axis=0)
     open_inr[1:] *= np.cumprod(1.0 + intraday, axis=0)[:-1]
     traded = capital * rng.exponential(2.0, shape)
+    ends = np.flatnonzero(gone < sessions)
+    factor = np.where(rng.random(len(ends)) < 0.5, rng.choice([0.0, 0.4, 1.05], len(ends)), NAN)
+    into = np.where(np.isfinite(factor) & (rng.random(len(ends)) < 0.5), rng.integers(0, names, len(ends)), -1)
+    into = np.where(into == ends, -1, into)
     return Market(
         overnight_return=np.where(halted, NAN, price_move + dividend),
         intraday_return=np.where(halted | sometimes(0.03), NAN, intraday),
@@ -143,12 +150,14 @@ def drawn_market(rng, sessions, names, capital):
         traded_value_inr=np.select([sometimes(0.03), sometimes(0.03), sometimes(0.03)], [NAN, 0.0, np.inf], traded),
         volatility_1d=np.where(sometimes(0.03), NAN, rng.uniform(0.005, 0.05, shape)),
         open_inr=np.where(halted | sometimes(0.02), NAN, open_inr),
-        delistings=(gone[gone < sessions], np.flatnonzero(gone < sessions)),
+        delistings=(gone[ends], ends, factor, into),
+        outage=outage,
     )
 
 
 def drawn_decisions(rng, market, unit, capital):
-    """{session: {name: amount}}; some sell everything, some invest everything, shares only where there is a price."""
+    """{session: {name: amount}}; some sell everything, some invest everything, shares only where there is a price; a
+    third keeps some names (NaN)."""
     decided = {}
     for row in np.flatnonzero(rng.random(market.n_sessions) < 0.4).tolist():
         close = market.fill_price_inr("close")[row]
@@ -158,5 +167,7 @@ def drawn_decisions(rng, market, unit, capital):
         if unit == "shares":
             sizes *= capital / np.where(wanted, close, 1.0)
             sizes = np.round(sizes) if rng.random() < 0.7 else sizes
+        kept = rng.random(market.n_names) < 0.4 * (rng.random() < 0.33)
+        sizes = np.where(kept, NAN, sizes)
         decided[row] = {int(i): float(sizes[i]) for i in np.flatnonzero(sizes)}
     return decided

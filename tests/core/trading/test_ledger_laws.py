@@ -244,7 +244,7 @@ def test_many_books_at_once_are_the_single_ones_in_order():
 def test_an_account_that_opens_later_is_the_account_of_the_later_sessions(case, first):
     assume(first < case.market.n_sessions - 1)
     case = replace(case, decided={row: day for row, day in case.decided.items() if row >= first})
-    rows, names = case.market.delistings
+    rows, *ends = case.market.delistings
     kept = rows >= first
     costs = replace(
         case.costs, buy_rate=case.costs.buy_rate[first:], sell_rate=case.costs.sell_rate[first:],
@@ -252,7 +252,8 @@ def test_an_account_that_opens_later_is_the_account_of_the_later_sessions(case, 
     )  # fmt: skip
     market = replace(
         case.market, **{name: getattr(case.market, name)[first:] for name in PANELS},
-        cash_return_1d=case.market.cash_return_1d[first:], delistings=(rows[kept] - first, names[kept]),
+        cash_return_1d=case.market.cash_return_1d[first:], outage=case.market.outage[first:],
+        delistings=(rows[kept] - first, *(part[kept] for part in ends)),
     )  # fmt: skip
     early = replace(case, market=market, costs=costs, decided={row - first: d for row, d in case.decided.items()})
     late, alone = case.run(first), early.run()
@@ -286,7 +287,11 @@ def test_a_book_without_a_decision_holds_its_cash():
 def test_every_kind_of_cost_follows_from_the_trades(case):
     book, trades = case.run(), case.run().trades
     bought = (trades.kind == arrays.ORDER) & (trades.amount > 0.0)
-    sold, delisted = (trades.kind == arrays.ORDER) & (trades.amount < 0.0), trades.kind == arrays.DELISTING
+    sold = (trades.kind == arrays.ORDER) & (trades.amount < 0.0)
+    rows, names, factor, _ = case.market.delistings
+    without_terms = set(zip(rows[np.isnan(factor)].tolist(), names[np.isnan(factor)].tolist(), strict=True))
+    unsaid = [pair in without_terms for pair in zip(trades.row.tolist(), trades.name.tolist(), strict=True)]
+    delisted = (trades.kind == arrays.DELISTING) & np.array(unsaid, bool)
 
     def by_session(chosen, amounts):
         return np.bincount(trades.row[chosen], amounts[chosen], len(book.equity))
@@ -311,7 +316,11 @@ def test_every_order_knows_its_decision(case):
     assert (trades.decided[~orders] == -1).all()
     waited = trades.row[orders] - trades.decided[orders]
     assert set(trades.decided[orders].tolist()) <= set(case.decided)
-    assert (waited >= delay if case.rules.carry_over else waited == delay).all()
+    due = {row: next((t for t in range(row + delay, len(case.market.outage)) if not case.market.outage[t]), 10**9)
+           for row in case.decided}  # fmt: skip
+    on_time = trades.decided[orders] + waited == np.array([due[row] for row in trades.decided[orders].tolist()])
+    assert (waited >= delay).all()
+    assert case.rules.carry_over or on_time.all()
     if case.rules.trade_threshold == 0.0:  # and the newest one that has fallen due
-        newest = [max(row for row in case.decided if row + delay <= t) for t in trades.row[orders].tolist()]
+        newest = [max(row for row in case.decided if due[row] <= t) for t in trades.row[orders].tolist()]
         assert trades.decided[orders].tolist() == newest

@@ -1,4 +1,7 @@
-"""The ledger against an independent day loop over random panels and rules: plain Python, one name at a time."""
+"""The ledger against an independent day loop over random panels and rules: plain Python, one name at a time.
+
+Names kept, outages of the whole market, and positions that end by terms or at the haircut are in both.
+"""
 
 from types import SimpleNamespace
 
@@ -21,7 +24,8 @@ def draw(seed):
     T, N = int(rng.integers(3, 40)), int(rng.integers(1, 8))
     shape = (T, N)
     overnight, intraday = rng.normal(0, 0.02, shape), rng.normal(0, 0.03, shape)
-    halted = rng.random(shape) < 0.1
+    outage = rng.random(T) < 0.08
+    halted = (rng.random(shape) < 0.1) | (outage[:, None] & (rng.random((T, N)) < 0.9))
     overnight[halted] = intraday[halted] = np.nan
     split = np.where((rng.random(shape) < 0.03) & ~halted, rng.choice([2.0, 5.0], shape), 1.0)
     dividend = np.where((rng.random(shape) < 0.05) & ~halted, 0.01, 0.0)
@@ -36,9 +40,15 @@ def draw(seed):
     total = raw.sum(axis=1, keepdims=True)
     invested = np.where(rng.random((T, 1)) < 0.5, 1.0, rng.uniform(0.0, 1.0, (T, 1)))
     targets = np.where(total > 0, raw / np.where(total > 0, total, 1.0) * invested, 0.0)
-    targets[rng.random(T) < 0.5] = np.nan
+    kept = (rng.random(shape) < 0.3) & (rng.random((T, 1)) < 0.3)
+    decided = np.flatnonzero(rng.random(T) < 0.5).tolist()
     whole = bool(rng.random() < 0.3)
-    gone = [(int(t), int(i)) for t, i in zip(*np.nonzero(rng.random(shape) < 0.02), strict=True) if t > 0]
+    gone = []  # (session, name, what a holder gets over the last value or None, name received or None)
+    for t, i in zip(*np.nonzero(rng.random(shape) < 0.03), strict=True):
+        factor = None if rng.random() < 0.4 else float(rng.choice([0.0, 0.4, 1.0, 1.05]))
+        into = int(rng.integers(0, N)) if factor is not None and rng.random() < 0.6 else None
+        if t > 0 and not any(s == t for s, *_ in gone):  # chains within a session have a test of their own
+            gone.append((int(t), int(i), factor, None if into == i else into))
     kinds = int(rng.integers(1, 4))
     return SimpleNamespace(
         market=Market(
@@ -47,9 +57,13 @@ def draw(seed):
             vwap_return=rng.normal(0, 0.01, shape), open_inr=open_inr,
             traded_value_inr=np.where(rng.random(shape) < 0.05, np.nan, rng.exponential(2e6, shape)),
             volatility_1d=np.where(rng.random(shape) < 0.05, np.nan, rng.uniform(0.005, 0.04, shape)),
-            delistings=tuple(np.array([g[k] for g in gone], dtype=np.int64) for k in (0, 1)),
+            delistings=(
+                [g[0] for g in gone], [g[1] for g in gone],
+                [np.nan if g[2] is None else g[2] for g in gone], [-1 if g[3] is None else g[3] for g in gone],
+            ),
+            outage=outage,
         ),
-        gone=gone, targets=targets, capital=float(10 ** rng.uniform(4, 8)),
+        gone=gone, targets=targets, kept=kept, decided=decided, outage=outage, capital=float(10 ** rng.uniform(4, 8)),
         costs=CostSchedule(
             tuple("abc"[:kinds]), rng.uniform(0, 0.003, (T, kinds)), rng.uniform(0, 0.003, (T, kinds)),
             np.full(T, rng.choice([0.0, 15.93])), float(rng.choice([0.0, 1.0])),
@@ -68,7 +82,16 @@ def naive_book(p):
     """The rules of the ledger's docstring, told in dictionaries."""
     m, r, c = p.market, p.rules, p.costs
     zero = lambda x: 0.0 if np.isnan(x) else float(x)  # noqa: E731
-    cash, held, orders, pending, acted, rows, trades = p.capital, {}, {}, [], {}, [], []
+    cash, held, orders, pending, waiting, rows, trades = p.capital, {}, {}, [], {}, [], []
+
+    def targets_of(t, held, equity):
+        """{name: fraction of equity}; kept names are not in it and the others share what these leave."""
+        wanted = {i: min(w, r.max_position) for i, w in enumerate(p.targets[t]) if not p.kept[t, i]}
+        wanted = {i: w if w >= r.min_position else 0.0 for i, w in wanted.items()}
+        left = 1.0 - sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]) / equity
+        asked = sum(wanted.values())
+        shrunk = left / asked if left < 1.0 and asked > left else 1.0
+        return {i: w * shrunk for i, w in wanted.items()}
     price = m.open_inr * (1 + {"open": 0 * m.open_inr, "close": m.intraday_return, "vwap": m.vwap_return}[r.fill])
 
     def left_of(t, i, order, done, kept, equity):
@@ -89,11 +112,21 @@ def naive_book(p):
                     day["dividend"] += paid
                     cash += paid
                     trades += [(t, i, paid, 0.0)] if paid > 0 else []
-            for i in [i for s, i in p.gone if s == t]:
-                lost = held.get(i, 0.0) * r.delisting_haircut
-                trades += [(t, i, held[i], lost)] if i in held else []
-                cash, day["cost"] = cash + held.pop(i, 0.0) - lost, day["cost"] + lost
+            received = {}
+            for i, factor, into in [g[1:] for g in p.gone if g[0] == t]:
                 orders.pop(i, None)
+                if i not in held:
+                    continue
+                last = held.pop(i)
+                lost = last * r.delisting_haircut if factor is None else 0.0
+                paid = last if factor is None else last * factor
+                trades.append((t, i, paid, lost))
+                day["cost"] += lost
+                if into is None:
+                    cash += paid - lost
+                elif paid > 0:
+                    received[into] = paid
+                    trades.append((t, into, paid, 0.0))
             for i in range(m.n_names):
                 overnight = zero(m.overnight_return[t, i])
                 if r.dividends == "cash":
@@ -107,13 +140,16 @@ def naive_book(p):
                 for book in (held, orders):
                     if i in book:
                         book[i] = book[i] * first[r.fill]
+                if i in received:  # at the open: it earns from there to the fill
+                    held[i] = held.get(i, 0.0) + received[i] * first[r.fill] / (1 + overnight)
                 pending.append((i, full / first[r.fill]))
             equity = cash + sum(held.values())
-            if t - r.delay_sessions in acted:
-                orders = {}
-                for i in range(m.n_names):
-                    weight = min(acted[t - r.delay_sessions][i], r.max_position)
-                    want = 0.0 if weight < r.min_position else weight * equity
+            ripe = [d for d in waiting if d + r.delay_sessions <= t]
+            if ripe and not p.outage[t]:
+                orders, day_decided = {}, max(ripe)
+                waiting = {d: None for d in waiting if d not in ripe}
+                for i, weight in targets_of(day_decided, held, equity).items():
+                    want = weight * equity
                     change = want - held.get(i, 0.0)
                     if (want == 0.0 and i in held) or abs(change) > max(r.no_trade_band, DUST) * equity:
                         orders[i] = change
@@ -166,18 +202,22 @@ def naive_book(p):
             pending = []
         equity = cash + sum(held.values())
         rows.append((equity, cash, *day.values(), *(held.get(i, 0.0) for i in range(m.n_names))))
-        if not np.isnan(p.targets[t]).any():
-            wanted = [min(w, r.max_position) if min(w, r.max_position) >= r.min_position else 0.0 for w in p.targets[t]]
-            gap = sum(abs(w - held.get(i, 0.0) / equity) for i, w in enumerate(wanted))
-            gap += abs(1 - sum(wanted) - cash / equity)
+        if t in p.decided:
+            wanted = targets_of(t, held, equity)
+            gap = sum(abs(w - held.get(i, 0.0) / equity) for i, w in wanted.items())
+            in_kept = sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]) / equity
+            gap += abs(1 - sum(wanted.values()) - in_kept - cash / equity)
             if not r.trade_threshold or gap / 2 > r.trade_threshold:
-                acted[t] = p.targets[t]
+                waiting[t] = None
     return np.array(rows), trades
 
 
 def run(p, **changes):
     given_ = {"market": p.market, "costs": p.costs, "rules": p.rules, "initial_capital": p.capital} | changes
-    return run_ledger(decisions=Decisions.from_dense(p.targets), **given_)
+    rows = [(t, i) for t in p.decided for i in range(p.market.n_names) if p.kept[t, i] or p.targets[t, i]]
+    amounts = [np.nan if p.kept[t, i] else p.targets[t, i] for t, i in rows]
+    decisions = Decisions.of(p.decided, [t for t, _ in rows], [i for _, i in rows], amounts)
+    return run_ledger(decisions=decisions, **given_)
 
 
 @settings(max_examples=400, deadline=None)

@@ -81,7 +81,9 @@ def test_flags_are_bits_one_rate_is_every_sessions_and_delistings_are_sorted():
     made = market(open_to=flags, cash_return_1d=0.001, delistings=([4, 1], [0, 2]))
     assert made.open_to[1].tolist() == [BOTH, BOTH, CLOSED]
     assert made.cash_return_1d.tolist() == [0.001] * 5
-    assert [part.tolist() for part in made.delistings] == [[1, 4], [2, 0]]
+    assert [part.tolist() for part in made.delistings[:2]] == [[1, 4], [2, 0]]
+    assert np.isnan(made.delistings.factor).all()
+    assert made.delistings.into.tolist() == [-1, -1]
 
 
 LEGS = {"overnight_return": with_cell(0.10), "intraday_return": with_cell(0.20), "vwap_return": with_cell(0.05)}
