@@ -1,5 +1,6 @@
 """The out-of-sample test, from the first fold through each one, and the report that a person reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -53,10 +54,10 @@ class Evaluation:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
-    return [_backtest(lab), _backtest_report(lab)]
+    return [_backtest(lab, list(MODELS)), _backtest_report(lab)]
 
 
-def _backtest(lab: Lab) -> dg.AssetsDefinition:
+def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     first_month = f"{lab.profile.first_fold}-01"
 
@@ -72,10 +73,10 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"numba", "mlflow"},
         required_resource_keys={"mlflow"},
-        code_version=lab.code("backtest", "quant_core/backtest", "quant_core/trading", "quant_core/forecasting"),
+        code_version=lab.code("backtest", _backtest),
         ins={
             name: since_first_fold(name)
-            for name in ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in MODELS))
+            for name in ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in models))
         },
     )
     def backtest(
@@ -189,12 +190,9 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.folds,
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"plotly", "html"},
-        code_version=lab.code(
-            "backtest_report", "quant_core/report", "quant_core/trading", "quant_assets/reporting.py",
-            "quant_assets/trials.py",
-        ),
+        code_version=lab.code("backtest_report", _backtest_report),
         ins={"backtest": dg.AssetIn(lab.key("backtest"))},
-    )  # fmt: skip
+    )
     def backtest_report(context: dg.AssetExecutionContext, config: config_type, backtest: dict) -> dict:
         """One self-contained HTML page: every strategy beside the index, out of sample, net of costs, deflated."""
         from quant_core.report.render import markdown_summary, render_report
