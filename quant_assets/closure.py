@@ -155,10 +155,10 @@ class _Walk:
             self._texts(module, unit)
         labs = {argument for argument, kind in unit.typed if self._is_lab(module, unit, kind)}
         for chain in unit.chains:
-            if chain[0] in labs:
-                literal = [(text,) for called, text in unit.calls if called == chain]
-                self.asked.update(chain[1:] + text for text in literal or [()] if chain[1:])
-            else:
+            if chain[0] in labs and len(chain) > 1:
+                texts = [text for called, text in unit.calls if called == chain]
+                self.asked.update([(*chain[1:], text) for text in texts] or [chain[1:]])
+            elif chain[0] not in labs:
                 self._name(module, unit, chain)
 
     def _is_lab(self, module: Module, unit: Unit, kind: Chain) -> bool:

@@ -23,8 +23,8 @@ from upath import UPath
 from quant_assets.closure import Reach, library_versions
 from quant_assets.storage import Stamp, pointer_path, read_stamp, table_path
 
-#: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that a
-#: raw month is read from, by content, or the register that a report counts; "" for nothing.
+#: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
+#: a raw month is read from, by content, or the register that a report counts; "" for nothing.
 ExternalVersion = Callable[[dg.AssetKey, str], str]
 
 

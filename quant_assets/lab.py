@@ -30,8 +30,8 @@ from quant_core.market.sources import SOURCES
 from quant_core.market.universe import membership, sector_of, tickers
 from quant_core.report.settings import ReportConfig
 
-#: What an asset asks of its lab without its content depending on the answer: names, places, partitions (their mapping is
-#: in a fingerprint as the partitions that it names), and its settings, which count whether it asks or not.
+#: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
+#: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({"key", "prefix", "root", "partitions", "code", "config", "source_class"})
 
 
@@ -119,7 +119,7 @@ class Lab:
         return {asset: self.config(asset)().model_dump() for asset in self.settings_classes}
 
     def code(self, asset: str, made_by: Callable[..., Any], *registered: str) -> str:
-        """Code version of an asset: the code that it reaches, the profile's settings for it, and what it asks of the lab.
+        """Code version of an asset: the code that it reaches, the profile's settings for it, what it asks of the lab.
 
         Args:
             made_by: the function that defines the asset.
