@@ -68,10 +68,14 @@ class Tree:
 
     @cached_property
     def data(self) -> dict[str, Path]:
-        """Path under the root -> file of everything that is not Python."""
+        """Path under the root -> file of everything that is not Python; caches and hidden files left out."""
         files = (path for package in PACKAGES for path in sorted((self.root / package).rglob("*")))
-        kept = (path for path in files if path.is_file() and path.suffix not in (".py", ".pyc"))
-        return {path.relative_to(self.root).as_posix(): path for path in kept}
+        named = {path.relative_to(self.root): path for path in files if path.is_file() and path.suffix != ".py"}
+        return {
+            name.as_posix(): path
+            for name, path in named.items()
+            if not any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+        }
 
     @cached_property
     def _read(self) -> dict[str, Module]:

@@ -22,17 +22,18 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-HOST_TAG, PID_TAG, STARTED_TAG = "quant/host", "quant/pid", "quant/started"
+ASSET_TAG, HOST_TAG, PID_TAG, STARTED_TAG = "quant/asset", "quant/host", "quant/pid", "quant/started"
 PROC = Path("/proc")
 #: A run that ended has given its slots back by itself before this; what it still holds then is left over.
 LEFT_OVER_SECONDS = 60.0
 
 
-def own_tags() -> dict[str, str]:
-    """Tags of a run that lives in this process. The daemon does not start it again: the next command does."""
+def own_tags(asset: str) -> dict[str, str]:
+    """Tags of a run of an asset that lives in this process. The daemon does not start it again: the next command does."""
     pid = os.getpid()
     return {
-        HOST_TAG: socket.gethostname(), PID_TAG: str(pid), STARTED_TAG: str(process_started(pid)), MAX_RETRIES_TAG: "0",
+        ASSET_TAG: asset, HOST_TAG: socket.gethostname(), PID_TAG: str(pid), STARTED_TAG: str(process_started(pid)),
+        MAX_RETRIES_TAG: "0",
     }  # fmt: skip
 
 
@@ -112,10 +113,9 @@ def unjudged_runs(instance: dg.DagsterInstance) -> list[str]:
 def describe(record: RunRecord) -> str:
     """A run in a few words: number, asset, partitions, since when."""
     run = record.dagster_run
-    assets = sorted(key.path[-1] for key in run.asset_selection or ())
     first, last = (run.tags.get(tag) for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
     partitions = f"{first}..{last}" if first else run.tags.get(PARTITION_NAME_TAG, "")
-    what = " ".join([*(assets or [run.job_name]), partitions]).strip()
+    what = f"{run.tags.get(ASSET_TAG, run.job_name)} {partitions}".strip()
     began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp())
     return f"run {run.run_id[:8]} ({what}, since {began:%Y-%m-%d %H:%M:%S})"
 

@@ -177,7 +177,7 @@ class Runner:
                 [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
                 selection=dg.AssetSelection.assets(key),
                 partition_key=step.partitions[0] if single else None,
-                tags=own_tags() | ({} if single else tags),
+                tags=own_tags(key.to_user_string()) | ({} if single else tags),
                 instance=self.instance,
                 resources=self.definitions.resources,
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},

@@ -326,10 +326,12 @@ def test_texts_name_data_files_beside_their_module(tmp_path: Path) -> None:
         tmp_path,
         core__a__b="from pathlib import Path\nHERE = Path(__file__).parent\n"
         "def one():\n    return HERE / 'one.csv'\ndef each(x):\n    return HERE / f'{x}.csv'\n"
-        "def folder():\n    return HERE / 'lists'\n",
+        "def folder():\n    return HERE / 'lists'\ndef package():\n    return files('quant_core.a')\n",
     )
     (tmp_path / "quant_core" / "a" / "lists").mkdir()
-    for file in ("one.csv", "two.csv", "three.yaml", "lists/four.txt"):
+    (tmp_path / "quant_core" / "a" / "__pycache__").mkdir()
+    files = ("one.csv", "two.csv", "three.yaml", "lists/four.txt", "lists/.four.swp", "__pycache__/b.one.nbi", ".b.swp")
+    for file in files:
         (tmp_path / "quant_core" / "a" / file).write_text(file)
 
     def data(entry: str) -> set[str]:
@@ -338,6 +340,7 @@ def test_texts_name_data_files_beside_their_module(tmp_path: Path) -> None:
     assert data("quant_core.a.b:one") == {"one.csv"}
     assert data("quant_core.a.b:each") == {"one.csv", "two.csv"}
     assert data("quant_core.a.b:folder") == {"lists/four.txt"}
+    assert data("quant_core.a.b:package") == {"one.csv", "two.csv", "three.yaml", "lists/four.txt"}
 
 
 # ---- fingerprints ----------------------------------------------------------------------------------------------------
