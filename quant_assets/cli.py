@@ -5,6 +5,7 @@ import sys
 import time
 import webbrowser
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +60,11 @@ def main() -> None:
     except QuantError as error:
         errors.print(f"[red]error[/red] {_plain(str(error))}", soft_wrap=True)
         sys.exit(1)
+
+
+def say(line: str) -> None:
+    """One line between the bars of progress."""
+    console.print(f"[yellow]note[/yellow] {_plain(line)}", soft_wrap=True)
 
 
 def _plain(text: str) -> str:
@@ -285,10 +291,12 @@ def dev(profile: ProfileOption = "demo", source: SourceOption = None, path: Path
     """Start the web UI on loopback together with the daemon that runs schedules, sensors and backfills."""
     from quant_assets.paths import dagster_home, project_root
     from quant_assets.profile import load_profile, source_override
-    from quant_assets.session import prepare_home
+    from quant_assets.session import bury_the_dead, prepare_home
 
     chosen = load_profile(profile, source_override(source, str(path) if path else None))
     prepare_home(dagster_home())
+    for line in chain.from_iterable(bury_the_dead()):
+        say(line)
     os.environ["QUANT_PROFILE"] = profile
     if source or path:
         os.environ["QUANT_SOURCE"] = str(chosen.source["name"])
@@ -358,7 +366,7 @@ def _run(
     console.print(f"[bold]{chosen.name}[/bold]  {_plain(chosen.description)}", soft_wrap=True)
     from quant_assets.session import open_runner
 
-    with open_runner(chosen, overrides, home, verbose) as runner:
+    with open_runner(chosen, overrides, home, verbose, say) as runner:
         months = runner.month_range(first, last)
         runner = runner.until(months[1])
         wanted = runner.wanted(*months, until=[name.strip() for name in stages.split(",")] if stages else [])

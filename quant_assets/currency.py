@@ -1,42 +1,46 @@
 """Is a stored partition current? A fingerprint of everything it was made from answers without recomputing.
 
-A fingerprint covers the asset's code version (source of its stage, defaults of its profile), the run's configuration of
-the asset, and the content hash of every upstream partition. Equal upstream content, whenever it was written, is the
-same upstream. Written by quant_assets/storage.py beside the data; compared by `quant run`.
+A fingerprint covers the asset's code version (the code, data files and libraries that it reaches, see closure.py, and
+what the profile tells it), the run's configuration of the asset, what lies outside the lab, and the content hash of
+every upstream partition. Equal upstream content, whenever it was written, is the same upstream. Written by
+quant_assets/storage.py beside the data; compared by `quant run`.
 """
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from upath import UPath
 
+from quant_assets.closure import Reach, library_versions
 from quant_assets.storage import Stamp, pointer_path, read_stamp, table_path
 
-#: (asset key, partition) -> what changes outside the lab would do to it; "" for nothing.
+#: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
+#: a raw month is read from, by content, or the register that a report counts; "" for nothing.
 ExternalVersion = Callable[[dg.AssetKey, str], str]
 
 
-def code_version(*roots: str, settings: Mapping[str, Any]) -> str:
-    """Hash of the source files under `roots` (paths inside the repository's packages) and of an asset's settings."""
-    digest = hashlib.sha256()
-    for root in roots:
-        digest.update(_source_hash(root).encode())
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
+def code_version(found: Reach, settings: Mapping[str, Any]) -> str:
+    """Hash of what an asset's code reaches, of the libraries behind it and of the settings that it runs with."""
+    libraries = {name: version for used in found.libraries for name, version in library_versions(used).items()}
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    text = json.dumps([dict(found.parts), libraries, python, dict(settings)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@lru_cache
-def _source_hash(root: str) -> str:
-    base = Path(__file__).parent.parent / root
-    files = [base] if base.is_file() else sorted(base.rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+def plain(value: Any) -> Any:
+    """A value as JSON knows it; a table by its content, settings by their kind and fields."""
+    if isinstance(value, pl.DataFrame):
+        return hashlib.sha256(value.write_csv().encode()).hexdigest()
+    return [type(value).__name__, asdict(value)] if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def upstream_partitions(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.AssetKey, partition: str) -> list[str]:
@@ -96,12 +100,13 @@ def stored_stamp(root: UPath, key: dg.AssetKey, partition: str) -> Stamp | None:
             status = path.stat()
         except (FileNotFoundError, OSError):
             continue
-        return _stamp(path, status.st_mtime, status.st_size)
+        return _stamp(path, (getattr(status, "st_ino", 0), status.st_mtime, status.st_size))
     return None
 
 
 @lru_cache(maxsize=100_000)
-def _stamp(path: UPath, modified: float, size: int) -> Stamp | None:
+def _stamp(path: UPath, version: tuple[float, ...]) -> Stamp | None:
+    """Read once for each file that a rename put there: pointers of one asset are all of the same size."""
     return read_stamp(path)
 
 

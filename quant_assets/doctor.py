@@ -39,6 +39,7 @@ def examine(profile: Profile) -> Iterator[Finding]:
     """Every check, in the order in which a person would fix things."""
     yield from _environment()
     yield from _storage()
+    yield from _runs()
     yield from _calendar()
     yield from _source(Lab(profile))
     yield from _accelerator()
@@ -70,6 +71,18 @@ def _storage() -> Iterator[Finding]:
         "instance settings",
         str(settings) if settings.is_file() else f"{settings} is made by the first run",
     )
+
+
+def _runs() -> Iterator[Finding]:
+    """Runs whose process is gone are marked failed here; those of other hosts are only named."""
+    if not (dagster_home() / "dagster.yaml").is_file():
+        return
+    from quant_assets.session import bury_the_dead
+
+    buried, unjudged = bury_the_dead()
+    yield from (Finding("note", "runs", line) for line in (*buried, *unjudged))
+    if not buried and not unjudged:
+        yield Finding("ok", "runs", "none is left of a process that died")
 
 
 def _writable(what: str, folder: Path) -> Finding:

@@ -1,8 +1,8 @@
 """What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
@@ -11,8 +11,9 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trials
+from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
-from quant_assets.currency import code_version
+from quant_assets.currency import code_version, plain
 from quant_assets.lists import list_versions, lists_of
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
@@ -23,7 +24,7 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
-from quant_core.errors import UnknownName
+from quant_core.errors import QuantError, UnknownName
 from quant_core.features import FeatureConfig, warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
@@ -33,8 +34,11 @@ from quant_core.market.sources import SOURCES, last_closed_session
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.report.settings import ReportConfig
 
-#: Shared by every stage; a change there makes everything after raw data stale.
-FOUNDATION = tuple(f"quant_core/{name}.py" for name in ("schema", "calendar", "folds", "artifacts", "registry"))
+#: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
+#: holds the ones that they map to), and its settings, which count whether it asks or not.
+PLUMBING = frozenset({"key", "prefix", "root", "partitions", "code", "config", "source_class"})
+#: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
+BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Lab:
     """A profile made ready for asset factories."""
 
     profile: Profile
+    tree: Tree = field(default_factory=installed)
 
     @cached_property
     def partitions(self) -> Partitions:
@@ -119,9 +124,34 @@ class Lab:
     def _launch_defaults(self) -> dict[str, dict[str, Any]]:
         return {asset: self.config(asset)().model_dump() for asset in self.settings_classes}
 
-    def code(self, asset: str, *roots: str, **more: Any) -> str:
-        """Code version of an asset: its stage's source, the foundation's, the profile's settings for it and `more`."""
-        return code_version(*FOUNDATION, *roots, settings={**self.settings(asset), **more})
+    def code(self, asset: str, made_by: Callable[..., Any], *registered: str) -> str:
+        """Code version of an asset: the code that it reaches, the profile's settings for it, what it asks of the lab.
+
+        Args:
+            made_by: the function that defines the asset.
+            registered: `Registry.entry` of what it is given to work with.
+        """
+        found = reach(self.tree, (f"{made_by.__module__}:{made_by.__name__}", *registered))
+        answers = {
+            ".".join(asked): self._answer(asked) for asked in found.asked if asked[0] not in PLUMBING | BY_PARTITION
+        }
+        return code_version(found, {"settings": self.settings(asset), "answers": answers})
+
+    def _answer(self, asked: tuple[str, ...]) -> Any:
+        """What an asset gets when it reads these attributes of the lab, in a form that can be hashed.
+
+        Data that cannot be read now is the asset's own error when it runs; loading the definitions goes on.
+        """
+        name, detail = asked[0], asked[1] if len(asked) > 1 else ""
+        try:
+            if name == "profile":
+                own_list = self.membership() if detail == "universe" else None
+                return [plain(getattr(self.profile, detail) if detail else self.profile), plain(own_list)]
+            value = getattr(self, name)
+            wanted = [detail] if detail and callable(value) else []
+            return plain(value(*wanted) if callable(value) else value)
+        except QuantError as error:
+            return str(error)
 
     # ---- the source -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from quant_assets.automation import fold_assets, month_assets, refresh_months
 from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
 from quant_assets.lab import Lab
+from quant_assets.live_runs import own_tags
 from quant_assets.partitions import IST
+from quant_assets.waiting import Say, slot_waits_said
 from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.forecasting import MODELS
 
@@ -50,6 +52,7 @@ class Runner:
     instance: dg.DagsterInstance
     overrides: Overrides
     log_level: str = "ERROR"
+    say: Say = print
 
     @property
     def graph(self) -> AssetGraph:
@@ -174,21 +177,23 @@ class Runner:
         """One Dagster run; raises RunFailed with the reason."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
         single = len(step.partitions) == 1
+        key = self.lab.key(step.asset)
         ops = (
             {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)}
             if self.overrides.get(step.asset)
             else {}
         )
-        result = dg.materialize(
-            [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
-            selection=dg.AssetSelection.assets(self.lab.key(step.asset)),
-            partition_key=step.partitions[0] if single else None,
-            tags=None if single else tags,
-            instance=self.instance,
-            resources=self.definitions.resources,
-            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
-            raise_on_error=False,
-        )
+        with slot_waits_said(self.instance, self.graph.get(key).pools or (), self.say):
+            result = dg.materialize(
+                [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
+                selection=dg.AssetSelection.assets(key),
+                partition_key=step.partitions[0] if single else None,
+                tags=own_tags(key.to_user_string()) | ({} if single else tags),
+                instance=self.instance,
+                resources=self.definitions.resources,
+                run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
+                raise_on_error=False,
+            )
         if not result.success:
             span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
             raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failure_reason(result)}")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from quant_assets.live_runs import bury_dead_runs, unjudged_runs
 from quant_assets.paths import project_root
 from quant_assets.profile import Profile
 from quant_assets.runner import Overrides, Runner, check_overrides
+from quant_assets.waiting import Say, turn_of
 
 MINIMAL_INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
@@ -26,8 +28,10 @@ def prepare_home(home: Path) -> None:
 
 
 @contextmanager
-def open_runner(profile: Profile, overrides: Overrides, home: Path, verbose: bool) -> Iterator[Runner]:
-    """A runner for `profile` on the instance in `home`."""
+def open_runner(
+    profile: Profile, overrides: Overrides, home: Path, verbose: bool, say: Say = print
+) -> Iterator[Runner]:
+    """A runner for `profile` on the instance in `home`, once no other command is at work on it; the dead are buried."""
     from quant_assets.assembly import build_definitions
     from quant_assets.lab import Lab
 
@@ -35,10 +39,24 @@ def open_runner(profile: Profile, overrides: Overrides, home: Path, verbose: boo
     check_overrides(lab, overrides)
     prepare_home(home)
     if not verbose:
-        warnings.simplefilter("ignore")
-        os.environ.setdefault("ALEMBIC_QUIET", "1")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-        for name in ("alembic", "mlflow", "sqlalchemy"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        quiet()
+    with turn_of(profile.name, home, say), dg.DagsterInstance.get() as instance:
+        for line in bury_dead_runs(instance):
+            say(line)
+        yield Runner(lab, build_definitions(profile), instance, overrides, "INFO" if verbose else "CRITICAL", say)
+
+
+def bury_the_dead() -> tuple[list[str], list[str]]:
+    """What became of runs whose process is gone, and the runs that only another host can judge; a line each."""
+    quiet()
     with dg.DagsterInstance.get() as instance:
-        yield Runner(lab, build_definitions(profile), instance, overrides, "INFO" if verbose else "CRITICAL")
+        return bury_dead_runs(instance), unjudged_runs(instance)
+
+
+def quiet() -> None:
+    """Keep the logs of libraries off the terminal."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("ALEMBIC_QUIET", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    for name in ("alembic", "mlflow", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.ERROR)

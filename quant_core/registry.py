@@ -23,7 +23,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
-        self._package = package
+        self.package = package
         self._entries: dict[str, T] = {}
         self._loaded = False
 
@@ -39,13 +39,17 @@ class Registry(Generic[T]):
 
         return add
 
+    def entry(self, name: str) -> str:
+        """`package[name]`: how the entry of that name is called where its source is looked for."""
+        return f"{self.package}[{name}]"
+
     def load(self) -> None:
         """Import every module of the package, once."""
         if self._loaded:
             return
         self._loaded = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.walk_packages(package.__path__, prefix=f"{self._package}."):
+        package = importlib.import_module(self.package)
+        for module in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}."):
             importlib.import_module(module.name)
 
     def __getitem__(self, name: str) -> T:

@@ -59,13 +59,13 @@ class Evaluation:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
-    return [_backtest(lab), _backtest_report(lab)]
+    return [_backtest(lab, list(MODELS)), _backtest_report(lab)]
 
 
-def _backtest(lab: Lab) -> dg.AssetsDefinition:
+def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     first_month = f"{lab.profile.first_fold}-01"
-    inputs = ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in MODELS))
+    inputs = ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in models))
 
     def since_first_fold(asset: str) -> dg.AssetIn:
         return dg.AssetIn(
@@ -80,7 +80,7 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"numba", "mlflow"},
         required_resource_keys={"mlflow"},
-        code_version=lab.code("backtest", "quant_core/backtest", "quant_core/trading", "quant_core/forecasting"),
+        code_version=lab.code("backtest", _backtest),
         ins={name: since_first_fold(name) for name in inputs},
     )
     def backtest(
@@ -209,12 +209,9 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.folds,
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"plotly", "html"},
-        code_version=lab.code(
-            "backtest_report", "quant_core/report", "quant_core/trading", "quant_assets/reporting.py",
-            "quant_assets/trials.py",
-        ),
+        code_version=lab.code("backtest_report", _backtest_report),
         ins={"backtest": dg.AssetIn(lab.key("backtest"))},
-    )  # fmt: skip
+    )
     def backtest_report(context: dg.AssetExecutionContext, config: config_type, backtest: dict) -> dict:
         """One self-contained HTML page: every strategy beside the index, out of sample, net of costs, deflated."""
         from quant_core.report.render import markdown_summary, render_report

@@ -23,7 +23,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "numba"},
-        code_version=lab.code("features", "quant_core/features", "quant_core/market/sectors.csv"),
+        code_version=lab.code("features", build),
         ins={"clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)},
     )
     def features(context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame) -> pl.DataFrame:

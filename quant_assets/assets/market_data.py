@@ -15,6 +15,7 @@ from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
 from quant_core.cleaning.checks import breaches
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.errors import DataError, SourceError
+from quant_core.market.sources import SOURCES
 from quant_core.schema import EQUITY
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
@@ -37,7 +38,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("raw_ohlcv", "quant_core/market"),
+        code_version=lab.code("raw_ohlcv", _raw_ohlcv, SOURCES.entry(str(lab.profile.source["name"]))),
     )
     def raw_ohlcv(context: dg.AssetExecutionContext, config: config_type) -> pl.DataFrame:
         """Open, high, low, close and volume as fetched, with dividends, price factors, basis and time of fetching."""
@@ -93,7 +94,6 @@ def source_tries() -> int:
 
 def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
     config_type: Any = lab.config("clean_prices")
-    rules = {"liquidity": lab.profile.liquidity, "quality": lab.profile.quality, "universe": lab.profile.universe}
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -101,7 +101,7 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("clean_prices", "quant_core/cleaning", "quant_core/market/universe.py", **rules),
+        code_version=lab.code("clean_prices", _clean_prices),
         ins={
             "raw_ohlcv": dg.AssetIn(
                 lab.key("raw_ohlcv"),

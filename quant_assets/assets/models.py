@@ -92,7 +92,7 @@ def _forecaster(lab: Lab, model: Model) -> dg.AssetsDefinition:
         automation_condition=dg.AutomationCondition.on_missing(),
         kinds={"safetensors", "mlflow"},
         description=f"{model.summary.rstrip('.') or model.name}; fitted once a fold, on purged rows only.",
-        code_version=lab.code(asset, "quant_core/forecasting"),
+        code_version=lab.code(asset, _forecaster, MODELS.entry(model.name)),
         ins={"training_window": dg.AssetIn(lab.key("training_window"))},
     )
     def forecaster(training_window: dict) -> dict:

@@ -1,5 +1,6 @@
 """What is traded on: each model's forecasts, made by the fold that contains the month, and the weights they imply."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,7 @@ from quant_core.schema import Forecasts, validate
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """forecasts_{model} for every registered model, and target_weights."""
-    return [*(_forecasts(lab, MODELS[name]) for name in MODELS), _target_weights(lab)]
+    return [*(_forecasts(lab, MODELS[name]) for name in MODELS), _target_weights(lab, list(MODELS))]
 
 
 def score_month(model: Model, fitted_files: dict[str, bytes], fold: str, features: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +58,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
         description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
-        code_version=lab.code(asset, "quant_core/forecasting"),
+        code_version=lab.code(asset, _forecasts, MODELS.entry(model.name)),
         ins={
             "features": dg.AssetIn(lab.key("features")),
             "forecaster": dg.AssetIn(
@@ -83,9 +84,9 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
     return forecasts
 
 
-def _target_weights(lab: Lab) -> dg.AssetsDefinition:
+def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("target_weights")
-    models = {f"forecasts_{name}": dg.AssetIn(lab.key(f"forecasts_{name}")) for name in MODELS}
+    forecasts_in = {f"forecasts_{name}": dg.AssetIn(lab.key(f"forecasts_{name}")) for name in models}
     loaded: AllocationConfig = lab.defaults("target_weights")
 
     @dg.asset(
@@ -94,15 +95,10 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code(
-            "target_weights",
-            "quant_core/allocation",
-            "quant_core/trading/weights.py",
-            "quant_core/trading/rebalancing.py",
-        ),
+        code_version=lab.code("target_weights", _target_weights),
         ins={
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lookback(loaded.history_sessions)),
-            **models,
+            **forecasts_in,
         },
     )
     def target_weights(

@@ -27,7 +27,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "parquet"},
         automation_condition=dg.AutomationCondition.on_missing(),
-        code_version=lab.code("training_window", "quant_core/forecasting/labels.py"),
+        code_version=lab.code("training_window", build),
         ins={
             "features": dg.AssetIn(lab.key("features"), partition_mapping=lab.partitions.train),
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.train),

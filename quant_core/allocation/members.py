@@ -5,7 +5,7 @@ rows that are late or lost never make a universe smaller. What is decided belong
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -69,9 +69,7 @@ def member_rows(prices: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     return both.filter(pl.col("date") >= first).sort("date", "ticker")
 
 
-def slots(
-    prices: pl.DataFrame, rebalance: Rebalance, least_share: float, start: date, end: date
-) -> Slots:
+def slots(prices: pl.DataFrame, rebalance: Rebalance, least_share: float, start: date, end: date) -> Slots:
     """When to decide from `start` to `end`: each scheduled date, or the first session after it with enough members.
 
     A session is enough where at least `least_share` of its members, and at least one, have a price. A date scheduled
