@@ -4,6 +4,7 @@ Months of one asset go in one run; a fold is a run of its own. Everything is an 
 DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from quant_assets.automation import fold_assets, month_assets, refresh_months
 from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
 from quant_assets.lab import Lab
 from quant_assets.partitions import IST
+from quant_assets.trial_witness import SETTINGS_TAG
 from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.forecasting import MODELS
 
@@ -163,6 +165,7 @@ class Runner:
         """One Dagster run; raises RunFailed with the reason."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
         single = len(step.partitions) == 1
+        settings = {SETTINGS_TAG: json.dumps(self.overrides, sort_keys=True, default=str)} if self.overrides else {}
         ops = (
             {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)}
             if self.overrides.get(step.asset)
@@ -172,7 +175,7 @@ class Runner:
             [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
             selection=dg.AssetSelection.assets(self.lab.key(step.asset)),
             partition_key=step.partitions[0] if single else None,
-            tags=None if single else tags,
+            tags=settings if single else tags | settings,
             instance=self.instance,
             resources=self.definitions.resources,
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
