@@ -47,7 +47,7 @@ def report_input(
     start, end = tested_span(result)
     register = trials.read(lab.root, lab.profile.name, witness)
     own = histories(result.daily, result.benchmark)
-    tried, luck = register.until(end), trials.luck(register, own, end)
+    tried, luck = register.until(end), trials.hurdle(register, own, end)
     damage = register_damage(register, own)
     horizon = lab.defaults("training_window").horizon_sessions
     return ReportInput(

@@ -49,7 +49,7 @@ def witness(lab: Lab, instance: dg.DagsterInstance) -> trials.Witness | None:
     metadata = {name: value.value for name, value in event.asset_materialization.metadata.items()}
     if metadata.get(PLACE) != str(trials.folder(lab.root, lab.profile.name)):
         return None
-    return trials.Witness(str(metadata.get(HEAD) or ""), int(metadata.get(COUNT) or 0))
+    return trials.Witness(str(metadata.get(HEAD) or ""), int(str(metadata.get(COUNT) or 0)))
 
 
 def _with_source(name: str, lab: Lab) -> str:

@@ -67,6 +67,11 @@ class Witness:
     head: str
     n_trials: int
 
+    @property
+    def heads(self) -> list[str]:
+        """Hash by hash; none of an empty register."""
+        return self.head.split(",") if self.head else []
+
 
 @dataclass(frozen=True)
 class Register:
@@ -120,9 +125,8 @@ def register(
     """
     place = folder(root, profile)
     tried = histories(daily, benchmark)
-    digest = (
-        hashlib.sha256(json.dumps(changed, sort_keys=True, default=str).encode()).hexdigest()[:10] if changed else ""
-    )
+    told = json.dumps(changed or {}, sort_keys=True, default=str)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:10] if changed else ""
     with locked(place):
         found = read(root, profile, witness)
         draft = _Draft(place, {trial.trial: trial for trial in found.trials}, found.rows)
@@ -170,15 +174,10 @@ def _read(place: UPath, witness: Witness | None) -> Register:
             trials[row["trial"]] = Trial(**row)
     whole = {name: table for name, trial in trials.items() if (table := _history(place, trial)) is not None}
     noted = [Luck(**entry.says["luck"]) for entry in index.entries]
-    problems = [
-        *index.problems,
-        *(f"the history of {name} is gone or was edited" for name in trials if name not in whole),
-    ]
-    is_known = set(witness.head.split(",") if witness and witness.head else ()) <= {e.hash for e in index.entries}
-    if witness is not None and not is_known:
-        problems.append(
-            f"the last backtest saw {witness.n_trials} trials up to entry {witness.head[:8]}, which is gone"
-        )
+    problems = list(index.problems)
+    problems += [f"the history of {name} is gone or was edited" for name in trials if name not in whole]
+    if witness is not None and not set(witness.heads) <= {entry.hash for entry in index.entries}:
+        problems.append(f"entry {witness.head[:8]} is gone, with which the last backtest saw {witness.n_trials} trials")
     expected = max([len(trials), *(luck.n_trials for luck in noted), witness.n_trials if witness else 0])
     if expected > len(trials):
         problems.append(f"of {expected} trials {expected - len(trials)} are known by their number only")
@@ -187,7 +186,7 @@ def _read(place: UPath, witness: Witness | None) -> Register:
     return Register(index, tuple(trials.values()), rows, luck, expected - len(whole), tuple(problems))
 
 
-def luck(found: Register, tried: pl.DataFrame, until: date) -> Luck:
+def hurdle(found: Register, tried: pl.DataFrame, until: date) -> Luck:
     """The hurdle of a report: every trial up to `until`, and the strategies `tried` where the register lacks them.
 
     Args:
@@ -269,7 +268,7 @@ def _write(found: Register, draft: _Draft) -> None:
 
 
 def _adopt(draft: _Draft) -> None:
-    """Enter the histories of a register that has no index yet, in the order of their names; whose they are is unknown."""
+    """Enter the histories of a register without an index, in the order of their names; whose they are is unknown."""
     paths = draft.place.iterdir() if draft.place.exists() else []
     for path in sorted((p for p in paths if p.suffix == ".parquet"), key=str):
         table = _table(path)

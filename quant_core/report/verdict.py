@@ -158,8 +158,8 @@ def _odds(row: Mapping[str, Any]) -> list[str]:
     parts.append(text + ".")
     if known(row["deflated_sharpe_vs_benchmark"]):
         parts.append(
-            f"Against the benchmark {ratio(row['deflated_sharpe_vs_benchmark'])}: information ratio "
-            f"{ratio(row['information_ratio_ann'])} against {ratio(row['expected_max_sharpe_vs_benchmark_ann'])} by luck."
+            f"Against the benchmark it is {ratio(row['deflated_sharpe_vs_benchmark'])}, with an information ratio of "
+            f"{ratio(row['information_ratio_ann'])} and {ratio(row['expected_max_sharpe_vs_benchmark_ann'])} by luck."
         )
     return parts
 

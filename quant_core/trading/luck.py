@@ -202,9 +202,8 @@ def clusters(trials: pl.DataFrame) -> dict[str, str]:
 def _panel(trials: pl.DataFrame) -> Panel:
     names = trials["trial"].unique(maintain_order=True).to_list()
     days = trials["date"].unique().sort()
-    position = dict(zip(names, range(len(names)), strict=True))
-    column = trials["trial"].replace_strict(position, return_dtype=pl.Int64).to_numpy() if names else []
-    row = days.search_sorted(trials["date"]) if names else []
+    column = trials["trial"].replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy().astype(np.int64)
+    row = days.search_sorted(trials["date"]).to_numpy()
     own, cash = (
         checked_returns(trials[name].cast(pl.Float64).to_numpy(), "trials")
         for name in ("simple_return_1d", "risk_free_return_1d")
@@ -212,15 +211,17 @@ def _panel(trials: pl.DataFrame) -> Panel:
     index = np.full(len(own), np.nan)
     if "benchmark_return_1d" in trials.columns:
         index = trials["benchmark_return_1d"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-    dense = []
-    for values in (own - cash, own - index, own - np.where(np.isnan(index), cash, index)):
+
+    def dense(values: Array) -> Array:
         table = np.full((len(days), len(names)), np.nan)
         table[row, column] = values
-        dense.append(table)
+        return table
+
     is_shipped = np.zeros(len(names), dtype=bool)
     if "is_shipped" in trials.columns:
         is_shipped[column] = trials["is_shipped"].to_numpy()
-    return Panel(names, days.to_list(), *dense, is_shipped)
+    active = dense(own - np.where(np.isnan(index), cash, index))
+    return Panel(names, days.to_list(), dense(own - cash), dense(own - index), active, is_shipped)
 
 
 def _founders(active: Array) -> NDArray[np.int64]:
@@ -254,7 +255,7 @@ def _correlation(values: Array) -> Array:
 def _hurdle_z(days: list[date], values: Array, founder: NDArray[np.int64], n_lost: int) -> float:
     """Best Sharpe ratio to expect, in standard errors: the larger of the two estimates."""
     z, unit = _standardised(values)
-    formula, best = 0.0, {}
+    formula, best = 0.0, dict[int, float]()
     for k, cluster in enumerate(founder.tolist()):
         best[cluster] = float(np.fmax(best.get(cluster, math.nan), z[k]))
         formula = max(formula, expected_max_sharpe(len(best) + n_lost, _spread(np.array(list(best.values())))))
@@ -282,11 +283,16 @@ def _expected_maximum(days: list[date], unit: Array, n_lost: int) -> float:
     """
     if unit.shape[1] + n_lost == 0:
         return 0.0
-    noise = np.array([np.random.default_rng([SEED, day.toordinal()]).standard_normal(N_DRAWS) for day in days])
-    drawn = unit.T @ noise if len(days) else np.empty((0, N_DRAWS))  # (K, draws)
-    lost = [np.random.default_rng([SEED, 0, k]).standard_normal(N_DRAWS) for k in range(n_lost)]
-    both = np.concatenate([drawn, *(row[None] for row in lost)])
+    noise = np.array([_noise(day.toordinal()) for day in days]).reshape(-1, N_DRAWS)  # (T, draws)
+    lost = np.array([_noise(-1 - k) for k in range(n_lost)]).reshape(-1, N_DRAWS)
+    both = np.concatenate([unit.T @ noise, lost])  # (K, draws)
     return float(both.max(axis=0).mean() - both.min(axis=0).mean()) / 2.0
+
+
+@lru_cache(maxsize=8192)
+def _noise(key: int) -> Array:
+    """(draws,) standard normal numbers of a session, by its ordinal, or of a lost try, by a number below 0."""
+    return np.random.default_rng([SEED, abs(key), int(key < 0)]).standard_normal(N_DRAWS)
 
 
 def _spread(sharpes: Array) -> float:

@@ -122,27 +122,24 @@ def min_track_record(
 
 
 def significance_row(
-    returns: ArrayLike, risk_free_return_1d: ArrayLike, benchmark_return_1d: ArrayLike | None, luck: Luck, seed: int
+    returns: ArrayLike, risk_free_return_1d: ArrayLike, benchmark_return_1d: ArrayLike, luck: Luck, seed: int
 ) -> dict[str, float]:
     """Every column of `schema.Significance` but the strategy's name; NaN where it is undefined.
 
     Args:
         returns: (T,) returns, at least one.
         risk_free_return_1d: of cash over the same sessions, (T,) or one number.
-        benchmark_return_1d: of the index over the same sessions, (T,) or one number, NaN where there is none; None
-            where there never is.
+        benchmark_return_1d: of the index over the same sessions, (T,) or one number; NaN where there is none.
         luck: of everything tried, this one included.
         seed: of the bootstrap.
     """
     values = checked_returns(returns, "significance")
     cash = checked_returns(np.atleast_1d(np.asarray(risk_free_return_1d, dtype=np.float64)), "significance cash")
-    index = np.atleast_1d(
-        np.asarray(math.nan if benchmark_return_1d is None else benchmark_return_1d, dtype=np.float64)
-    )
+    index = np.atleast_1d(np.asarray(benchmark_return_1d, dtype=np.float64))
     if len(values) == 0 or not {len(cash), len(index)} <= {1, len(values)}:
         raise DataError(
-            f"significance: {len(values)} returns, {len(cash)} of cash and {len(index)} of the benchmark; wanted one or "
-            "as many."
+            f"significance: {len(values)} returns, {len(cash)} of cash and {len(index)} of the benchmark; wanted one "
+            "or as many."
         )
     excess, active = values - cash, values - index
     active = active[~np.isnan(active)]

@@ -149,14 +149,12 @@ def family_blocks(book: Book) -> list[Block]:
     if not found:
         return []
     table = pl.DataFrame(
-        [(name, one.n_trials, one.n_splits, one.pbo) for name, one in found.items()],
-        schema={
-            "strategy": pl.String,
-            "n_variants": pl.Int64,
-            "n_splits": pl.Int64,
-            "overfitting_probability": pl.Float64,
-        },
-        orient="row",
+        {
+            "strategy": list(found),
+            "n_variants": [one.n_trials for one in found.values()],
+            "n_splits": [one.n_splits for one in found.values()],
+            "overfitting_probability": [one.pbo for one in found.values()],
+        }
     )
     return [
         frame_table(
@@ -164,13 +162,8 @@ def family_blocks(book: Book) -> list[Block]:
             "Backtest overfitting by family",
             table,
             unit="of the variants of one strategy that cover the whole test",
-            caption="How often the variant that was best in one half fell below the median of its family in the other.",
-            labels={
-                "strategy": "Family",
-                "n_variants": "Variants",
-                "n_splits": "Splits",
-                "overfitting_probability": "Overfitting",
-            },
+            caption="How often the variant that was best in one half fell below its family's median in the other.",
+            labels={"strategy": "Family", "overfitting_probability": "Overfitting"},
         )
     ]
 
