@@ -182,8 +182,8 @@ def _read(place: UPath, witness: Witness | None) -> Register:
     if expected > len(trials):
         problems.append(f"of {expected} trials {expected - len(trials)} are known by their number only")
     rows = pl.concat([pl.DataFrame(schema=SCHEMA), *(_rows(trials[name], table) for name, table in whole.items())])
-    luck = max(noted, key=lambda one: one.n_trials) if noted else None
-    return Register(index, tuple(trials.values()), rows, luck, expected - len(whole), tuple(problems))
+    newest = noted[-1] if noted else None
+    return Register(index, tuple(trials.values()), rows, newest, expected - len(whole), tuple(problems))
 
 
 def hurdle(found: Register, tried: pl.DataFrame, until: date) -> Luck:
@@ -202,7 +202,7 @@ def unregistered(found: Register, tried: pl.DataFrame) -> pl.DataFrame:
     for (strategy,), book in sorted(tried.partition_by("strategy", as_dict=True, maintain_order=True).items()):
         if _same(book, str(strategy), found.rows) is None:
             own = {"trial": pl.lit(f"{strategy} (not registered)"), "is_shipped": pl.lit(False)}
-            parts.append(book.with_columns(**own).select(SCHEMA))
+            parts.append(book.with_columns(**own).select(*SCHEMA))
     return pl.concat(parts)
 
 
@@ -313,7 +313,7 @@ def _table(path: UPath) -> pl.DataFrame | None:
 
 
 def _rows(trial: Trial, table: pl.DataFrame) -> pl.DataFrame:
-    return table.with_columns(trial=pl.lit(trial.trial), is_shipped=pl.lit(trial.is_shipped)).select(SCHEMA)
+    return table.with_columns(trial=pl.lit(trial.trial), is_shipped=pl.lit(trial.is_shipped)).select(*SCHEMA)
 
 
 def _digest(history: pl.DataFrame) -> str:
