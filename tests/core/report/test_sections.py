@@ -254,9 +254,9 @@ def test_overfitting_by_family_is_a_table_and_is_left_out_where_no_family_has_tw
     make_report_input: Make,
 ) -> None:
     data = make_report_input()
-    assert "overfitting-families" not in blocks(data)
+    assert "table-overfitting-families" not in blocks(data)
     families = {"top_n": Overfitting(0.6, [0.1], 70, 3), "momentum": Overfitting(0.25, [0.1], 70, 2)}
-    made: Table = blocks(replace(data, overfitting_by_family=families))["overfitting-families"]
+    made: Table = blocks(replace(data, overfitting_by_family=families))["table-overfitting-families"]
     shown = [[cell.text.replace("\u202f", " ") for cell in row] for row in made.rows]
     assert shown == [["top_n", "3", "70", "60.0 %"], ["momentum", "2", "70", "25.0 %"]]
 
