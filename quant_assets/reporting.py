@@ -12,15 +12,18 @@ from quant_assets import trials
 from quant_assets.lab import Lab
 from quant_assets.lists import list_warnings, sector_note
 from quant_assets.suspects import FLAGS, sentence
+from quant_core.allocation.strategy import STRATEGIES
 from quant_core.artifacts import code_version
 from quant_core.backtest.benchmark import NO_INDEX, estimated_days
 from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.scores import summaries
+from quant_core.report.formats import listed, plural
 from quant_core.report.inputs import Overfitting, ReportInput
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import DELISTING
+from quant_core.trading.luck import Luck, histories
 from quant_core.trading.overfitting import probability_of_backtest_overfitting
 from quant_core.trading.significance import significance_table
 
@@ -34,15 +37,22 @@ SEED = 7  # of the bootstrap
 NAMED_SESSIONS = 12
 
 
-def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig) -> ReportInput:
+def report_input(
+    lab: Lab, fold: str, found: "Evaluation", config: ReportConfig, witness: trials.Witness | None = None
+) -> ReportInput:
     """What render_report needs, from the tables of one fold's backtest and the register of trials.
 
+    Args:
+        witness: what was noted of the register outside the data, to tell whether it is whole.
     Raises:
         DataError: the configured strategy is not in the backtest.
     """
     result = found.backtest
     start, end = tested_span(result)
-    tried = trials.load(lab.root, lab.profile.name, end)
+    register = trials.read(lab.root, lab.profile.name, witness)
+    own = histories(result.daily, result.benchmark)
+    tried, luck = register.until(end), trials.hurdle(register, own, end)
+    damage = register_damage(register, own)
     horizon = lab.defaults("training_window").horizon_sessions
     return ReportInput(
         title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}{unfinished(fold, end)}",
@@ -58,20 +68,22 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
         benchmark=result.benchmark,
         metrics=result.metrics,
         sensitivity=result.sensitivity,
-        significance=significance_table(result.daily, result.benchmark, trials.sharpes(tried), seed=SEED),
+        significance=significance_table(result.daily, result.benchmark, luck, seed=SEED),
         overfitting=overfitting(tried, result.benchmark["date"][1:]),
+        overfitting_by_family=overfitting_by_family(tried, result.benchmark["date"][1:]),
+        register_damage=damage,
         quality=found.quality,
         decay=found.decay,
         quantiles=found.quantiles,
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         sectors=lab.sectors(),
         data_quality=found.defects,
-        warnings=[*list_warnings(lab, end), *suspect_warnings(found.defects)],
+        warnings=[*damage_warnings(damage), *list_warnings(lab, end), *suspect_warnings(found.defects)],
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),
             *lost_notes(found.lost),
-            *trial_notes(tried),
+            *trial_notes(luck),
         ],
         provenance=provenance(lab, fold, result),
     )
@@ -104,6 +116,24 @@ def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
     excess = whole.select(pl.col("simple_return_1d") - pl.col("risk_free_return_1d")).to_series().to_numpy()
     found = probability_of_backtest_overfitting(np.reshape(excess, (len(names), -1)).T, CSCV_BLOCKS)
     return Overfitting(found.pbo, found.logits.tolist(), found.n_splits, len(names))
+
+
+def overfitting_by_family(tried: pl.DataFrame, sessions: pl.Series) -> dict[str, Overfitting]:
+    """`overfitting` over the variants of each family of which at least two cover the whole test."""
+    found = {}
+    names = tried["strategy"].unique().sort().to_list()
+    for name in sorted({family(strategy) for strategy in names}):
+        variants = tried.filter(pl.col("strategy").is_in([own for own in names if family(own) == name]))
+        one = overfitting(variants, sessions)
+        if one is not None:
+            found[name] = one
+    return found
+
+
+def family(strategy: str) -> str:
+    """The registered strategy whose variant this is: top_n for top_n_ridge; its own name where there is none."""
+    known = [name for name in STRATEGIES if strategy == name or strategy.startswith(f"{name}_")]
+    return max(known, key=len, default=strategy)
 
 
 def tested_span(result: Backtest) -> tuple[date, date]:
@@ -197,12 +227,32 @@ def suspect_warnings(defects: pl.DataFrame) -> list[str]:
     return [text] if text else []
 
 
-def trial_notes(tried: pl.DataFrame) -> list[str]:
+def register_damage(register: trials.Register, own: pl.DataFrame) -> str:
+    """What was deleted from the register of trials or edited in it; "" where it is whole."""
+    absent = trials.unregistered(register, own)["strategy"].unique().sort().to_list()
+    told = [f"it lacks this backtest's own {listed(absent)}"] if absent else []
+    return "; ".join([*register.problems, *told])
+
+
+def trial_notes(luck: Luck) -> list[str]:
     """What the number of trials counts."""
-    n = tried["trial"].n_unique()
+    shipped = luck.n_trials - luck.n_own_trials
+    counted = (
+        f"Trials: {plural(luck.n_trials, 'different return history', 'different return histories')} in this profile so "
+        f"far, {plural(shipped, 'shipped baseline')} and {plural(luck.n_own_trials, 'own try', 'own tries')}, in "
+        f"{plural(luck.n_clusters, 'cluster')} of variants of one bet. All of them raise the hurdle; reruns and longer "
+        "runs of one count once. Tries that were never run here are not in it."
+    )
+    return [counted]
+
+
+def damage_warnings(damage: str) -> list[str]:
+    """What is missing from the register of trials, where it is not whole."""
+    if not damage:
+        return []
     return [
-        f"Trials: {n} different return histories have been tried in this profile so far, baselines included; reruns "
-        "and longer runs of one count once. Tries that were never run here are not in it."
+        f"REGISTER OF TRIALS DAMAGED: {damage}. What is lost goes on counting as far as it is known; the hurdle may be "
+        "too low."
     ]
 
 

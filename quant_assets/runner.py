@@ -4,6 +4,7 @@ Months of one asset go in one run; a fold is a run of its own. Everything is an 
 DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
 from quant_assets.lab import Lab
 from quant_assets.live_runs import own_tags
 from quant_assets.partitions import IST
+from quant_assets.trial_witness import SETTINGS_TAG
 from quant_assets.waiting import Say, slot_waits_said
 from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.forecasting import MODELS
@@ -173,6 +175,15 @@ class Runner:
             return {"ops": {train: {"config": dict(settings)}}}
         return {"config": dict(settings)}
 
+    def _settings_tag(self) -> dict[str, str]:
+        """What the run's user chose, for the register of trials; how far a test goes is no choice of a bet."""
+        chosen = {
+            asset: {name: value for name, value in values.items() if (asset, name) != ("backtest", "until")}
+            for asset, values in self.overrides.items()
+        }
+        chosen = {asset: values for asset, values in chosen.items() if values}
+        return {SETTINGS_TAG: json.dumps(chosen, sort_keys=True, default=str)} if chosen else {}
+
     def execute(self, step: Step) -> None:
         """One Dagster run; raises RunFailed with the reason."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
@@ -188,7 +199,7 @@ class Runner:
                 [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
                 selection=dg.AssetSelection.assets(key),
                 partition_key=step.partitions[0] if single else None,
-                tags=own_tags(key.to_user_string()) | ({} if single else tags),
+                tags=own_tags(key.to_user_string()) | self._settings_tag() | ({} if single else tags),
                 instance=self.instance,
                 resources=self.definitions.resources,
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},

@@ -202,14 +202,19 @@ class Significance(dy.Schema):
     strategy = dy.String(primary_key=True)
     n_sessions = dy.Int32()
     n_trials = dy.Int32()  # return histories tried so far in this profile, this one included
+    n_own_trials = dy.Int32()  # of them, all but the baselines shipped with the lab
+    n_clusters = dy.Int32()  # bets that the trials are variants of
     sharpe_ann = dy.Float64(nullable=True)
     sharpe_low_ann = dy.Float64(nullable=True)  # stationary bootstrap, 95 %
     sharpe_high_ann = dy.Float64(nullable=True)
     cagr_low = dy.Float64(nullable=True)
     cagr_high = dy.Float64(nullable=True)
     probabilistic_sharpe = dy.Float64(nullable=True)  # P(true Sharpe > 0)
-    expected_max_sharpe_ann = dy.Float64(nullable=True)  # of n_trials tries without skill
+    expected_max_sharpe_ann = dy.Float64(nullable=True)  # of these trials without skill
     deflated_sharpe = dy.Float64(nullable=True)  # P(true Sharpe > expected_max_sharpe_ann)
+    information_ratio_ann = dy.Float64(nullable=True)  # of returns over the benchmark, as the two below
+    expected_max_sharpe_vs_benchmark_ann = dy.Float64(nullable=True)
+    deflated_sharpe_vs_benchmark = dy.Float64(nullable=True)
     min_track_record_sessions = dy.Float64(nullable=True)  # for P(Sharpe > 0) = 95 %; null where Sharpe <= 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import trials
+from quant_assets import trial_witness, trials
 from quant_assets.assets.training import ONE_FOLD_A_RUN
 from quant_assets.checks import lost_sessions
 from quant_assets.config import core_settings
@@ -115,13 +115,19 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 mlflow.log_metrics(
                     {f"{row['strategy']}.{k}": float(v) for k, v in row.items() if isinstance(v, (int, float))}
                 )
-            new = trials.register(lab.root, lab.profile.name, result.daily, result.benchmark)
+            new = trials.register(
+                lab.root, lab.profile.name, result.daily, result.benchmark,
+                trial_witness.changed_settings(lab, "backtest", context.run.tags, context.run.run_config),
+                trial_witness.witness(lab, context.instance),
+            )  # fmt: skip
+            noted = trial_witness.noted(lab)
             mlflow.log_metrics({"new_trials": new})
+            mlflow.set_tags(noted)
         context.add_output_metadata({
             "metrics": markdown_table(headline(result.metrics), 30),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
-            "trades": result.trades.height, "new_trials": new,
+            "trades": result.trades.height, "new_trials": new, **noted,
         })  # fmt: skip
         return found.files()
 
@@ -217,11 +223,13 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         from quant_core.report.render import markdown_summary, render_report
 
         found = Evaluation.of(backtest[context.partition_key])
-        data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config))
+        witness = trial_witness.witness(lab, context.instance)
+        data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config), witness)
         html, summary = render_report(data), markdown_summary(data)
         context.add_output_metadata({
             "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
             "lists": markdown_table(lab.lists_known(data.end), 20),
+            "register_of_trials": data.register_damage or "whole",
         })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
         return {"report.html": html.encode(), "summary.md": summary.encode(), **significance}

@@ -69,7 +69,9 @@ class ReportInput:
         regimes: `date`, `regime`, one label a session.
         by_regime: `strategy`, `regime` and measures, in any order.
         sectors: `ticker`, `sector`.
-        overfitting: of all strategies together.
+        overfitting: of all trials together.
+        overfitting_by_family: of the variants of one strategy, by its name; families of one are left out.
+        register_damage: what was deleted from the register of trials or edited in it; "" where it is whole.
         data_quality: any small table of what the data lack.
         warnings: sentences that stand above every figure, on the page and in the summary: what a reader must not miss.
         notes: sentences on what limits the numbers: survivorship, suspected actions, costs, fill rule.
@@ -98,6 +100,8 @@ class ReportInput:
     by_regime: pl.DataFrame | None = None
     sectors: pl.DataFrame | None = None
     overfitting: Overfitting | None = None
+    overfitting_by_family: Mapping[str, Overfitting] = field(default_factory=dict)
+    register_damage: str = ""
     data_quality: pl.DataFrame | None = None
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()

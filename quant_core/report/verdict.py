@@ -97,18 +97,32 @@ def verdict_table(found: Verdict, strategy: str) -> Table:
 
 
 def significance_line(book: Book) -> str:
-    """Sharpe ratio with its bootstrap interval, trials counted, deflated Sharpe ratio, overfitting; "" if unknown."""
+    """Sharpe ratio with its bootstrap interval, trials counted, deflated Sharpe ratios, overfitting; "" if unknown."""
     parts = []
     row = significance_of(book)
     if row:
         parts = _odds(row)
-    found = book.data.overfitting
-    if found is not None and math.isfinite(found.pbo):
-        parts.append(
-            f"Probability of backtest overfitting {percent(found.pbo, 0)}, over {plural(found.n_splits, 'split')} "
-            f"of {plural(found.n_trials, 'return history', 'return histories')}."
-        )
+    parts += _overfitting(book)
+    if book.data.register_damage:
+        parts.append(f"The register of trials is damaged: {book.data.register_damage}.")
     return " ".join(parts)
+
+
+def _overfitting(book: Book) -> list[str]:
+    """Of all trials, and of the variants of each strategy's family."""
+    found = book.data.overfitting
+    if found is None or not math.isfinite(found.pbo):
+        return []
+    text = (
+        f"Probability of backtest overfitting {percent(found.pbo, 0)}, over {plural(found.n_splits, 'split')} "
+        f"of {plural(found.n_trials, 'return history', 'return histories')}"
+    )
+    variants = [
+        f"{percent(one.pbo, 0)} over the {one.n_trials} variants of {name}"
+        for name, one in book.data.overfitting_by_family.items()
+        if book.strategy == name or book.strategy.startswith(f"{name}_")
+    ]
+    return [f"{text}; {listed(variants)}." if variants else f"{text}."]
 
 
 def significance_of(book: Book) -> dict[str, Any]:
@@ -129,7 +143,11 @@ def _odds(row: Mapping[str, Any]) -> list[str]:
         if known(row["sharpe_low_ann"]) and known(row["sharpe_high_ann"]):
             text += f", 95\u202f% bootstrap interval {ratio(row['sharpe_low_ann'])} to {ratio(row['sharpe_high_ann'])}"
         parts.append(text + ".")
-    text = f"{plural(row['n_trials'], 'trial')} counted"
+    shipped = row["n_trials"] - row["n_own_trials"]
+    text = (
+        f"{plural(row['n_trials'], 'trial')} counted ({plural(shipped, 'shipped baseline')}, "
+        f"{plural(row['n_own_trials'], 'own try', 'own tries')}) in {plural(row['n_clusters'], 'cluster')}"
+    )
     if known(row["deflated_sharpe"]):
         text += f"; deflated Sharpe ratio {ratio(row['deflated_sharpe'])}"
         if known(row["expected_max_sharpe_ann"]):
@@ -138,6 +156,11 @@ def _odds(row: Mapping[str, Any]) -> list[str]:
                 f"{ratio(row['expected_max_sharpe_ann'])} to expect from the best of so many tries without skill"
             )
     parts.append(text + ".")
+    if known(row["deflated_sharpe_vs_benchmark"]):
+        parts.append(
+            f"Against the benchmark it is {ratio(row['deflated_sharpe_vs_benchmark'])}, with an information ratio of "
+            f"{ratio(row['information_ratio_ann'])} and {ratio(row['expected_max_sharpe_vs_benchmark_ann'])} by luck."
+        )
     return parts
 
 

@@ -1,7 +1,8 @@
 """How far a Sharpe ratio is from luck: of a short, skewed history, and of being the best of many tries.
 
 What belongs here: the distribution of one history's Sharpe ratio and the table of it. What does not: the measures
-themselves (`performance`), resampling (`bootstrap`), comparing histories with each other (`overfitting`).
+themselves (`performance`), resampling (`bootstrap`), what all tries together make likely (`luck`), comparing histories
+with each other (`overfitting`).
 
 Sharpe ratios here are per session (`sharpe_1d`, not annualised) and of returns over cash, unless the name says `_ann`.
 
@@ -11,9 +12,7 @@ Management 40.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -23,12 +22,11 @@ from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
 from quant_core.schema import Significance, validate
 from quant_core.trading.bootstrap import checked_returns, growth_interval, sharpe_interval
+from quant_core.trading.luck import NORMAL, Luck, highest_so_far, histories, luck_of
 from quant_core.trading.risk import FLAT
 
 Array = NDArray[np.float64]
 
-EULER_MASCHERONI = 0.5772156649015329
-NORMAL = NormalDist()
 SQRT_YEAR = math.sqrt(SESSIONS_PER_YEAR)
 
 
@@ -81,41 +79,22 @@ def probabilistic_sharpe(returns: ArrayLike | SharpeMoments, benchmark_sharpe_1d
     return NORMAL.cdf(distance / math.sqrt(moments.variance_1d))
 
 
-def expected_max_sharpe(n_trials: int, sharpe_std_1d: float) -> float:
-    """Best estimated Sharpe ratio to expect of `n_trials` independent strategies whose true one is 0.
-
-    std x ((1 - g) Z^-1(1 - 1 / N) + g Z^-1(1 - 1 / (N e))), g the Euler-Mascheroni constant; 0 for one trial.
-
-    Args:
-        n_trials: N, at least 1.
-        sharpe_std_1d: standard deviation of the trials' Sharpe ratios; in the unit of the result.
-    Raises:
-        DataError: no trial, a negative or non-finite standard deviation.
-    """
-    if n_trials < 1 or not (math.isfinite(sharpe_std_1d) and sharpe_std_1d >= 0.0):
-        raise DataError(
-            f"significance: {n_trials} trials with standard deviation {sharpe_std_1d}; wanted at least one trial, the "
-            "one in question included, and a finite number >= 0."
-        )
-    if n_trials == 1:
-        return 0.0
-    upper, rare = (-NORMAL.inv_cdf(share / n_trials) for share in (1.0, math.exp(-1.0)))
-    return sharpe_std_1d * ((1.0 - EULER_MASCHERONI) * upper + EULER_MASCHERONI * rare)
-
-
 def deflated_sharpe(returns: ArrayLike | SharpeMoments, trial_sharpes_1d: ArrayLike) -> float:
-    """P(true Sharpe ratio > the best to expect from as many tries without skill).
+    """P(true Sharpe ratio > the best to expect from as many independent tries without skill).
+
+    For tries that may be variants of each other, take `luck.luck_of` and `probabilistic_sharpe`, as the table does.
 
     Args:
         returns: (T,) returns over cash of the strategy in question, or their moments.
-        trial_sharpes_1d: (N,) Sharpe ratios per session of every distinct trial, this one included. NaN (a trial that
-            never took risk) counts as a try, but not for the standard deviation.
+        trial_sharpes_1d: (N,) Sharpe ratios per session of every independent try, this one included, in the order in
+            which they were made: see `luck.highest_so_far`. NaN (a trial that never took risk) counts as a try, but
+            not for the standard deviation.
     Returns:
         a probability, that of `probabilistic_sharpe` for one trial; NaN where that is.
     Raises:
         DataError: no trial, or an infinite Sharpe ratio.
     """
-    return probabilistic_sharpe(returns, _luck_1d(trial_sharpes_1d))
+    return probabilistic_sharpe(returns, highest_so_far(np.asarray(trial_sharpes_1d, dtype=np.float64)))
 
 
 def min_track_record(
@@ -143,98 +122,79 @@ def min_track_record(
 
 
 def significance_row(
-    returns: ArrayLike, risk_free_return_1d: ArrayLike, trial_sharpes_1d: ArrayLike, seed: int
+    returns: ArrayLike, risk_free_return_1d: ArrayLike, benchmark_return_1d: ArrayLike, luck: Luck, seed: int
 ) -> dict[str, float]:
     """Every column of `schema.Significance` but the strategy's name; NaN where it is undefined.
 
     Args:
         returns: (T,) returns, at least one.
         risk_free_return_1d: of cash over the same sessions, (T,) or one number.
-        trial_sharpes_1d: as in `deflated_sharpe`.
+        benchmark_return_1d: of the index over the same sessions, (T,) or one number; NaN where there is none.
+        luck: of everything tried, this one included.
         seed: of the bootstrap.
     """
     values = checked_returns(returns, "significance")
     cash = checked_returns(np.atleast_1d(np.asarray(risk_free_return_1d, dtype=np.float64)), "significance cash")
-    if len(values) == 0 or len(cash) not in (1, len(values)):
-        raise DataError(f"significance: {len(values)} returns and {len(cash)} of cash; wanted one or as many.")
-    excess = values - cash
-    moments, luck_1d = sharpe_moments(excess), _luck_1d(trial_sharpes_1d)
+    index = np.atleast_1d(np.asarray(benchmark_return_1d, dtype=np.float64))
+    if len(values) == 0 or not {len(cash), len(index)} <= {1, len(values)}:
+        raise DataError(
+            f"significance: {len(values)} returns, {len(cash)} of cash and {len(index)} of the benchmark; wanted one "
+            "or as many."
+        )
+    excess, active = values - cash, values - index
+    active = active[~np.isnan(active)]
+    moments, against = sharpe_moments(excess), sharpe_moments(active)
+    hurdle_1d = luck.over_cash_z / math.sqrt(len(excess))
+    hurdle_against_1d = luck.over_benchmark_z / math.sqrt(len(active)) if len(active) else math.nan
     of_sharpe, of_growth = sharpe_interval(excess, seed=seed), growth_interval(values, seed=seed)
     needed = min_track_record(moments)
     return {
         "n_sessions": len(values),
-        "n_trials": len(np.atleast_1d(np.asarray(trial_sharpes_1d))),
+        "n_trials": luck.n_trials,
+        "n_own_trials": luck.n_own_trials,
+        "n_clusters": luck.n_clusters,
         "sharpe_ann": moments.sharpe_1d * SQRT_YEAR,
         "sharpe_low_ann": of_sharpe.low,
         "sharpe_high_ann": of_sharpe.high,
         "cagr_low": of_growth.low,
         "cagr_high": of_growth.high,
         "probabilistic_sharpe": probabilistic_sharpe(moments),
-        "expected_max_sharpe_ann": luck_1d * SQRT_YEAR,
-        "deflated_sharpe": probabilistic_sharpe(moments, luck_1d),
+        "expected_max_sharpe_ann": hurdle_1d * SQRT_YEAR,
+        "deflated_sharpe": probabilistic_sharpe(moments, hurdle_1d),
+        "information_ratio_ann": against.sharpe_1d * SQRT_YEAR,
+        "expected_max_sharpe_vs_benchmark_ann": hurdle_against_1d * SQRT_YEAR,
+        "deflated_sharpe_vs_benchmark": probabilistic_sharpe(against, hurdle_against_1d),
         "min_track_record_sessions": needed if math.isfinite(needed) else math.nan,
     }
 
 
 def significance_table(
-    daily: pl.DataFrame,
-    risk_free: pl.DataFrame,
-    trials: Mapping[str, float] | pl.DataFrame | None = None,
-    *,
-    seed: int,
+    daily: pl.DataFrame, benchmark: pl.DataFrame, luck: Luck | None = None, *, seed: int
 ) -> pl.DataFrame:
     """One row a strategy with at least one return; the first session of each only opens the account.
 
     Args:
         daily: BacktestDaily, or at least `date`, `strategy`, `simple_return_1d`.
-        risk_free: `date`, `risk_free_return_1d` on at least the same sessions, such as BenchmarkReturns.
-        trials: Sharpe ratio per session of every distinct trial by name, or a frame with a column `sharpe_1d`; those of
-            `daily` included. None: the strategies of `daily` are the only ones.
+        benchmark: BenchmarkReturns on at least the same sessions; see `luck.histories`.
+        luck: of everything tried, the strategies of `daily` included. None: they are the only tries, by name.
         seed: of the bootstrap, the same for every strategy.
     Returns:
         schema.Significance, sorted by strategy; null where undefined.
     Raises:
-        DataError: a session without a risk-free return, no trial.
+        DataError: a session without a risk-free return.
     """
-    histories = _excess_by_strategy(daily, risk_free)
-    if trials is None:
-        sharpes = np.array([sharpe_moments(own - cash).sharpe_1d for own, cash in histories.values()])
-    elif isinstance(trials, pl.DataFrame):
-        sharpes = trials["sharpe_1d"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-    else:
-        sharpes = np.array(list(trials.values()), dtype=np.float64)
-    rows = [{"strategy": name} | significance_row(own, cash, sharpes, seed) for name, (own, cash) in histories.items()]
+    tried = histories(daily, benchmark)
+    if luck is None and len(tried):
+        luck = luck_of(tried.rename({"strategy": "trial"}))
+    rows = []
+    for (name,), book in sorted(tried.partition_by("strategy", as_dict=True, maintain_order=True).items()):
+        own, cash, index = (book[column].to_numpy() for column in tried.columns[2:])
+        assert luck is not None  # there is a strategy
+        rows.append({"strategy": name} | significance_row(own, cash, index, luck, seed))
     table = pl.DataFrame(rows, schema=Significance.create_empty().schema)
     table = table.with_columns(pl.selectors.float().fill_nan(None))
     return validate(table, Significance, "significance", "check the daily returns of the backtest.")
 
 
-def _excess_by_strategy(daily: pl.DataFrame, risk_free: pl.DataFrame) -> dict[str, tuple[Array, Array]]:
-    """Returns and those of cash, (T,) each, by strategy; without the opening session."""
-    cash = risk_free.select("date", "risk_free_return_1d")
-    joined = daily.select("date", "strategy", "simple_return_1d").join(cash, on="date", how="left").sort("date")
-    found = {}
-    for (name,), book in sorted(joined.partition_by("strategy", as_dict=True, maintain_order=True).items()):
-        earned = book.slice(1)
-        missing = earned.filter(pl.col("risk_free_return_1d").is_null())["date"]
-        if len(missing):
-            raise DataError(
-                f"significance {name}: no risk-free return on {missing[0]} ({len(missing)} such sessions); give one "
-                "for every session of the backtest."
-            )
-        if len(earned):
-            found[str(name)] = (earned["simple_return_1d"].to_numpy(), earned["risk_free_return_1d"].to_numpy())
-    return found
-
-
 def _moments(returns: ArrayLike | SharpeMoments) -> SharpeMoments:
     return returns if isinstance(returns, SharpeMoments) else sharpe_moments(returns)
-
-
-def _luck_1d(trial_sharpes_1d: ArrayLike) -> float:
-    """`expected_max_sharpe` of these trials, per session."""
-    sharpes = np.atleast_1d(np.asarray(trial_sharpes_1d, dtype=np.float64))
-    if np.isinf(sharpes).any():
-        raise DataError("significance: a trial has an infinite Sharpe ratio; store NaN for a trial without risk.")
-    known = sharpes[~np.isnan(sharpes)]
-    return expected_max_sharpe(len(sharpes), float(known.std(ddof=1)) if len(known) > 1 else 0.0)

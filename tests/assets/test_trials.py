@@ -70,14 +70,6 @@ def test_a_report_of_an_earlier_fold_does_not_know_what_came_later(root: UPath) 
     assert trials.signature(root, "demo", DAYS[100]) != early
 
 
-def test_sharpe_ratios_are_of_the_excess_over_cash_and_a_flat_history_has_none(root: UPath) -> None:
-    register(root, history("a", 1), history("cash", 1).with_columns(simple_return_1d=pl.lit(0.0)))
-    found = dict(trials.sharpes(trials.load(root, "demo")).select("strategy", "sharpe_1d").iter_rows())
-    excess = history("a", 1)["simple_return_1d"].to_numpy()[1:] - 0.0002
-    assert found["a"] == pytest.approx(excess.mean() / excess.std(ddof=1), rel=1e-12)
-    assert found["cash"] is None
-
-
 def test_profiles_keep_their_trials_apart_and_a_profile_cannot_lead_out_of_the_root(root: UPath) -> None:
     register(root, history("a", 1))
     assert trials.load(root, "nifty50").is_empty()

@@ -38,7 +38,7 @@ def robustness_section(book: Book) -> Section:
     """Significance, overfitting, the figure of each stress, then their tables."""
     stressed = [block for stress in STRESSES for block in stress_blocks(book, stress)]
     stressed.sort(key=lambda block: isinstance(block, Table))
-    blocks = (*significance_blocks(book), overfitting_block(book), *stressed)
+    blocks = (*significance_blocks(book), overfitting_block(book), *family_blocks(book), *stressed)
     return Section("robustness", "Significance and robustness", blocks)
 
 
@@ -53,10 +53,11 @@ def significance_blocks(book: Book) -> list[Block]:
         "significance",
         "Significance of the Sharpe ratio",
         table,
-        unit="a year, in excess of cash",
-        caption="Intervals: stationary bootstrap, 95\u202f%. Deflated Sharpe: probability that the true ratio is "
-        "above the best to expect from so many trials without skill. Sessions needed: for 95\u202f% confidence that "
-        "it is above 0.",
+        unit="a year; Sharpe ratios in excess of cash, information ratios of the benchmark",
+        caption="Intervals: stationary bootstrap, 95\u202f%. Deflated: probability that the true ratio is above the "
+        "best to expect from so many trials without skill, of returns over cash and over the benchmark. Clusters: "
+        "groups of trials that are variants of one bet. Sessions needed: for 95\u202f% confidence that the Sharpe "
+        "ratio is above 0.",
         labels={"strategy": "Strategy"},
         marked=book.strategy,
     )
@@ -74,7 +75,10 @@ def interval_figure(book: Book, table: pl.DataFrame) -> Figure:
     if known(luck):
         rules.append(Rule(round(float(luck), 4), "x", "best by luck"))
         n = table.filter(pl.col("sharpe_low_ann") > luck).height
-        reading += f", of {n} above {ratio(luck)}, the best to expect from {plural(row['n_trials'], 'trial')} by luck"
+        reading += (
+            f", of {n} above {ratio(luck)}, the best to expect from {plural(row['n_trials'], 'trial')} in "
+            f"{plural(row['n_clusters'], 'cluster')} by luck"
+        )
     names = table["strategy"].to_list()
     return Figure(
         "sharpe-intervals",
@@ -137,6 +141,31 @@ def overfitting_block(book: Book) -> Block:
         rules=(Rule(0.0, "x"),),
         half=True,
     )
+
+
+def family_blocks(book: Book) -> list[Block]:
+    """Overfitting in choosing among the variants of one strategy, a family a row; nothing where none has two."""
+    found = book.data.overfitting_by_family
+    if not found:
+        return []
+    table = pl.DataFrame(
+        {
+            "strategy": list(found),
+            "n_variants": [one.n_trials for one in found.values()],
+            "n_splits": [one.n_splits for one in found.values()],
+            "overfitting_probability": [one.pbo for one in found.values()],
+        }
+    )
+    return [
+        frame_table(
+            "overfitting-families",
+            "Backtest overfitting by family",
+            table,
+            unit="of the variants of one strategy that cover the whole test",
+            caption="How often the variant that was best in one half fell below its family's median in the other.",
+            labels={"strategy": "Family", "overfitting_probability": "Overfitting"},
+        )
+    ]
 
 
 def stress_blocks(book: Book, stress: Stress) -> list[Block]:

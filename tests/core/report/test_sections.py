@@ -250,6 +250,17 @@ def test_the_bands_cover_every_labelled_session_once(make_report_input: Make) ->
         assert sum(float(cell.value) for cell in row[1:]) == pytest.approx(1.0)
 
 
+def test_overfitting_by_family_is_a_table_and_is_left_out_where_no_family_has_two_variants(
+    make_report_input: Make,
+) -> None:
+    data = make_report_input()
+    assert "table-overfitting-families" not in blocks(data)
+    families = {"top_n": Overfitting(0.6, [0.1], 70, 3), "momentum": Overfitting(0.25, [0.1], 70, 2)}
+    made: Table = blocks(replace(data, overfitting_by_family=families))["table-overfitting-families"]
+    shown = [[cell.text.replace("\u202f", " ") for cell in row] for row in made.rows]
+    assert shown == [["top_n", "3", "70", "60.0 %"], ["momentum", "2", "70", "25.0 %"]]
+
+
 def test_the_overfitting_histogram_counts_every_split_infinite_logits_too(make_report_input: Make) -> None:
     logits = [float("-inf"), -0.3, 0.2, 0.4, float("inf"), 2.0]
     data = replace(make_report_input(), overfitting=Overfitting(1 / 3, logits, 6, 4))

@@ -99,10 +99,18 @@ def test_the_significance_line_says_interval_trials_deflation_and_overfitting(ma
         pl.when(row).then(-0.05).otherwise("sharpe_low_ann").alias("sharpe_low_ann"),
         pl.when(row).then(1.30).otherwise("sharpe_high_ann").alias("sharpe_high_ann"),
     )
-    found = replace(data, significance=told, overfitting=Overfitting(0.314, [0.1, 0.2], 2, 5))
-    assert significance_line(prepare(found)).replace("\u202f", " ") == (
-        "Sharpe ratio 0.71, 95 % bootstrap interval −0.05 to 1.30. 12 trials counted; deflated Sharpe ratio 0.55, "
-        "the probability that the true one is above the 0.62 to expect from the best of so many tries without skill. "
-        "Probability of backtest overfitting 31 %, over 2 splits of 5 return histories."
+    families = {"momentum": Overfitting(0.6, [0.1], 1, 3), data.strategy: Overfitting(0.5, [0.1, 0.2], 2, 4)}
+    found = replace(
+        data, significance=told, overfitting=Overfitting(0.314, [0.1, 0.2], 2, 5), overfitting_by_family=families
     )
+    assert significance_line(prepare(found)).replace("\u202f", " ") == (
+        "Sharpe ratio 0.71, 95 % bootstrap interval −0.05 to 1.30. 12 trials counted "
+        "(8 shipped baselines, 4 own tries) in 7 clusters; deflated Sharpe ratio 0.55, "
+        "the probability that the true one is above the 0.62 to expect from the best of so many tries without skill. "
+        "Against the benchmark it is 0.41, with an information ratio of 0.48 and 0.57 by luck. "
+        f"Probability of backtest overfitting 31 %, over 2 splits of 5 return histories; 50 % over the 4 variants of "
+        f"{data.strategy}."
+    )
+    damaged = significance_line(prepare(replace(found, register_damage="entry 3 is lost")))
+    assert damaged.endswith("The register of trials is damaged: entry 3 is lost.")
     assert significance_line(prepare(replace(data, significance=None, overfitting=None))) == ""

@@ -13,11 +13,11 @@ from scipy import integrate, stats
 from quant_core.errors import DataError
 from quant_core.schema import Significance
 from quant_core.trading.bootstrap import growth_interval, sharpe_interval
+from quant_core.trading.luck import Luck, expected_max_sharpe, histories, luck_of
 from quant_core.trading.performance import sharpe
 from quant_core.trading.significance import (
     SharpeMoments,
     deflated_sharpe,
-    expected_max_sharpe,
     min_track_record,
     probabilistic_sharpe,
     sharpe_moments,
@@ -29,6 +29,7 @@ RNG = np.random.default_rng(21)
 NOISE = RNG.normal(0.0006, 0.01, 1000)
 FAT = RNG.standard_t(5, 800) * 0.008 + 0.0004
 TRIALS_1D = np.array([0.09, -0.02, 0.05, 0.01, 0.03])
+LUCK = Luck(n_trials=5, n_own_trials=3, n_clusters=4, over_cash_z=1.2, over_benchmark_z=0.9)
 
 
 def test_the_probabilistic_sharpe_equals_the_papers_hedge_fund():
@@ -170,8 +171,9 @@ def test_a_trial_without_risk_counts_as_a_try_but_not_for_the_spread():
         (lambda: deflated_sharpe(NOISE, [0.1, math.inf]), "infinite"),
         (lambda: probabilistic_sharpe([0.1, math.nan]), "is nan"),
         (lambda: min_track_record(NOISE, confidence=0.3), "confidence is 0.3"),
-        (lambda: significance_row([], 0.0, TRIALS_1D, 1), "0 returns"),
-        (lambda: significance_row(NOISE, NOISE[:5], TRIALS_1D, 1), "1000 returns and 5 of cash"),
+        (lambda: significance_row([], 0.0, math.nan, LUCK, 1), "0 returns"),
+        (lambda: significance_row(NOISE, NOISE[:5], math.nan, LUCK, 1), "1000 returns, 5 of cash"),
+        (lambda: significance_row(NOISE, 0.0, NOISE[:7], LUCK, 1), "7 of the benchmark"),
     ],
 )
 def test_a_question_without_an_answer_is_refused(call, message):
@@ -179,17 +181,20 @@ def test_a_question_without_an_answer_is_refused(call, message):
         call()
 
 
-def test_a_row_holds_every_column_of_the_table_from_returns_over_cash():
-    cash = np.linspace(0.0001, 0.0003, 1000)
-    excess = NOISE - cash
-    row = significance_row(NOISE, cash, TRIALS_1D, seed=4)
-    luck_1d = expected_max_sharpe(5, float(TRIALS_1D.std(ddof=1)))
+def test_a_row_holds_every_column_of_the_table_from_returns_over_cash_and_over_the_benchmark():
+    cash, index = np.linspace(0.0001, 0.0003, 1000), np.random.default_rng(5).normal(0.0003, 0.01, 1000)
+    index[:100] = math.nan  # no index yet
+    excess, active = NOISE - cash, (NOISE - index)[100:]
+    row = significance_row(NOISE, cash, index, LUCK, seed=4)
+    luck_1d = 1.2 / math.sqrt(1000)
     of_sharpe, of_growth = sharpe_interval(excess, seed=4), growth_interval(NOISE, seed=4)
     assert ["strategy", *row] == list(Significance.column_names())
     assert row == pytest.approx(
         {
             "n_sessions": 1000,
             "n_trials": 5,
+            "n_own_trials": 3,
+            "n_clusters": 4,
             "sharpe_ann": sharpe(NOISE, cash),
             "sharpe_low_ann": of_sharpe.low,
             "sharpe_high_ann": of_sharpe.high,
@@ -198,6 +203,9 @@ def test_a_row_holds_every_column_of_the_table_from_returns_over_cash():
             "probabilistic_sharpe": probabilistic_sharpe(excess),
             "expected_max_sharpe_ann": luck_1d * math.sqrt(252.0),
             "deflated_sharpe": probabilistic_sharpe(excess, luck_1d),
+            "information_ratio_ann": sharpe(active),
+            "expected_max_sharpe_vs_benchmark_ann": 0.9 * math.sqrt(252.0 / 900.0),
+            "deflated_sharpe_vs_benchmark": probabilistic_sharpe(active, 0.9 / math.sqrt(900)),
             "min_track_record_sessions": min_track_record(excess),
         },
         rel=1e-12,
@@ -205,7 +213,10 @@ def test_a_row_holds_every_column_of_the_table_from_returns_over_cash():
 
 
 DAYS = [date(2021, 1, 1) + timedelta(days=k) for k in range(301)]
-CASH = pl.DataFrame({"date": DAYS, "risk_free_return_1d": [0.0, *[0.0002] * 300]})
+CASH = pl.DataFrame({
+    "date": DAYS, "risk_free_return_1d": [0.0, *[0.0002] * 300],
+    "simple_return_1d": np.concatenate([[0.0], NOISE[300:600]]), "series": "index",
+})  # fmt: skip
 
 
 def book(name, returns, start=0):
@@ -230,16 +241,19 @@ DAILY = pl.concat(
 
 
 def test_the_table_leaves_out_the_opening_session_and_measures_each_strategy_over_its_own():
-    table = significance_table(DAILY.sample(fraction=1.0, shuffle=True, seed=1), CASH, {"a": 0.1, "b": -0.1}, seed=2)
+    table = significance_table(DAILY.sample(fraction=1.0, shuffle=True, seed=1), CASH, LUCK, seed=2)
     assert table["strategy"].to_list() == ["cash", "losing", "skilled"]
     assert table["n_sessions"].to_list() == [300, 200, 300]
-    assert table["n_trials"].to_list() == [2, 2, 2]
-    expected = significance_row(NOISE[:300] + 0.001, 0.0002, [0.1, -0.1], seed=2)
+    assert table["n_trials"].to_list() == [5, 5, 5]
+    expected = significance_row(NOISE[:300] + 0.001, 0.0002, NOISE[300:600], LUCK, seed=2)
     assert table.drop("strategy").row(2, named=True) == pytest.approx(expected, rel=1e-12)
+    # a hurdle in standard errors is higher for a shorter history
+    hurdles = table["expected_max_sharpe_ann"].to_list()
+    assert hurdles == pytest.approx([1.2 * math.sqrt(252.0 / n) for n in (300, 200, 300)])
 
 
 def test_what_is_undefined_is_null_in_the_table():
-    table = significance_table(DAILY, CASH, {"a": 0.1, "b": -0.1}, seed=2)
+    table = significance_table(DAILY, CASH, LUCK, seed=2)
     cash, losing, skilled = table.rows(named=True)
     undefined = ["sharpe_ann", "sharpe_low_ann", "sharpe_high_ann", "probabilistic_sharpe", "deflated_sharpe"]
     assert [cash[name] for name in [*undefined, "min_track_record_sessions"]] == [None] * 6
@@ -249,16 +263,11 @@ def test_what_is_undefined_is_null_in_the_table():
     assert None not in skilled.values()
 
 
-def test_trials_come_from_a_mapping_a_frame_or_the_table_itself():
-    mapping = {"one": 0.1, "two": -0.05, "cash": math.nan}
-    frame = pl.DataFrame({"trial": list(mapping), "sharpe_1d": [0.1, -0.05, None]})
-    from_mapping, from_frame = (significance_table(DAILY, CASH, trials, seed=2) for trials in (mapping, frame))
-    assert from_mapping.equals(from_frame)
+def test_without_a_register_the_strategies_of_the_table_are_the_tries():
     alone = significance_table(DAILY, CASH, seed=2)
-    own = [sharpe_moments(x - 0.0002).sharpe_1d for x in (NOISE[:300] + 0.001, NOISE[300:500] - 0.003)]
-    expected = expected_max_sharpe(3, float(np.std(own, ddof=1))) * math.sqrt(252.0)
+    tried = histories(DAILY, CASH).rename({"strategy": "trial"})
+    assert alone.equals(significance_table(DAILY, CASH, luck_of(tried), seed=2))
     assert alone["n_trials"].to_list() == [3, 3, 3]
-    assert alone["expected_max_sharpe_ann"].to_list() == pytest.approx([expected] * 3, rel=1e-9)
 
 
 def test_no_strategy_gives_an_empty_table():
