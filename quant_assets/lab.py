@@ -1,6 +1,7 @@
 """What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -36,7 +37,7 @@ from quant_core.report.settings import ReportConfig
 
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
-PLUMBING = frozenset({"key", "prefix", "root", "partitions", "code", "config", "source_class"})
+PLUMBING = frozenset({"key", "prefix", "root", "partitions", "code", "config", "source_class", "changed_settings"})
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
 
@@ -149,6 +150,8 @@ class Lab:
                 return [plain(getattr(self.profile, detail) if detail else self.profile), plain(own_list)]
             value = getattr(self, name)
             wanted = [detail] if detail and callable(value) else []
+            if callable(value) and not _takes(value, wanted):  # its answer depends on the run, so its code counts
+                return [unit.digest for unit in self.tree.module(__name__).bound[type(self).__name__]]
             return plain(value(*wanted) if callable(value) else value)
         except QuantError as error:
             return str(error)
@@ -266,3 +269,11 @@ class Lab:
         if asset == "clean_prices":
             return lists + self._actions_version(first, last)
         return lists + str(self.source.version(first, last, datetime.now(UTC)))
+
+
+def _takes(function: Callable[..., Any], arguments: list[Any]) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    return True

@@ -176,13 +176,8 @@ class Runner:
         return {"config": dict(settings)}
 
     def _settings_tag(self) -> dict[str, str]:
-        """What the run's user chose, for the register of trials; how far a test goes is no choice of a bet."""
-        chosen = {
-            asset: {name: value for name, value in values.items() if (asset, name) != ("backtest", "until")}
-            for asset, values in self.overrides.items()
-        }
-        chosen = {asset: values for asset, values in chosen.items() if values}
-        return {SETTINGS_TAG: json.dumps(chosen, sort_keys=True, default=str)} if chosen else {}
+        """What the run's user chose, for the register of trials."""
+        return {SETTINGS_TAG: json.dumps(self.overrides, sort_keys=True, default=str)} if self.overrides else {}
 
     def execute(self, step: Step) -> None:
         """One Dagster run; raises RunFailed with the reason."""

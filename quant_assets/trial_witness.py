@@ -16,6 +16,8 @@ from quant_assets.profile import load_profile, profile_names
 #: Run tag with the settings of the whole `quant run`, those of upstream assets included.
 SETTINGS_TAG = "quant/settings"
 PLACE, HEAD, COUNT = "trials_register", "trials_head", "trials"
+#: Settings that say how far a test goes: a longer run of a bet is the same bet.
+SPAN = ("backtest.until",)
 #: Entries of a profile that say what is traded and how, not over which span and from where.
 TRADED = ("universe", "train_years", "price_index", "total_return_index", "market_series", "liquidity", "presets")
 
@@ -26,7 +28,7 @@ def changed_settings(lab: Lab, asset: str, tags: Any, run_config: Any) -> dict[s
     node = ((run_config or {}).get("ops") or {}).get(f"{lab.profile.name}__{asset}") or {}
     for name, values in {asset: node.get("config") or {}, **json.loads((tags or {}).get(SETTINGS_TAG) or "{}")}.items():
         changed = lab.changed_settings(name, {"config": values})
-        found |= {f"{name}.{key}": value for key, value in changed.items()}
+        found |= {f"{name}.{key}": value for key, value in changed.items() if f"{name}.{key}" not in SPAN}
     base = next((name for name in profile_names() if lab.profile.name in (name, _with_source(name, lab))), None)
     if base is not None:
         shipped = load_profile(base)

@@ -49,9 +49,11 @@ def test_an_unfinished_year_is_reported_to_its_end_and_completed_later(lab: Smal
     assert last_session(lab) == "2020-03-31"
 
 
-def test_the_first_month_of_a_fold_can_be_reported(lab: SmallLab) -> None:
-    run(lab, "--to", "2020-01")
-    assert last_session(lab) == "2020-01-31"
+def test_a_test_of_one_session_says_so(lab: SmallLab) -> None:
+    """The demo decides at month-ends: by the end of January nothing has been earned."""
+    done = run_quant([*LONGER, "--to", "2020-01"], lab.environment)
+    assert done.returncode == 1
+    assert "the first decision is of 2020-01-31, the test's only session" in done.stdout + done.stderr
 
 
 def test_months_after_the_last_stored_one_of_the_own_year_are_not_needed() -> None:
