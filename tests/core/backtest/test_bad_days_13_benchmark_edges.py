@@ -75,6 +75,7 @@ def test_a_filled_row_of_an_index_is_no_row() -> None:
 
 def test_cash_is_the_rate_of_each_session_and_nothing_on_the_first() -> None:
     price = [(k, 10.0) for k in range(3)]
+    assert found([], price, 2)["risk_free_return_1d"].to_list() == [0.0, 0.0, 0.0]
     assert found([], price, 2, risk_free_return_1d=0.01)["risk_free_return_1d"].to_list() == [0.0, 0.01, 0.01]
     rates = np.array([0.5, 0.02, 0.03])
     assert found([], price, 2, risk_free_return_1d=rates)["risk_free_return_1d"].to_list() == [0.0, 0.02, 0.03]
