@@ -88,3 +88,9 @@ def test_rows_before_and_after_the_sessions_asked_for_earn_nothing() -> None:
     inside = benchmark_returns(table, DAYS[2:5], TRI, NIFTY)
     assert inside["simple_return_1d"].to_list() == pytest.approx([0.0, 0.1, 0.1])
     assert inside["date"].to_list() == DAYS[2:5]
+
+
+def test_one_session_with_both_indices_is_enough_to_be_provisional_after_it() -> None:
+    table = found([(0, 7.0)], [(0, 10.0), (1, 11.0), (2, 12.1)], 2)
+    assert table["series"].to_list() == [TRI, TRI + " (provisional)", TRI + " (provisional)"]
+    assert table["simple_return_1d"].to_list() == pytest.approx([0.0, 0.1, 0.1])
