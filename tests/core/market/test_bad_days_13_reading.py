@@ -219,3 +219,9 @@ def test_a_stamp_is_of_the_size_and_the_moment_of_the_last_change(tmp_path: Path
     assert (found.name, found.size, found.is_text) == ("A.csv", path.stat().st_size, True)
     assert found.changed_at.tzinfo is UTC
     assert abs(found.changed_at.timestamp() - path.stat().st_mtime) < 1e-5
+
+
+def test_blank_lines_are_no_rows_and_cells_beyond_the_header_are_left_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a header and no rows"):
+        read(text(tmp_path, "Date,Close", "", "   "))
+    assert read(text(tmp_path, "Date,Close", "2020-01-01,1.5,late,2"))[0]["close_inr"].to_list() == [1.5]
