@@ -55,7 +55,7 @@ def proven(solvers: Mapping[str, Callable[[], Array]], miss: Callable[[Array], f
     for name, solve in solvers.items():
         try:
             weights = solve()
-        except DataError as error:
+        except (DataError, np.linalg.LinAlgError) as error:
             failures.append(f"{name}: {error}")
             continue
         if miss(weights) <= PROVEN:
