@@ -33,7 +33,7 @@ REMEDY = "look for absurd returns of these names in clean_prices, or change look
 
 
 def equal_risk(covariance: Array, cap: float) -> Array:
-    """Weights whose contributions to the variance are equal, or as equal as a cap allows.
+    """Weights whose contributions to the variance are equal as far as a cap allows.
 
     The answer is w = x / sum(x) for the x that minimises
 
@@ -95,12 +95,14 @@ def excess_variance(weights: Array, covariance: Array, cap: float) -> float:
 def unequal_risk(weights: Array, covariance: Array, cap: float) -> float:
     """Largest violation of the conditions that `equal_risk` promises, as a share of the variance; 0 at the optimum.
 
-    With the shares c_i = w_i (C w)_i / w' C w, the least |b| such that c_i = 1/N + b w_i for the names below the cap is
-    taken; what misses is the rest, a negative b, or a share above 1/N + b w_i at the cap.
+    With the shares c_i = w_i (C w)_i / w' C w, the b is taken for which the names below the cap add up to 1/N + b w_i
+    each; what misses is the largest difference among them, a negative b, or a share above 1/N + b w_i at the cap.
     """
     share = weights * (covariance @ weights)
     surplus = share / share.sum() - 1.0 / len(weights)
     capped = weights >= cap - AT_CAP
+    if capped.all():  # N x cap is hardly above 1: these are the only weights
+        return 0.0
     slope = surplus[~capped].sum() / weights[~capped].sum() if capped.any() else 0.0
     rest = surplus - slope * weights
     worst = np.where(capped, rest, np.abs(rest)).max()

@@ -151,6 +151,14 @@ def test_a_cap_that_binds_by_hand() -> None:
     assert equal_risk(risk, 0.34) == pytest.approx([0.34, 0.33, 0.33], abs=1e-9)
 
 
+@pytest.mark.parametrize("weigh", [equal_risk_weights, min_variance_weights])
+@pytest.mark.parametrize("spare", [1e-7, 1e-5, 1e-3])
+def test_a_cap_with_hardly_any_room_leaves_equal_weights(weigh: Callable[[Array, float], Array], spare: float) -> None:
+    weights = weigh(draw(5, 3), 0.2 + spare)
+    assert weights == pytest.approx(np.full(5, 0.2), abs=5 * spare)
+    assert weights.max() <= 0.2 + spare
+
+
 @pytest.mark.parametrize("cap", [1.0, 0.13, 0.105])
 @pytest.mark.parametrize("seed", range(4))
 def test_skfolio_agrees_where_it_succeeds(seed: int, cap: float) -> None:
