@@ -16,7 +16,6 @@ from sklearn.covariance import LedoitWolf
 from quant_core.allocation import STRATEGIES, AllocationConfig
 from quant_core.allocation.estimation import monthly_weights, names_to_estimate
 from quant_core.allocation.history import dense_history
-from quant_core.allocation.optimise import optimised, shrunk_covariance
 from quant_core.allocation.strategies.equal_risk_contribution import equal_risk_weights
 from quant_core.allocation.strategies.hierarchical_risk_parity import hierarchical_weights
 from quant_core.allocation.strategies.min_variance import min_variance_weights
@@ -164,25 +163,28 @@ def test_an_impossible_cap_is_an_error_that_says_what_to_look_at(name: str) -> N
     assert "look for absurd returns" in str(caught.value)
 
 
-def test_a_solution_that_its_solver_calls_inaccurate_is_no_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inaccurate_solution_of_the_second_solver_counts_only_where_the_duality_gap_proves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from skfolio.optimization import MeanRisk
 
-    asked = []
+    def hopeless(risk: Array, cap: float) -> Array:
+        raise DataError("gave up")
 
     def fit(self: MeanRisk, returns: Array) -> MeanRisk:
-        asked.append(self.solver_params["tol_gap_rel"])
-        self.problem_ = type("Problem", (), {"status": "optimal" if enough in asked else "optimal_inaccurate"})
-        self.weights_ = np.full(4, 0.25)
+        self.problem_ = type("Problem", (), {"status": status})
+        self.weights_ = given
         return self
 
+    returns = draw(4, 0)
+    best = min_variance_weights(returns, 1.0)
     monkeypatch.setattr(MeanRisk, "fit", fit)
-    enough = 1e-8
-    assert optimised(MeanRisk(prior_estimator=shrunk_covariance()), draw(4, 0), 1.0).tolist() == [0.25] * 4
-    assert asked == [1e-10, 1e-8]
-    asked.clear()
-    enough = 1e-6
-    with pytest.raises(DataError, match="MeanRisk ended optimal_inaccurate, wanted optimal; look for absurd returns"):
-        optimised(MeanRisk(prior_estimator=shrunk_covariance()), draw(4, 0), 1.0)
+    monkeypatch.setitem(min_variance_weights.__globals__, "least_variance", hopeless)
+    given, status = best, "optimal_inaccurate"
+    assert min_variance_weights(returns, 1.0).tolist() == best.tolist()
+    given, status = np.full(4, 0.25), "optimal"
+    with pytest.raises(DataError, match=r"gave up; skfolio: misses the optimum by .* of the variance"):
+        min_variance_weights(returns, 1.0)
 
 
 @pytest.mark.parametrize("given", [[0.5, 0.5, 0.5, 0.0], [0.9, 0.1, 0.0, 0.0], [1.1, -0.1, 0.0, 0.0], [np.nan] * 4])
