@@ -13,12 +13,14 @@ from zoneinfo import ZoneInfo
 
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
+from quant_assets.lists import last_day_of
 from quant_assets.partitions import IST
 from quant_assets.paths import dagster_home, data_root
 from quant_assets.profile import Profile
 from quant_assets.storage import local_path
 from quant_core import calendar
 from quant_core.errors import QuantError
+from quant_core.market.lists import known_to
 
 PACKAGES = ("dagster", "dagster-mlflow", "mlflow", "torch", "polars", "pyarrow", "yfinance", "scikit-learn", "numba")
 ENOUGH_DISK_GB = 5
@@ -109,6 +111,20 @@ def _source(lab: Lab) -> Iterator[Finding]:
         else "nothing yet; `quant run` fetches it"
     )
     yield Finding("ok" if stored else "note", f"stored {lab.profile.name}", held)
+    today = datetime.now(UTC).astimezone(ZoneInfo(IST)).date()
+    yield from _lists(lab, min(last_day_of(months[-1]), today))
+
+
+def _lists(lab: Lab, used_until: date) -> Iterator[Finding]:
+    """Until when the profile's lists are known, against the last day that it may compute."""
+    for row in lab.lists_known(used_until).iter_rows(named=True):
+        said = f"{known_to(row['known_until'])} ({row['origin']})"
+        if row["is_beyond"]:
+            yield Finding(
+                "fix" if lab.profile.strict_lists else "note", row["list"], f"{said}; after it, {row['beyond']}"
+            )
+        else:
+            yield Finding("ok", row["list"], said)
 
 
 def _span(lab: Lab, month: str) -> tuple[date, date]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,13 @@ import polars as pl
 from quant_assets import trials
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version
+from quant_assets.lists import list_versions, lists_of
 from quant_assets.partitions import Partitions, build_partitions
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.config import BacktestConfig
+from quant_core.calendar import sessions
 from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
@@ -25,8 +27,9 @@ from quant_core.features import FeatureConfig, warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.labels import LabelConfig
-from quant_core.market.sources import SOURCES
-from quant_core.market.universe import membership, sector_of, tickers
+from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
+from quant_core.market.sources import SOURCES, last_closed_session
+from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.report.settings import ReportConfig
 
 #: Shared by every stage; a change there makes everything after raw data stale.
@@ -125,21 +128,62 @@ class Lab:
     def source_class(self) -> type:
         return SOURCES[str(self.profile.source["name"])]
 
+    @property
+    def source(self) -> Any:
+        """The profile's source, as its settings make it."""
+        return self.defaults("raw_ohlcv")
+
     def wanted_tickers(self) -> list[str] | None:
         """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""
-        names = tickers(self.profile.universe)
+        members = self.membership()
         benchmarks = (self.profile.price_index, self.profile.total_return_index)
         indices = [name for name in (*benchmarks, *self.profile.market_series) if name]
-        return None if names is None else sorted({*names, *indices})
+        return None if members is None else sorted({*members["ticker"], *indices})
+
+    # ---- lists of facts ---------------------------------------------------------------------------------------------
 
     def membership(self) -> pl.DataFrame | None:
-        """Dated membership of the profile's universe, None where everything the source has is a member."""
-        return None if tickers(self.profile.universe) is None else membership(self.profile.universe)
+        """Dated membership of the profile's universe, None where everything the source has is a member.
+
+        A folder's own list wins over the shipped one; names are those of the source's rows.
+        """
+        source = self.source
+        members = getattr(source, "membership", membership)(self.profile.universe)
+        return None if EVERY_TICKER in members["ticker"] else members
+
+    def universe(self) -> Universe:
+        """What a report must say of the universe."""
+        return getattr(self.source, "universe", universe)(self.profile.universe)
 
     def sectors(self) -> pl.DataFrame:
-        """Columns ticker, sector: the simulator's own, else what NSE's lists say."""
-        source = self.defaults("raw_ohlcv")
+        """Columns ticker, sector: the source's own (the simulator's, a folder's), else what NSE's lists say."""
+        source = self.source
         return source.sectors() if hasattr(source, "sectors") else sector_of().select("ticker", "sector")
+
+    def lists(self, asset: str = "") -> list[KnownList]:
+        """The lists that the profile uses, or those that one of its assets reads, with their last known day."""
+        return lists_of(self, asset)
+
+    def lists_known(self, used_until: date, asset: str = "") -> pl.DataFrame:
+        """`lists` as a table, beside the last day that is computed; see `market.lists.lists_known`."""
+        return lists_known(self.lists(asset), used_until)
+
+    def refuse_unknown(self, asset: str, end: date) -> None:
+        """Nothing unless the profile sets strict_lists.
+
+        Args:
+            end: last day that the asset is asked for; it counts to the last session until then that has closed.
+        Raises:
+            DataError: a list of the asset ends before; names it, the days and the remedy.
+        """
+        if self.profile.strict_lists:
+            last = min(end, last_closed_session(datetime.now(UTC)))
+            used = sessions(last - timedelta(days=30), last)[-1]
+            refuse_beyond(self.lists(asset), used, f"{self.profile.name}/{asset}")
+
+    def dividends_known_until(self) -> date | None:
+        """Last day whose dividends the prices have; None where no list limits them."""
+        return next((one.known_until for one in self.lists("raw_ohlcv") if one.name == DIVIDENDS), None)
 
     def drift_limits(self) -> DriftConfig:
         """What the profile calls drift of a month's features."""
@@ -154,13 +198,18 @@ class Lab:
         """What the profile calls a bad month of prices."""
         return build(QualityThresholds, dict(self.profile.quality), "quality")
 
+    def list_versions(self, asset: str, partition: str) -> str:
+        """Digest of the members, sectors and last known days that an asset's partition reads; "" for none."""
+        return list_versions(self, asset, partition)
+
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: the source of a raw month, the trials that a report counts."""
-        if key == self.key("backtest_report"):
-            return trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
-        if key != self.key("raw_ohlcv"):
-            return ""
+        """What lies outside the graph in a fingerprint: lists, the source of a raw month, the trials of a report."""
+        asset = key.path[-1]
+        lists = self.list_versions(asset, partition)
+        if asset == "backtest_report":
+            return lists + trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
+        if asset != "raw_ohlcv":
+            return lists
         window = self.partitions.months.time_window_for_partition_key(partition)
         last = date.fromordinal(window.end.date().toordinal() - 1)
-        source = self.defaults("raw_ohlcv")
-        return str(source.version(window.start.date(), last, datetime.now(UTC)))
+        return lists + str(self.source.version(window.start.date(), last, datetime.now(UTC)))

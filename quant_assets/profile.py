@@ -38,6 +38,8 @@ class Profile:
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
         quality: settings of cleaning's QualityThresholds, for the check on clean_prices.
         drift: settings of the features' DriftConfig.
+        strict_lists: refuse a run beyond the day to which one of its lists is known (quant_core.market.lists), instead
+            of saying so in the report.
         presets: per asset, the settings that replace the defaults.
     """
 
@@ -55,6 +57,7 @@ class Profile:
     liquidity: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
     drift: Mapping[str, Any] = field(default_factory=dict)
+    strict_lists: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,8 @@ class Profile:
         for entry, month in (("start", self.start), ("end", self.end)):
             if month is not None and not MONTH.fullmatch(month):
                 raise DataError(f"profile {self.name}: {entry} {month!r} is not a month; write it as YYYY-MM.")
+        if not isinstance(self.strict_lists, bool):
+            raise DataError(f"profile {self.name}: strict_lists is {self.strict_lists!r}; wanted true or false.")
         if self.end is not None and self.end < self.start:
             raise DataError(f"profile {self.name}: end {self.end} is before start {self.start}; swap them.")
         first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")
@@ -107,6 +112,8 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
 def _as_in(profile: Profile, key: str, value: Any) -> Any:
     """An override in the type that the entry has."""
     own = getattr(profile, key)
+    if isinstance(own, bool):
+        return {"true": True, "false": False}.get(str(value).lower(), value)
     if isinstance(own, int) and not isinstance(value, int):
         return _whole_number(f"profile {profile.name}: {key}", value)
     return str(value) if isinstance(own, str) else value

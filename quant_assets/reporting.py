@@ -10,6 +10,7 @@ import polars as pl
 
 from quant_assets import trials
 from quant_assets.lab import Lab
+from quant_assets.lists import list_warnings, sector_note
 from quant_assets.suspects import FLAGS, sentence
 from quant_core.artifacts import code_version
 from quant_core.backtest.benchmark import NO_INDEX, estimated_days
@@ -17,7 +18,6 @@ from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.scores import summaries
-from quant_core.market.universe import universe
 from quant_core.report.inputs import Overfitting, ReportInput
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import DELISTING
@@ -66,6 +66,7 @@ def report_input(lab: Lab, fold: str, found: "Evaluation", config: ReportConfig)
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         sectors=lab.sectors(),
         data_quality=found.defects,
+        warnings=[*suspect_warnings(found.defects), *list_warnings(lab, end)],
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),
@@ -119,6 +120,7 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
         *trading_notes(lab),
         *benchmark_notes(result.benchmark),
         *universe_notes(lab, result),
+        *sector_note(lab),
         *delisting_notes(result),
     ]
     if lab.profile.source["name"] == "simulated":
@@ -206,7 +208,7 @@ def trial_notes(tried: pl.DataFrame) -> list[str]:
 
 def universe_notes(lab: Lab, result: Backtest) -> list[str]:
     """Survivorship and completeness of the universe over the tested span."""
-    chosen = universe(lab.profile.universe)
+    chosen = lab.universe()
     start, _ = tested_span(result)
     if chosen.survivors_only:
         return [

@@ -15,6 +15,7 @@ from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
+from quant_assets.lists import price_returns_after
 from quant_assets.metadata import markdown_table
 from quant_assets.reporting import report_input
 from quant_assets.resources import tracked
@@ -94,12 +95,13 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         settings = core_settings(BacktestConfig, config)
         end = test_end(lab, context.partition_key, inputs, settings.until)
         out_of_sample = (pl.col("date").dt.year() >= lab.profile.first_fold) & (pl.col("date") <= end)
+        lab.refuse_unknown("backtest", end)
         prices = clean_prices.filter(out_of_sample).collect()
         known = [forecasts[name].filter(out_of_sample).collect() for name in sorted(forecasts)]
         scores = pl.concat([Forecasts.create_empty(), *known])
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(prices, targets, settings, fits_of(scores))
+            result = simulate(prices, targets, settings, fits_of(scores), price_returns_after(lab, end))
             found = Evaluation(
                 result,
                 *forecast_quality(scores, features.filter(out_of_sample), prices),
@@ -218,9 +220,10 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
         found = Evaluation.of(backtest[context.partition_key])
         data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config))
         html, summary = render_report(data), markdown_summary(data)
-        context.add_output_metadata(
-            {"summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2)}
-        )
+        context.add_output_metadata({
+            "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
+            "lists": markdown_table(lab.lists_known(data.end), 20),
+        })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
         return {"report.html": html.encode(), "summary.md": summary.encode(), **significance}
 

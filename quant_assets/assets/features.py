@@ -29,6 +29,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
     def features(context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame) -> pl.DataFrame:
         """One row per (date, ticker): every enabled feature, from trailing data only."""
         start, end = month_span(context)
+        lab.refuse_unknown("features", end)
         table = compute_features(clean_prices, core_settings(FeatureConfig, config), start, end, lab.sectors())
         columns = [name for name, dtype in table.schema.items() if dtype.is_float()]
         shape = distribution(table, columns)

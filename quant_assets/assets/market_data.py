@@ -37,11 +37,12 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
-        code_version=lab.code("raw_ohlcv", "quant_core/market", tickers=lab.wanted_tickers()),
+        code_version=lab.code("raw_ohlcv", "quant_core/market"),
     )
     def raw_ohlcv(context: dg.AssetExecutionContext, config: config_type) -> pl.DataFrame:
         """Open, high, low, close and volume as fetched, with dividends, price factors, basis and time of fetching."""
         start, end = month_span(context)
+        lab.refuse_unknown("raw_ohlcv", end)
         source: Any = core_settings(lab.source_class, config)
         try:
             fetched = source.fetch(lab.wanted_tickers(), start, end, datetime.now(UTC))
@@ -59,6 +60,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
                 table_metadata(
                     fetched.rows,
                     source=str(lab.profile.source["name"]),
+                    lists=lists_table(lab, "raw_ohlcv", fetched.rows, end),
                     problems=markdown_table(problems, 50),
                     corporate_actions=markdown_table(
                         actions.select("date", "ticker", "price_factor", "dividend_inr"), 50
@@ -69,6 +71,12 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         return fetched.rows
 
     return raw_ohlcv
+
+
+def lists_table(lab: Lab, asset: str, rows: pl.DataFrame, end: date) -> dg.MetadataValue:
+    """Until when the asset's lists are known, beside the last day of its rows (of the span where it has none)."""
+    last = rows["date"].max()
+    return markdown_table(lab.lists_known(last if isinstance(last, date) else end, asset), 20)
 
 
 def source_tries() -> int:
@@ -107,10 +115,12 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output | dg.AssetCheckResult]:
         """One sound row per session and ticker, with the split- and dividend-aware one-day total return."""
         start, end = month_span(context)
+        lab.refuse_unknown("clean_prices", end)
         where = f"{lab.profile.name}/clean_prices {start:%Y-%m}..{end:%Y-%m}"
         settings = core_settings(CleaningConfig, config)
         cleaned = clean(raw_ohlcv.collect(), lab.membership(), settings, start, end, where, lab.liquidity())
-        yield dg.Output(cleaned.prices, metadata=clean_metadata(cleaned, members_expected(lab, end)))
+        lists = {"lists": lists_table(lab, "clean_prices", cleaned.prices, end)}
+        yield dg.Output(cleaned.prices, metadata=clean_metadata(cleaned, members_expected(lab, end)) | lists)
         found = breaches(cleaned.quality, cleaned.prices.height, lab.thresholds())
         yield dg.AssetCheckResult(
             check_name="quality", passed=not found, severity=dg.AssetCheckSeverity.WARN,

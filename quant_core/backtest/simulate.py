@@ -53,7 +53,11 @@ class Backtest:
 
 
 def simulate(
-    prices: pl.DataFrame, targets: pl.DataFrame, config: BacktestConfig, fits: pl.DataFrame | None = None
+    prices: pl.DataFrame,
+    targets: pl.DataFrame,
+    config: BacktestConfig,
+    fits: pl.DataFrame | None = None,
+    price_returns_after: date | None = None,
 ) -> Backtest:
     """Run every strategy of `targets` through the ledger, and again under other costs, delays and capital.
 
@@ -62,6 +66,7 @@ def simulate(
         targets: TargetWeights of one strategy or more, decided on the dates of config.rebalance.
         config: costs, fill, cash rate, benchmark.
         fits: what the targets' models were fitted until, as `guard.fits_of` tells it.
+        price_returns_after: last day whose dividends the prices have, see `benchmark_returns`; None for all days.
     Returns:
         the sessions run from the first decision of any strategy to the last price; a strategy's own rows begin at its
         own first decision, with the initial capital in cash.
@@ -84,8 +89,9 @@ def simulate(
     costs = config.cost_schedule(panel.sessions)
     books = {name: _run(panel, plan, costs, config) for name, plan in plans.items()}
     benchmark = benchmark_returns(
-        prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d
-    )
+        prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d,
+        price_returns_after,
+    )  # fmt: skip
     return _assemble(panel, plans, books, benchmark, sensitivity(panel, plans, config))
 
 

@@ -1,9 +1,13 @@
 """Symbol changes: from the symbol of a day to the name that a company's rows are chained under.
 
 The file has columns old_symbol, new_symbol and first_new (first session under the new symbol). The shipped one,
-`symbol_changes.csv`, lists renames on NSE to the end of 2023, read from official price files.
+`symbol_changes.csv`, lists 257 renames on NSE to July 2026, read from official price files (`method` says how): the
+last row of the old symbol on one session, the first of the new one on the next with that close as its previous close.
+
+A rename that no list knows shows in the rows in the same way; `continued` finds it.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +17,8 @@ import polars as pl
 from quant_core.errors import DataError
 
 SHIPPED = Path(__file__).parent / "symbol_changes.csv"
+#: Newest rename of the shipped list: its source was read at least so far, and states no later day.
+SHIPPED_UNTIL = date(2026, 7, 27)
 COLUMNS = ("old_symbol", "new_symbol", "first_new")
 
 
@@ -86,6 +92,66 @@ def symbols_of(tickers: list[str], finals: pl.DataFrame) -> list[str]:
 
 
 @lru_cache(maxsize=1)
+def shipped_changes() -> pl.DataFrame:
+    """The shipped list."""
+    return read_symbol_changes()
+
+
+@lru_cache(maxsize=1)
 def shipped_names() -> pl.DataFrame:
     """`final_names` of the shipped list."""
-    return final_names(read_symbol_changes())
+    return final_names(shipped_changes())
+
+
+Lookup = Mapping[str, Sequence[tuple[date, str]]]
+
+
+def lookup(finals: pl.DataFrame) -> Lookup:
+    """`final_names` by symbol: (until, ticker), ascending; for names one at a time."""
+    found: dict[str, list[tuple[date, str]]] = {}
+    for symbol, until, ticker in finals.select("symbol", "until", "ticker").iter_rows():
+        found.setdefault(symbol, []).append((until, ticker))
+    return {symbol: sorted(hops) for symbol, hops in found.items()}
+
+
+def name_on(symbol: str, day: date, names: Lookup) -> str:
+    """The continuous ticker of one symbol as of one day; see `chain`."""
+    return next((ticker for until, ticker in names.get(symbol, ()) if day <= until), symbol)
+
+
+#: Below this price so many names share a close that equality alone says little: of 563,576 pairs of names that end and
+#: begin on different sessions of 2019-10..2023-12, 171 agree by chance, 129 of them below 10 rupees.
+DISTINCT_CLOSE_INR = 10.0
+COMPARABLE_VOLUME = 20.0
+SAME_PRICE_INR = 0.005
+CONTINUED_SCHEMA = {"old": pl.String, "new": pl.String, "first_new": pl.Date, "close_inr": pl.Float64}
+
+
+def continued(spans: pl.DataFrame, sessions: pl.Series) -> pl.DataFrame:
+    """Names that end on one session while another begins on the next at that close: one company under a new name.
+
+    Unambiguous pairs only: exactly one name ends, and one begins, at that price. Below DISTINCT_CLOSE_INR the volumes
+    of both days must also be within a factor of COMPARABLE_VOLUME.
+
+    Args:
+        spans: one row a name: ticker, first_day, first_prev_close_inr, first_volume, last_day, last_close_inr,
+            last_volume.
+        sessions: days of the data, ascending.
+    Returns:
+        old, new, first_new, close_inr (the price at which they meet), sorted by first_new and new.
+    """
+    if len(sessions) < 2:
+        return pl.DataFrame(schema=CONTINUED_SCHEMA)
+    following = pl.DataFrame({"last_day": sessions[:-1], "first_new": sessions[1:]})
+    ended = spans.join(following, on="last_day").select(
+        "first_new", old="ticker", close_inr="last_close_inr", _last="last_volume"
+    )
+    begun = spans.filter(pl.col("first_day") > sessions[0]).select(
+        new="ticker", first_new="first_day", _price="first_prev_close_inr", _first="first_volume"
+    )
+    met = ended.join(begun, on="first_new").filter((pl.col("close_inr") - pl.col("_price")).abs() < SAME_PRICE_INR)
+    ratio = pl.col("_first") / pl.col("_last")
+    alike = ratio.is_between(1.0 / COMPARABLE_VOLUME, COMPARABLE_VOLUME).fill_null(False)
+    alone = (pl.len().over("old") == 1) & (pl.len().over("new") == 1)
+    found = met.filter(alone).filter((pl.col("close_inr") >= DISTINCT_CLOSE_INR) | alike)
+    return found.select(list(CONTINUED_SCHEMA)).sort("first_new", "new")

@@ -3,15 +3,20 @@
 Membership is dated: intervals [from_date, to_date), a null to_date for members of today. Facts shipped beside this
 file:
 
-- nifty50_membership.csv: NIFTY 50, complete (50 companies) from 2014-03-27, each change since then from an NSE press
-  release. Before, only survivors are known (44 in 2005, 46 in October 2008, 49 in 2011) and dates are unverified. The
-  qualities are kept in from_quality and to_quality; an unknown start (CAIRN, RANBAXY) is set to 2005-01-01. `kind`
-  tells companies from additional securities (TATAMTRDVR) and spin-off placeholders (JIOFIN).
+- nifty50_membership.csv: NIFTY 50 to the change of 2026-09-30, under the names of 2026, complete (50 companies) from
+  2014-03-27, each change since then from an NSE press release. Before, only survivors are known (44 in 2005, 46 in
+  October 2008, 49 in 2011) and dates are unverified. The qualities are kept in from_quality and to_quality; an unknown
+  start (CAIRN, RANBAXY) is set to 2005-01-01. `kind` tells companies from additional securities (TATAMTRDVR) and
+  spin-off placeholders: JIOFIN 2023, ITCHOTELS, TMCV and KWIL were in the index from their demerger, at a price of
+  zero, until a few sessions after they began to trade. They are members on those days, as the index had them.
 - nifty500.csv: the NIFTY 500 list of 2026-03-05. Today's list applied to the past holds survivors only.
 - The whole market (`indian_market`) has no list: its members are whatever traded, best narrowed to the most traded
   names by a rule that knows only the past (`cleaning.liquidity`).
 - sectors.csv: NSE's macro sectors from the NIFTY 500 list of 2026, the NIFTY Total Market list of 2023 and, for five
   companies that were gone by then, by hand.
+
+Every list knows until when it is known (`Universe.known_until`, `SECTORS_KNOWN_UNTIL`; lists.py). A membership file of
+a user's own (`read_intervals`) says it in a column known_until, else it is the newest date in it.
 """
 
 from collections.abc import Sequence
@@ -23,6 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError, UnknownName
+from quant_core.market.lists import SECTORS, KnownList, stated_end
 
 HERE = Path(__file__).parent
 #: Stands for every stock that the source has; universes without a list consist of it alone.
@@ -36,26 +42,51 @@ class Universe:
     """What a report must say about a universe beside its members.
 
     complete_from: first day on which every member is known; null where the list is not dated. survivors_only: today's
-    list applied to the past.
+    list applied to the past. known_until: last day to which the list was read; null where there is no list, or it
+    states no day. n_companies: how many the index has by its rules; null for anything else.
     """
 
     name: str
     description: str
     survivors_only: bool = False
     complete_from: date | None = None
+    known_until: date | None = None
+    n_companies: int | None = None
 
 
 UNIVERSES = {
     universe.name: universe
     for universe in (
-        Universe("nifty50", "NIFTY 50, dated membership", complete_from=date(2014, 3, 27)),
-        Universe("nifty500", "NIFTY 500 as of 2026-03-05, applied to the past", survivors_only=True),
+        Universe(
+            "nifty50",
+            "NIFTY 50, dated membership",
+            complete_from=date(2014, 3, 27),
+            known_until=date(2026, 9, 30),
+            n_companies=50,
+        ),
+        Universe(
+            "nifty500",
+            "NIFTY 500 as of 2026-03-05, applied to the past",
+            survivors_only=True,
+            known_until=date(2026, 3, 5),
+            n_companies=500,
+        ),
         Universe("all", "every stock that the source has"),
         Universe("indian_market", "every stock that the source has, dead ones included; narrow it by liquidity"),
         Universe("simulated", "every stock of the simulated market"),
     )
 }
 _OPEN = ("all", "indian_market", "simulated")
+#: Day of the newest source of sectors.csv.
+SECTORS_KNOWN_UNTIL = date(2026, 3, 5)
+SHIPPED_SECTORS = KnownList(
+    SECTORS,
+    SECTORS_KNOWN_UNTIL,
+    "shipped: NSE's NIFTY 500 list",
+    "names listed later have no sector",
+    "put a sectors.csv with a column known_until beside the prices",
+)
+COMPANY = "company"
 
 
 def universe(name: str | Sequence[str]) -> Universe:
@@ -67,8 +98,10 @@ def universe(name: str | Sequence[str]) -> Universe:
     if not isinstance(name, str):
         return Universe("custom", f"{len(name)} tickers chosen by hand", survivors_only=True)
     if name.lower().endswith(".csv"):
+        path = Path(name).expanduser()
         dated = membership(name)["from_date"].max() != LONG_AGO
-        return Universe("custom", f"tickers of {Path(name).name}", survivors_only=not dated)
+        end = stated_end(path, ("from_date", "to_date"), f"universe file {path.name}")
+        return Universe("custom", f"tickers of {path.name}", survivors_only=not dated, known_until=end)
     if name not in UNIVERSES:
         raise UnknownName("universe", name, [*UNIVERSES, "a CSV file with a column ticker"])
     return UNIVERSES[name]
@@ -161,22 +194,53 @@ def _undated(names: list[str]) -> pl.DataFrame:
 
 def _from_file(path: Path) -> pl.DataFrame:
     where = f"universe file {path.name}"
+    table = read_intervals(path, where).select(list(INTERVAL_SCHEMA))
+    return check_intervals(table, where)
+
+
+def read_intervals(path: Path, where: str) -> pl.DataFrame:
+    """Membership intervals of a CSV file as they stand there: ticker, from_date, to_date and other text columns.
+
+    The name column is `ticker`, else `symbol`. An empty from_date, or no such column, is a start before all data.
+
+    Raises:
+        DataError: unreadable, no name column, a date that is none.
+    """
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as failure:
         raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file with a column ticker.") from failure
+    if "ticker" not in table.columns and "symbol" in table.columns:
+        table = table.rename({"symbol": "ticker"})
     if "ticker" not in table.columns:
         raise DataError(f"{where}: no column ticker (found {table.columns}); wanted ticker[,from_date,to_date].")
     text = table.with_columns(
         pl.lit(None, pl.String).alias(name) for name in INTERVAL_SCHEMA if name not in table.columns
     )
-    text = text.select(pl.col(list(INTERVAL_SCHEMA)).str.strip_chars())
+    text = text.select(pl.all().str.strip_chars())
     text = text.with_columns(pl.when(pl.all() != "").then(pl.all()))
     dates = text.with_columns(pl.col("from_date", "to_date").str.to_date("%Y-%m-%d", strict=False))
     for name in ("from_date", "to_date"):
         bad = text.filter(text[name].is_not_null() & dates[name].is_null())
         if bad.height:
             raise DataError(f"{where}: {name} {bad[name][0]!r} of {bad['ticker'][0]} is no YYYY-MM-DD; fix it.")
-    if "from_date" not in table.columns:
-        dates = dates.with_columns(from_date=pl.lit(LONG_AGO))
-    return check_intervals(dates, where)
+    return dates.with_columns(pl.col("from_date").fill_null(LONG_AGO))
+
+
+def complete_from(intervals: pl.DataFrame, n_companies: int) -> date | None:
+    """First day since which the intervals name at least `n_companies` on every day; None where they never do.
+
+    Args:
+        intervals: ticker, from_date, to_date and optionally kind; rows of another kind than "company" do not count.
+    """
+    rows = intervals
+    if "kind" in rows.columns:
+        rows = rows.filter(pl.col("kind").fill_null(COMPANY) == COMPANY)
+    steps = pl.concat([
+        rows.select(day="from_date", step=pl.lit(1)),
+        rows.select(day="to_date", step=pl.lit(-1)).drop_nulls("day"),
+    ])  # fmt: skip
+    count = steps.group_by("day").agg(pl.col("step").sum()).sort("day").with_columns(n=pl.col("step").cum_sum())
+    short = count.filter(pl.col("n") < n_companies)
+    since = count if short.is_empty() else count.filter(pl.col("day") > short["day"].max())
+    return since["day"][0] if since.height else None

@@ -71,6 +71,7 @@ class ReportInput:
         sectors: `ticker`, `sector`.
         overfitting: of all strategies together.
         data_quality: any small table of what the data lack.
+        warnings: sentences that stand above every figure, on the page and in the summary: what a reader must not miss.
         notes: sentences on what limits the numbers: survivorship, suspected actions, costs, fill rule.
         provenance: label -> text; a value that starts with http:// or https:// becomes a link.
     """
@@ -98,6 +99,7 @@ class ReportInput:
     sectors: pl.DataFrame | None = None
     overfitting: Overfitting | None = None
     data_quality: pl.DataFrame | None = None
+    warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
 

@@ -80,6 +80,7 @@ def markdown_summary(data: ReportInput) -> str:
     ]
     blocks = [
         title,
+        "  \n".join(f"**{_markdown(text)}**" for text in data.warnings),
         _markdown_table(book),
         _sparks(book),
         "  \n".join(part for part in judged if part),

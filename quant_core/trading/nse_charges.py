@@ -36,6 +36,8 @@ class Level(NamedTuple):
 
 Row = TypeVar("Row", SideRates, Level)
 
+#: Rates are checked to this day (see above).
+CHARGES_KNOWN_UNTIL = date(2026, 6, 30)
 #: A day before a table's first row is taken at that row.
 FIRST_DAY = date(2000, 1, 1)
 

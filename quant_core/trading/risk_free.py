@@ -118,6 +118,8 @@ POLICY_RATES = tuple(
     ]
 )
 
+#: The last month whose decisions are in the table.
+RATES_KNOWN_UNTIL = date(2026, 6, 30)
 DAYS_PER_YEAR = 365
 
 

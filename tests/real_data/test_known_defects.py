@@ -292,11 +292,9 @@ def test_india_vix_is_an_index_that_starts_in_2009(market: Market, real_data_dir
 
 def test_membership_is_complete_only_from_2014() -> None:
     companies = set(nifty50_facts().filter(pl.col("kind") == "company")["ticker"])
-    counts = {
-        day: len(set(members_on("nifty50", day)) & companies)
-        for day in (date(2005, 1, 3), date(2008, 10, 1), date(2011, 6, 1), date(2014, 3, 28), date(2023, 12, 29))
-    }
-    assert list(counts.values())[-2:] == [50, 50]
+    days = [date(2005, 1, 3), date(2008, 10, 1), date(2011, 6, 1), date(2014, 3, 28), date(2023, 12, 29)]
+    counts = {day: len(set(members_on("nifty50", day)) & companies) for day in (*days, date(2026, 9, 30))}
+    assert list(counts.values())[-3:] == [50, 50, 50]
     assert all(counts[day] < 50 for day in counts if day < date(2014, 3, 27))
     assert universe("nifty50").complete_from == date(2014, 3, 27)
 

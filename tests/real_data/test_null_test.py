@@ -10,7 +10,6 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.null_test import BPS, NullTest, NullTestConfig, markdown, mean_and_error, null_test
 from quant_core.cleaning.clean import CleaningConfig, clean
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.universe import membership
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -22,8 +21,9 @@ CONFIG = BacktestConfig(cost_model="nse_delivery", commission_bps=0.0, spread_bp
 @pytest.fixture(scope="module")
 def result(real_data_dir: Path) -> NullTest:
     begin = date(2014, 10, 1)  # for the trailing averages of the first session
-    raw = FilesSource(path=str(real_data_dir)).fetch(None, begin, LAST, NOW).rows
-    prices = clean(raw, membership("nifty50"), CleaningConfig(), begin, LAST).prices
+    source = FilesSource(path=str(real_data_dir))
+    raw = source.fetch(None, begin, LAST, NOW).rows
+    prices = clean(raw, source.membership("nifty50"), CleaningConfig(), begin, LAST).prices
     found = null_test(prices, CONFIG, NullTestConfig(), FIRST, LAST)
     print(markdown(found))
     return found

@@ -10,9 +10,9 @@ import pytest
 from quant_core.errors import DataError
 from quant_core.market.action_list import known_actions
 from quant_core.market.actions import price_factors, read_actions, with_known_actions
-from quant_core.market.sources import Fetch
+from quant_core.market.sources import Fetch, _names
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.universe import members_on, membership, tickers
+from quant_core.market.symbols import shipped_changes
 
 pytestmark = pytest.mark.real_data
 
@@ -20,6 +20,7 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 #: Cuts the ticker out of the decorated names of the samples.
 SAMPLE_NAME = r"(?P<ticker>[A-Z&-]+)(\.NS)?$"
 NEVER_PRICED = {"CAIRN", "RANBAXY", "TATAMTRDVR"}
+MEMBER_ROWS = 170_111  # of 2010 to 2023
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +122,67 @@ def test_adjusted_rows_fill_the_names_that_lack_official_history(nifty: Fetch, r
     assert late == 38  # 39 names less JIOFIN, which came in 2023
     firsts = returns.filter(pl.col("basis") == "unadjusted").group_by("ticker").agg(first=pl.col("date").min())
     assert filled.join(firsts, on="ticker").filter(pl.col("date") >= pl.col("first")).height == 0
-    assert {problem.kind for problem in nifty.problems} == {"ignored_file", "filled", "before_listing"}
+    assert {problem.kind for problem in nifty.problems} == {"ignored_file", "filled", "before_listing", "actions_end"}
 
 
-def test_the_dated_index_is_nearly_complete(nifty: Fetch) -> None:
-    rows = nifty.rows.select("date", "ticker").unique().join(membership("nifty50"), on="ticker")
+def test_the_dated_index_is_nearly_complete(nifty: Fetch, real_data_dir: Path) -> None:
+    own = FilesSource(path=str(real_data_dir)).membership("nifty50")  # names of 2023, as the folder's list has them
+    rows = nifty.rows.select("date", "ticker").unique().join(own, on="ticker")
     left = pl.col("date") >= pl.col("to_date")
     members = rows.filter(pl.col("date") >= pl.col("from_date"), ~left.fill_null(False))
     daily = members.filter(pl.col("date") >= date(2014, 4, 1)).group_by("date").len()
     usual = daily.filter(pl.col("len") >= 49)
     assert usual.height / daily.height > 0.99
-    assert set(tickers("nifty50") or []) - set(nifty.rows["ticker"]) == NEVER_PRICED
-    assert len(members_on("nifty50", date(2023, 12, 29))) == 50
+    assert set(own["ticker"]) - set(nifty.rows["ticker"]) == NEVER_PRICED
+    assert members.filter(pl.col("date") == date(2023, 12, 29))["ticker"].n_unique() == 50
+
+
+#: Renamed after the prices end: members until then under the first name, in today's lists under the second.
+RENAMED_SINCE = {"MCDOWELL-N": "UNITDSPR", "IBULHSGFIN": "SAMMAANCAP", "TATAMOTORS": "TMPV", "LTIM": "LTM"}
+
+
+@pytest.mark.parametrize("own_names", [True, False])
+@pytest.mark.parametrize("own_members", [True, False])
+def test_every_member_is_found_whichever_list_is_older(
+    nifty: Fetch, real_data_dir: Path, tmp_path: Path, own_names: bool, own_members: bool
+) -> None:
+    """The folder's lists of 2023 and the shipped ones of 2026, mixed both ways: the same rows are members."""
+    wanted = {"symbol_changes.csv": own_names, "index_membership.csv": own_members}
+    for file in (*real_data_dir.glob("*.parquet"), *real_data_dir.glob("*.csv")):
+        if wanted.get(file.name, True):
+            (tmp_path / file.name).symlink_to(file)
+    source = FilesSource(path=str(tmp_path))
+    span = (date(2010, 1, 1), date(2023, 12, 29))
+    rows = nifty.rows if own_names else source.fetch(None, date(2000, 1, 1), date(2023, 12, 31), NOW).rows
+    here, there = (set(RENAMED_SINCE), set(RENAMED_SINCE.values())) if own_names else (
+        set(RENAMED_SINCE.values()), set(RENAMED_SINCE),
+    )  # fmt: skip
+    members = source.membership("nifty50")
+    assert here <= set(members["ticker"])
+    assert not there & set(members["ticker"])
+    inside = rows.select("date", "ticker").unique().join(members, on="ticker").filter(
+        pl.col("date").is_between(*span), pl.col("date") >= pl.col("from_date"),
+        ~(pl.col("date") >= pl.col("to_date")).fill_null(False),
+    )  # fmt: skip
+    assert inside.height == MEMBER_ROWS
+    assert inside.filter(pl.col("ticker").is_in(sorted(here)))["ticker"].n_unique() == 4
+
+
+def test_renames_that_no_list_knows_are_found_in_the_whole_market(
+    real_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """132 of the 133 whose both names trade in the ordinary series are found, none is invented."""
+    monkeypatch.setattr(_names, "shipped_changes", lambda: shipped_changes().clear())
+    empty = tmp_path / "symbol_changes.csv"
+    empty.write_text("old_symbol,new_symbol,first_new\nXXX,YYY,2001-01-02\n")
+    source = FilesSource(path=str(real_data_dir / "wide"), symbol_changes=str(empty), series=("EQ",))
+    found = source.fetch(["NONE"], date(2019, 10, 1), date(2023, 12, 31), NOW).problems
+    pairs = {
+        (problem.ticker, problem.detail.split()[0]): problem.detail for problem in found if problem.kind == "renamed"
+    }
+    listed = set(shipped_changes().select("old_symbol", "new_symbol").rows())
+    assert set(pairs) <= listed
+    assert len(pairs) == 132
 
 
 def test_confirmed_splits_and_bonuses_leave_no_jump(returns: pl.DataFrame, real_data_dir: Path) -> None:

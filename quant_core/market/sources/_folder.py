@@ -1,6 +1,8 @@
 """What lies in a folder of price files: which are prices, which are side files, which are neither and why."""
 
 import fnmatch
+import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from quant_core.market.sources._reading import (
 )
 
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
+MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"
 AUTO, NONE = "auto", "none"
 _DAY_IN_NAME = re.compile(r"(?<!\d)(?:(\d{4})-?(\d\d)-?(\d\d)|(\d\d)-?(\d\d)-?(\d{4}))(?!\d)")
 
@@ -38,13 +41,41 @@ class PriceFile:
 
 
 @dataclass(frozen=True)
+class SideFile:
+    """A list beside the prices, as it reads now: another content is another file, whatever its size and time say."""
+
+    path: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+@dataclass(frozen=True)
+class SideFiles:
+    """The lists that lie beside the prices."""
+
+    actions: SideFile | None
+    changes: SideFile | None
+    membership: SideFile | None
+    sectors: SideFile | None
+
+    @property
+    def names(self) -> set[str]:
+        """File names that are never prices."""
+        own = (self.actions, self.changes, self.membership, self.sectors)
+        found = {file.name for file in own if file is not None}
+        return {ACTIONS_NAME, CHANGES_NAME, MEMBERSHIP_NAME, SECTORS_NAME, *found}
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: the caches that it is a key of must not hash 4,000 files
 class Folder:
     """The files of one source."""
 
     stocks: tuple[PriceFile, ...]
     indices: tuple[PriceFile, ...]
-    actions: FileStamp | None
-    changes: FileStamp | None
+    side: SideFiles
     problems: tuple[Problem, ...]
 
 
@@ -58,8 +89,12 @@ def list_files(path: Path, pattern: str) -> tuple[FileStamp, ...]:
         raise DataError(f"files: path {path} does not exist; set the source's path to a file or a folder.")
     if path.is_file():
         return (stamp(path),)
-    names = sorted(entry.name for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-    chosen = tuple(stamp(path / name) for name in names if fnmatch.fnmatch(name, pattern))
+    with os.scandir(path) as entries:
+        found = {entry.name: entry for entry in entries if not entry.name.startswith(".") and entry.is_file()}
+    names = sorted(found)
+    fits = re.compile(fnmatch.translate(pattern)).match
+    stats = ((found[name].path, found[name].stat()) for name in names if fits(name))
+    chosen = tuple(FileStamp(where, status.st_size, status.st_mtime_ns) for where, status in stats)
     if not chosen:
         raise DataError(
             f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern."
@@ -67,7 +102,7 @@ def list_files(path: Path, pattern: str) -> tuple[FileStamp, ...]:
     return chosen
 
 
-def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> FileStamp | None:
+def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> SideFile | None:
     """A side file beside the prices (with `look_up` also one folder above), the one that the setting names, or None."""
     if setting == NONE:
         return None
@@ -79,14 +114,18 @@ def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> FileStam
             raise DataError(
                 f"files: {name} is set to {setting!r}, and {chosen} does not exist; fix it or set {AUTO!r}."
             )
-        return stamp(chosen)
+        return _as_it_reads(chosen)
     places = (folder, folder.resolve().parent) if look_up else (folder,)
-    return next((stamp(place / name) for place in places if (place / name).is_file()), None)
+    return next((_as_it_reads(place / name) for place in places if (place / name).is_file()), None)
+
+
+def _as_it_reads(path: Path) -> SideFile:
+    return SideFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 
 
 def sort_files(
     files: tuple[FileStamp, ...],
-    side: tuple[FileStamp | None, FileStamp | None],
+    side: SideFiles,
     wanted_format: str,
     renamed: Mapping[str, str],
     basis: str,
@@ -100,7 +139,7 @@ def sort_files(
     stocks: list[PriceFile] = []
     indices: list[PriceFile] = []
     problems: list[Problem] = []
-    beside = {ACTIONS_NAME, CHANGES_NAME, *(Path(file.path).name for file in side if file is not None)}
+    beside = side.names
     for file in files:
         if len(files) > 1 and file.name in beside:
             continue
@@ -116,7 +155,7 @@ def sort_files(
     if not stocks and not indices:
         reasons = "; ".join(problem.detail for problem in problems[:3])
         raise DataError(f"files: none of {len(files)} files has prices; first reasons: {reasons}")
-    return Folder(tuple(stocks), tuple(indices), *side, tuple(problems))
+    return Folder(tuple(stocks), tuple(indices), side, tuple(problems))
 
 
 def _price_file(

@@ -16,25 +16,42 @@ import polars as pl
 from quant_core.errors import DataError
 from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, no_actions, read_actions, with_known_actions
 from quant_core.market.listings import since_listing
+from quant_core.market.lists import NEVER, KnownList, known_to
 from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     AUTO,
     CHANGES_NAME,
+    MEMBERSHIP_NAME,
     NONE,
+    SECTORS_NAME,
     Folder,
     PriceFile,
+    SideFiles,
     list_files,
     side_file,
     sort_files,
 )
+from quant_core.market.sources._lists import (
+    actions_lists,
+    in_folder_names,
+    names_list,
+    own_membership,
+    own_sectors,
+    own_universe,
+    sectors_list,
+)
+from quant_core.market.sources._names import AS_THEY_ARE, NAMED, OF_THE_DAY, Names, find_names
 from quant_core.market.sources._reading import NUMBERS, TEXTS, FileStamp, scan
-from quant_core.market.symbols import chain, final_names, read_symbol_changes, shipped_names, symbols_of
+from quant_core.market.symbols import final_names, read_symbol_changes, shipped_names
+from quant_core.market.universe import EVERY_TICKER, Universe, membership, universe
 from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED, UNADJUSTED
 
 YAHOO_SUFFIX = r"\.(NS|BO)$"
 #: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX.
 INDEX_NAME = r"^(\^|NIFTY |INDIA ?VIX$)"
+#: Columns that name a row, the first that has a value.
+KEYS = ("ticker", "index", "symbol")
 SHOWN_TICKERS = 60
 
 
@@ -55,7 +72,10 @@ class FilesSource:
         ticker_pattern: regular expression with the group `ticker`, for files named after their ticker.
         date_format: strptime format where dates are ambiguous; by default 03/04/2001 is 3 April.
         actions: corporate actions file; "auto" is corporate_actions.csv beside the prices, "none" ignores it.
-        symbol_changes: "auto" is symbol_changes.csv beside the prices or one folder above, else the shipped list.
+        symbol_changes: "auto" is symbol_changes.csv beside the prices or one folder above, else the shipped list; with
+            "none" every name stays as it is in the files.
+
+    index_membership.csv and sectors.csv beside the prices or one folder above win over the shipped lists; see `_lists`.
     """
 
     path: str
@@ -83,46 +103,104 @@ class FilesSource:
         stocks, problems = _stock_rows(self, folder, tickers, begin, end)
         rows = pl.concat([stocks, _index_rows(self, folder, tickers, begin, end)], how="diagonal_relaxed")
         rows = rows.filter(pl.col("date").is_between(start, end))
-        problems = [*folder.problems, *problems, *_filled(rows, folder)]
+        renamed = [rename.problem for rename in _names(self, folder).seen if start <= rename.first_new <= end]
+        problems = [*folder.problems, *problems, *renamed, *_filled(rows, folder), *_ended(folder, rows)]
         problems += missing_tickers(tickers, rows, f"files {Path(self.path).name}")
         rows = raw_rows(rows, f"files {self.path}", "fix the file or set columns, format or basis of the source.")
         return Fetch(rows, tuple(problems))
 
     def version(self, start: date, end: date, now: datetime) -> str:
-        """Digest of the names, sizes and times of the files that the span is read from, side files included."""
+        """Digest of the files that the span is read from: names, sizes and times of prices, contents of side files.
+
+        A rename that only the rows show counts from its first day on; with split-adjusted files, which may hold the
+        later name's history, always.
+        """
         folder = self._folder()
         chosen = [file.stamp for file in (*_of_span(folder.stocks, start, end), *folder.indices)]
-        used = [file for file in (*chosen, folder.actions, folder.changes) if file is not None]
-        text = "|".join(f"{file.name}:{file.size}:{file.mtime_ns}" for file in used)
-        return f"{len(used)} files {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        text = "|".join(f"{file.name}:{file.size}:{file.mtime_ns}" for file in chosen)
+        lists = [file for file in (folder.side.actions, folder.side.changes) if file is not None]
+        text += "|".join(f"{file.name}:{file.digest}" for file in lists)
+        whole = any(file.layout.basis == SPLIT_ADJUSTED for file in folder.stocks)
+        text += repr([(r.old, r.new) for r in _names(self, folder).seen if whole or r.first_new <= end])
+        return f"{len(chosen) + len(lists)} files {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    # ---- the folder's own lists, and the shipped ones under the folder's names ---------------------------------------
+
+    def membership(self, universe: str | Sequence[str]) -> pl.DataFrame:
+        """Dated members of a universe under the names of the rows; the folder's own list where it has one."""
+        return _members(self, self._folder(), universe if isinstance(universe, str) else tuple(universe))
+
+    def universe(self, name: str | Sequence[str]) -> Universe:
+        """What a report must say of the universe: of the folder's own list where it has one."""
+        file = self._folder().side.membership
+        own = own_membership(file, name)
+        return universe(name) if own is None or file is None else own_universe(own, file, str(name))
+
+    def sectors(self) -> pl.DataFrame:
+        """Columns ticker, sector."""
+        return _sectors(self, self._folder())
+
+    def lists(self) -> tuple[KnownList, ...]:
+        """Until when the lists are known that the rows and sectors depend on."""
+        folder = self._folder()
+        names = [] if self.symbol_changes == NONE else [names_list(folder.side.changes)]
+        actions = actions_lists(folder.side.actions) if _needs_actions(folder) else []
+        return (*names, *actions, sectors_list(folder.side.sectors))
 
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()
         files = list_files(path, self.pattern)
-        actions = side_file(path, ACTIONS_NAME, self.actions, look_up=False)
-        changes = side_file(path, CHANGES_NAME, self.symbol_changes, look_up=True)
-        return _folder(self, files, (actions, changes))
+        side = SideFiles(
+            side_file(path, ACTIONS_NAME, self.actions, look_up=False),
+            side_file(path, CHANGES_NAME, self.symbol_changes, look_up=True),
+            side_file(path, MEMBERSHIP_NAME, AUTO, look_up=True),
+            side_file(path, SECTORS_NAME, AUTO, look_up=True),
+        )
+        return _folder(self, files, side)
 
 
 @lru_cache(maxsize=16)
-def _folder(
-    config: FilesSource, files: tuple[FileStamp, ...], side: tuple[FileStamp | None, FileStamp | None]
-) -> Folder:
+def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles) -> Folder:
     renamed = dict(config.columns or ())
     return sort_files(files, side, config.format, renamed, config.basis, config.ticker_pattern)
 
 
 @lru_cache(maxsize=16)
-def _actions(file: FileStamp | None) -> pl.DataFrame:
-    return no_actions() if file is None else with_known_actions(read_actions(Path(file.path)))
+def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
+    """The folder's actions, completed by the shipped ones, under the names of its rows."""
+    if folder.side.actions is None:
+        return no_actions()
+    table = with_known_actions(read_actions(Path(folder.side.actions.path)))
+    ways = [_chained(file) for file in folder.stocks if _chained(file) not in (AS_THEY_ARE, OF_THE_DAY)]
+    way = pl.lit(ways[0] if ways else OF_THE_DAY)
+    named = table.select(date="ex_date", name="ticker").with_columns(chained=way)
+    return table.with_columns(ticker=_names(config, folder).of(named)).sort("ticker", "ex_date", maintain_order=True)
 
 
 @lru_cache(maxsize=16)
-def _names(file: FileStamp | None, setting: str) -> pl.DataFrame:
-    """Final names by symbol and day."""
-    if file is not None:
-        return final_names(read_symbol_changes(Path(file.path)))
-    return shipped_names().clear() if setting == NONE else shipped_names()
+def _names(config: FilesSource, folder: Folder) -> Names:
+    """The names of the whole folder, whatever the span."""
+    own = folder.side.changes
+    finals = shipped_names() if own is None else final_names(read_symbol_changes(Path(own.path)))
+    if config.symbol_changes == NONE:
+        finals = finals.clear()
+    columns = [*NAMED, "basis", "close_inr", "prev_close_inr", "volume_shares"]
+    frames = [_scan(config, 0, file, date.min, date.max)[0].select(columns) for file in folder.stocks]
+    rows = pl.concat(pl.collect_all(frames))
+    return find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
+
+
+def _members(config: FilesSource, folder: Folder, universe: str | tuple[str, ...]) -> pl.DataFrame:
+    own = own_membership(folder.side.membership, universe)
+    intervals = membership(universe) if own is None else own
+    if EVERY_TICKER in intervals["ticker"]:
+        return intervals
+    return in_folder_names(intervals, _names(config, folder), f"members of {universe} in {config.path}")
+
+
+@lru_cache(maxsize=16)
+def _sectors(config: FilesSource, folder: Folder) -> pl.DataFrame:
+    return own_sectors(folder.side.sectors, _names(config, folder))
 
 
 def _of_span(files: Sequence[PriceFile], start: date, end: date) -> list[PriceFile]:
@@ -152,11 +230,11 @@ def _stock_rows(
     if not parts:
         return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String}), problems
     rows = pl.concat(parts, how="diagonal_relaxed")
-    if folder.actions is None and config.actions != NONE and _lacks_actions(folder.stocks):
+    if folder.side.actions is None and config.actions != NONE and _lacks_actions(folder.stocks):
         detail = f"prices are unadjusted and no {ACTIONS_NAME} lies beside them: splits show as jumps"
         problems.append(Problem("", "no_actions", detail))
     rows = rows.rename({"dividend_inr": "_own_dividend", "price_factor": "_own_factor"})
-    rows = apply_actions(rows, _actions(folder.actions))
+    rows = apply_actions(rows, _actions(config, folder))
     own = pl.col("_has_actions")
     rows = rows.with_columns(
         dividend_inr=pl.when(own).then(pl.col("_own_dividend").fill_null(0.0)).otherwise(pl.col("dividend_inr")),
@@ -173,11 +251,12 @@ def _index_rows(
     config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date
 ) -> pl.DataFrame:
     """Rows of the index files. Volume and turnover are dropped: their units differ between indices."""
-    parts = [_scan(config, folder, number, file, tickers, start, end)[0] for number, file in enumerate(folder.indices)]
+    parts = [_scan(config, number, file, start, end, tickers)[0] for number, file in enumerate(folder.indices)]
     rows = pl.concat([frame.collect() for frame in parts], how="diagonal_relaxed") if parts else pl.DataFrame()
     if not rows.height:
         return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String})
     return rows.with_columns(
+        ticker=pl.col("name"),
         volume_shares=pl.lit(None, pl.Int64),
         turnover_inr=pl.lit(None, pl.Float64),
         dividend_inr=pl.lit(0.0),
@@ -198,17 +277,15 @@ def _read(
 
     Where files overlap, the first by name keeps the (ticker, date).
     """
-    wanted = _of_span(files, start, end)
-    scans = [_scan(config, folder, number, file, tickers, start, end) for number, file in enumerate(wanted)]
+    wanted, names = _of_span(files, start, end), _names(config, folder)
+    raw_names = None if tickers is None else names.raw_names(tickers)
+    scans = [_scan(config, number, file, start, end, raw_names) for number, file in enumerate(wanted)]
     problems = [problem for _, found in scans for problem in found]
     frames = pl.collect_all([frame for frame, _ in scans])
     rows = pl.concat([_EMPTY, *frames], how="diagonal_relaxed")
-    unchained = rows["ticker"].is_null().any()
-    if unchained:
-        names = _names(folder.changes, config.symbol_changes)
-        rows = rows.with_columns(ticker=pl.coalesce("ticker", chain(rows, names)))
-        if tickers is not None:
-            rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
+    rows = rows.with_columns(ticker=names.of(rows))
+    if tickers is not None:
+        rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     rows, lost = _one_series(rows, config.series)
     if lost:
         detail = f"{lost} rows have another series on the same day; the first of {', '.join(config.series)} is used"
@@ -237,16 +314,10 @@ def _one_series(rows: pl.DataFrame, order: Sequence[str]) -> tuple[pl.DataFrame,
 
 
 def _scan(
-    config: FilesSource,
-    folder: Folder,
-    number: int,
-    file: PriceFile,
-    tickers: Sequence[str] | None,
-    start: date,
-    end: date,
+    config: FilesSource, number: int, file: PriceFile, start: date, end: date, raw_names: Sequence[str] | None = None
 ) -> tuple[pl.LazyFrame, list[Problem]]:
-    """One file's rows of the span with every column of `_EMPTY`; `ticker` is null where only a symbol is known."""
-    layout, names = file.layout, _names(folder.changes, config.symbol_changes)
+    """One file's rows of the span, of the given names only, with every column of `_EMPTY` but `ticker`."""
+    layout = file.layout
     frame, problems = scan(file.stamp, layout, config.date_format)
     if layout.dividend_adjusted:
         detail = (
@@ -255,23 +326,21 @@ def _scan(
         )
         problems.append(Problem(file.ticker, "dividend_adjusted", detail))
     frame = frame.filter(pl.col("date").is_between(start, end))
-    key, chained = _key(file)
-    bare = (pl.lit(file.ticker) if file.ticker else pl.col(key)).str.replace(YAHOO_SUFFIX, "")
-    if tickers is not None:
-        allowed = symbols_of(list(tickers), names) if chained else list(tickers)
+    keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
+    bare = pl.coalesce(keys).str.replace(YAHOO_SUFFIX, "")
+    if raw_names is not None:
         frame = frame.filter(
-            bare.is_in([*allowed, *(f"{name}{suffix}" for name in allowed for suffix in (".NS", ".BO"))])
+            bare.is_in([*raw_names, *(f"{name}{suffix}" for name in raw_names for suffix in (".NS", ".BO"))])
         )
     if layout.column("series"):
         frame = frame.filter(pl.col("series").is_in(list(config.series)).fill_null(True))  # null: the file does not say
     symbol = pl.col("symbol") if layout.column("symbol") else bare
-    blank = pl.lit(None, pl.String)
-    frame = frame.with_columns(ticker=blank if chained else bare, symbol=symbol)
-    present = {name for name, _ in layout.columns} | {"ticker", "symbol"}
+    frame = frame.with_columns(name=bare, symbol=symbol, chained=pl.lit(_chained(file)))
+    present = {name for name, _ in layout.columns} | {"name", "symbol", "chained"}
     frame = frame.with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in _EMPTY.schema.items() if name not in present
     )
-    is_index = pl.coalesce("ticker", "symbol").str.contains(INDEX_NAME)
+    is_index = pl.col("name").str.contains(INDEX_NAME)
     dividend = pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")
     frame = frame.with_columns(
         dividend_inr=dividend,
@@ -282,7 +351,7 @@ def _scan(
         _file=pl.lit(number, pl.Int32),
         _has_actions=pl.lit(layout.has_actions),
     )
-    named = pl.coalesce("ticker", "symbol")
+    named = pl.col("name")
     return frame.filter(named.is_not_null() & (named != "")).select(list(_EMPTY.schema)), problems
 
 
@@ -294,28 +363,44 @@ def _source_name(file: PriceFile) -> str:
     return file.stamp.name if file.layout.format == "long" and not file.ticker else file.layout.format
 
 
-def _key(file: PriceFile) -> tuple[str, bool]:
-    """The column that names a row, and whether it is a symbol of the day, to be chained."""
-    if file.ticker:
-        return "", True
-    for name in ("ticker", "index"):
-        if file.layout.column(name):
-            return name, False
-    return "symbol", True
+def _chained(file: PriceFile) -> str:
+    """How the names of a file are chained; see `_names`."""
+    if file.ticker or not (file.layout.column("ticker") or file.layout.column("index")):
+        return OF_THE_DAY
+    return f"ticker, {file.layout.basis}" if file.layout.column("ticker") else AS_THEY_ARE
 
 
 @lru_cache(maxsize=16)
 def _first_days(config: FilesSource, folder: Folder, files: tuple[PriceFile, ...]) -> pl.DataFrame:
     """Columns ticker, first_day over all of the files, whatever the span."""
-    names = _names(folder.changes, config.symbol_changes)
+    names = _names(config, folder)
     firsts = []
     for file in files:
-        frame, _ = _scan(config, folder, 0, file, None, date.min, date.max)
-        days = frame.select("date", "ticker", "symbol").collect()
-        if days["ticker"].is_null().any():
-            days = days.with_columns(ticker=pl.coalesce("ticker", chain(days, names)))
-        firsts.append(days.group_by("ticker").agg(first_day=pl.col("date").min()))
+        days = _scan(config, 0, file, date.min, date.max)[0].select(NAMED).collect()
+        firsts.append(days.select("date", ticker=names.of(days)).group_by("ticker").agg(first_day=pl.col("date").min()))
     return pl.concat(firsts).group_by("ticker").agg(pl.col("first_day").min())
+
+
+def _needs_actions(folder: Folder) -> bool:
+    """Whether any of the prices get their dividends from the folder's actions file, or would if it had one."""
+    listed = folder.side.actions is not None
+    return any(
+        not file.layout.has_actions
+        and not file.layout.dividend_adjusted
+        and (listed or file.layout.basis == UNADJUSTED)
+        for file in folder.stocks
+    )
+
+
+def _ended(folder: Folder, rows: pl.DataFrame) -> list[Problem]:
+    """A note where the prices go on after the last dividend that the folder's actions file knows."""
+    if folder.side.actions is None or not rows.height or not _needs_actions(folder):
+        return []
+    end, last = actions_lists(folder.side.actions)[-1].known_until, rows["date"].max()
+    if end is None or not isinstance(last, date) or end >= last:
+        return []
+    said = f"actions {known_to(end)}; stocks earn price returns after {end}" if end > NEVER else "no dividends"
+    return [Problem("", "actions_end", f"{folder.side.actions.name}: {said} (prices to {last})")]
 
 
 def _filled(rows: pl.DataFrame, folder: Folder) -> list[Problem]:
@@ -337,7 +422,9 @@ def _filled(rows: pl.DataFrame, folder: Folder) -> list[Problem]:
 _EMPTY = pl.DataFrame(
     schema={
         "date": pl.Date,
-        **{name: pl.String for name in TEXTS if name != "index"},
+        "name": pl.String,
+        "chained": pl.String,
+        **{name: pl.String for name in TEXTS if name not in ("index", "ticker")},
         **{name: pl.Int64 if name == "volume_shares" else pl.Float64 for name in NUMBERS},
         "fetched_at": pl.Datetime("us", "UTC"),
         "_file": pl.Int32,

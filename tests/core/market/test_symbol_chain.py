@@ -59,7 +59,7 @@ def test_a_cycle_of_renames_ends() -> None:
 
 
 def test_the_shipped_list_reads_and_names_bharti_infratel() -> None:
-    assert read_symbol_changes().height == 153
+    assert read_symbol_changes().height == 257
     assert shipped_names().filter(pl.col("symbol") == "INFRATEL").rows() == [
         ("INFRATEL", date(2020, 12, 17), "INDUSTOWER")
     ]

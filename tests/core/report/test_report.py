@@ -198,3 +198,15 @@ def test_a_sparkline_runs_from_the_lowest_to_the_highest_block() -> None:
     assert sparkline(pl.Series([5.0, 5.0, None])) == "▁▁"
     assert len(sparkline(pl.Series(range(1000)), width=24)) == 24
     assert sparkline(pl.Series([], dtype=pl.Float64)) == ""
+
+
+def test_a_warning_stands_above_every_figure_on_the_page_and_in_the_summary(make_report_input: Make) -> None:
+    text = "LISTS END BEFORE THE TEST: members known to 2023-09-07 <b>"
+    data = replace(make_report_input(), warnings=[text])
+    body = body_of(render_report(data))
+    shown = body.index("LISTS END BEFORE THE TEST")
+    assert shown < body.index("<section")
+    assert "<b>" not in body[shown : shown + 200]
+    summary = markdown_summary(data)
+    assert summary.index("**LISTS END BEFORE THE TEST") < summary.index("| strategy")
+    assert 'class="warning"' not in body_of(render_report(make_report_input()))

@@ -1,0 +1,127 @@
+"""Until when a list of facts is known: members, names, corporate actions, sectors, holidays, charges, rates.
+
+Beyond that day the list is silent, which is not the same as "nothing happened". A list of a user's own states its end
+in a column `known_until` (any row of it); without one it is known to the newest date in it, the last thing that it is
+certain to have read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from quant_core.errors import DataError
+
+KNOWN_UNTIL = "known_until"
+MEMBERSHIP, NAMES, ACTIONS, DIVIDENDS, SECTORS = (
+    "index membership", "symbol changes", "corporate actions", "dividends", "sectors",
+)  # fmt: skip
+CALENDAR, CHARGES, RATES = "trading calendar", "NSE charges", "risk-free rate"
+#: Known to no day at all: there is no list.
+NEVER = date.min
+SCHEMA = {
+    "list": pl.String,
+    "known_until": pl.Date,
+    "used_until": pl.Date,
+    "is_beyond": pl.Boolean,
+    "origin": pl.String,
+    "beyond": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class KnownList:
+    """One list that a run reads.
+
+    Args:
+        name: "index membership".
+        known_until: last day that it covers; None where it states no date at all.
+        origin: which file or source, for a reader who wants to look.
+        beyond: what is missing after that day.
+        remedy: what a person does about it.
+    """
+
+    name: str
+    known_until: date | None
+    origin: str
+    beyond: str
+    remedy: str
+
+
+def lists_known(lists: Sequence[KnownList], used_until: date) -> pl.DataFrame:
+    """Columns list, known_until, used_until, is_beyond, origin, beyond; those that end first come first.
+
+    `is_beyond` is null for a list without any date.
+    """
+    rows = [
+        (
+            one.name,
+            one.known_until,
+            used_until,
+            None if one.known_until is None else one.known_until < used_until,
+            one.origin,
+            one.beyond,
+        )
+        for one in lists
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("known_until", "list", nulls_last=True)
+
+
+def known_to(day: date | None) -> str:
+    """ "known to 2023-12-12", in words where there is no list or it states no day."""
+    return {None: "undated", NEVER: "not known at all"}.get(day, f"known to {day}")
+
+
+def refuse_beyond(lists: Sequence[KnownList], used_until: date, where: str) -> None:
+    """Nothing where every list covers `used_until`.
+
+    Raises:
+        DataError: names every list that ends before, its last day, what is missing and the remedy.
+    """
+    short = [one for one in lists if one.known_until is not None and one.known_until < used_until]
+    if short:
+        said = "; ".join(
+            f"{one.name}: {known_to(one.known_until)} ({one.origin}), the run goes to {used_until}: {one.beyond}; "
+            f"{one.remedy}"
+            for one in sorted(short, key=lambda one: (one.known_until or NEVER, one.name))
+        )
+        raise DataError(f"{where}: strict_lists: {said}. Or end the run there, or set strict_lists: false.")
+
+
+def stated_end(path: Path, dates: Sequence[str], where: str) -> date | None:
+    """Until when a CSV file says it is known: its column `known_until`, else the newest date of the columns `dates`.
+
+    Raises:
+        DataError: a `known_until` that is no YYYY-MM-DD.
+    """
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file.") from failure
+    return end_of(table, dates, where)
+
+
+def end_of(table: pl.DataFrame, dates: Sequence[str], where: str) -> date | None:
+    """`stated_end` of a table of text columns."""
+    if KNOWN_UNTIL in table.columns:
+        stated = table[KNOWN_UNTIL].str.strip_chars()
+        stated = stated.filter(stated.is_not_null() & (stated != ""))
+        parsed = stated.str.to_date("%Y-%m-%d", strict=False)
+        if parsed.null_count():
+            bad = stated.filter(parsed.is_null())[0]
+            raise DataError(f"{where}: {KNOWN_UNTIL} {bad!r} is no YYYY-MM-DD; fix it.")
+        if len(parsed):
+            return _day(parsed.max())
+    newest = [
+        table[name].str.strip_chars().str.to_date("%Y-%m-%d", strict=False).max()
+        for name in dates
+        if name in table.columns
+    ]
+    return max((_day(day) for day in newest if day is not None), default=None)
+
+
+def _day(value: object) -> date:
+    assert isinstance(value, date)
+    return value
