@@ -4,7 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from quant_assets.profile import Profile
 from quant_assets.reviewed import reviewed_actions
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.config import BacktestConfig
+from quant_core.calendar import sessions
 from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
@@ -206,12 +207,13 @@ class Lab:
         """Nothing unless the profile sets strict_lists.
 
         Args:
-            end: last day that the asset is asked for; what is still to come counts to the last closed session.
+            end: last day that the asset is asked for; it counts to the last session until then that has closed.
         Raises:
             DataError: a list of the asset ends before; names it, the days and the remedy.
         """
         if self.profile.strict_lists:
-            used = min(end, last_closed_session(datetime.now(UTC)))
+            last = min(end, last_closed_session(datetime.now(UTC)))
+            used = sessions(last - timedelta(days=30), last)[-1]
             refuse_beyond(self.lists(asset), used, f"{self.profile.name}/{asset}")
 
     def dividends_known_until(self) -> date | None:

@@ -101,9 +101,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         scores = pl.concat([Forecasts.create_empty(), *known])
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(
-                prices, targets, settings, fits_of(scores), price_returns_after=price_returns_after(lab, end)
-            )
+            result = simulate(prices, targets, settings, fits_of(scores), price_returns_after(lab, end))
             found = Evaluation(
                 result,
                 *forecast_quality(scores, features.filter(out_of_sample), prices),

@@ -156,7 +156,7 @@ class FilesSource:
 
     def listed_events(self) -> pl.DataFrame:
         """Listed actions that no row of a fetch carries: see `actions.listed_events`."""
-        return listed_events(_actions(self._folder().side.actions))
+        return listed_events(_actions(self, self._folder()))
 
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()
@@ -184,8 +184,13 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
     table = with_known_actions(read_actions(Path(folder.side.actions.path)))
     ways = [_chained(file) for file in folder.stocks if _chained(file) not in (AS_THEY_ARE, OF_THE_DAY)]
     way = pl.lit(ways[0] if ways else OF_THE_DAY)
-    named = table.select(date="ex_date", name="ticker").with_columns(chained=way)
-    return table.with_columns(ticker=_names(config, folder).of(named)).sort("ticker", "ex_date", maintain_order=True)
+    names = _names(config, folder)
+    own = {
+        column: names.of(table.select(date="ex_date", name=column).with_columns(chained=way))
+        for column in ("ticker", "into")
+        if column in table.columns
+    }
+    return table.with_columns(**own).sort("ticker", "ex_date", maintain_order=True)
 
 
 @lru_cache(maxsize=16)
