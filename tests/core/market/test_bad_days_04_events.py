@@ -86,18 +86,18 @@ def bars(*rows: tuple) -> pl.DataFrame:
 
 
 def test_an_action_is_measured_against_its_own_tickers_row_before() -> None:
-    """A comes after Z by date and before it by name: neither may see the other's close or basis."""
+    """The first row of a ticker stands after the last of another by name: it may not see its close or basis."""
     rows = bars(
         (D(2020, 3, 3), "A", 730.0, 724.0, None, "unadjusted"),
         (D(2020, 3, 4), "A", 362.0, 380.0, None, "unadjusted"),
-        (D(2020, 3, 4), "Z", 10.0, 10.0, None, "unadjusted"),
+        (D(2020, 3, 4), "B", 95.0, 96.0, None, "unadjusted"),
         (D(2020, 3, 3), "M", 5.0, 5.0, None, "split_adjusted"),
         (D(2020, 3, 4), "N", 50.0, 50.0, None, "unadjusted"),
-        (D(2020, 3, 5), "Z", 5.0, 6.0, None, "unadjusted"),
     )
-    demerged = listed(("A", "2020-03-04", "demerger", "", ""), ("Z", "2020-03-05", "demerger", "", ""))
+    demerged = listed(("A", "2020-03-04", "demerger", "", ""), ("B", "2020-03-04", "demerger", "", ""))
     done = apply_actions(rows, demerged)
-    assert done["price_factor"].to_list() == [1.0, 0.5, 1.0, 1.0, 1.0, 0.5]  # N's first row joins no other's level
+    # B has no close before its first row, and N's first row joins no other name's level.
+    assert done["price_factor"].to_list() == [1.0, 0.5, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(("days", "found"), [(40, True), (LOOKBACK_DAYS, True), (LOOKBACK_DAYS + 1, False)])
