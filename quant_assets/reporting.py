@@ -111,7 +111,8 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
         f"Benchmark: {' and '.join(series) or 'none'}; "
         "a price index leaves out dividends (about 1.3 % a year for NIFTY 50).",
         *universe_notes(lab, result),
-        *delisting_notes(result),
+        *delisting_notes(result, lab.defaults("backtest").delisting_haircut),
+        *failure_notes(result),
     ]
     if lab.profile.source["name"] == "simulated":
         found.insert(
@@ -145,10 +146,28 @@ def trading_notes(lab: Lab) -> list[str]:
     ]
 
 
-def delisting_notes(result: Backtest) -> list[str]:
-    """Names that were held when they stopped trading."""
-    paid = result.trades.filter(pl.col("side") == DELISTING)["ticker"].unique().sort().to_list()
-    return [f"Paid out at the last price after it stopped trading: {', '.join(paid)}."] if paid else []
+def delisting_notes(result: Backtest, haircut: float) -> list[str]:
+    """Names that were held when they stopped trading, by terms or at the default haircut, and what the latter is."""
+    ended = result.trades.filter(pl.col("side") == DELISTING)
+    unsaid = ended.filter(pl.col("cost_inr") > 0.0)["ticker"].unique().sort().to_list()
+    known = ended.filter(pl.col("cost_inr") <= 0.0)["ticker"].unique().sort().to_list()
+    found = [
+        f"A position that stops trading without known terms is paid out {haircut:.0%} below its last value "
+        f"({', '.join(unsaid) if unsaid else 'none was'}); the result with nothing and with everything lost is under "
+        "robustness."
+    ]
+    return [*found, f"Ended by merger, cash or write-off as listed: {', '.join(known)}."] if known else found
+
+
+def failure_notes(result: Backtest) -> list[str]:
+    """Strategies that could not decide on some dates, and kept their books."""
+    by_strategy = result.failures.group_by("strategy").agg(pl.len(), pl.col("date").min().alias("first"),
+                                                           pl.col("date").max().alias("last"))  # fmt: skip
+    return [
+        f"FAILED: {name} could not decide on {n} {'date' if n == 1 else 'dates'} from {first} to {last} and kept its book "
+        "then; the check strategies_decided of target_weights has the reasons."
+        for name, n, first, last in by_strategy.sort("strategy").iter_rows()
+    ]
 
 
 def defect_notes(defects: pl.DataFrame) -> list[str]:

@@ -24,6 +24,7 @@ from quant_core.forecasting.labels import forward_returns
 from quant_core.forecasting.scores import baseline_scores, quantile_summary, rank_ic_by_date
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import EQUITY, Forecasts
+from quant_core.trading.rebalancing import check_threshold
 
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "volatility_ann", "turnover_ann", "cost_ann", "n_unfilled")
 
@@ -90,9 +91,11 @@ def _backtest(lab: Lab) -> dg.AssetsDefinition:
         out_of_sample = pl.col("date").dt.year() >= lab.profile.first_fold
         prices = clean_prices.filter(out_of_sample).collect()
         scores = pl.concat([Forecasts.create_empty(), *(forecasts[name].collect() for name in sorted(forecasts))])
+        settings = core_settings(BacktestConfig, config)
+        check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(prices, targets, core_settings(BacktestConfig, config), fits_of(scores))
+            result = simulate(prices, targets, settings, fits_of(scores))
             found = Evaluation(
                 result,
                 *forecast_quality(scores, features.filter(out_of_sample), prices),
