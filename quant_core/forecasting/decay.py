@@ -81,7 +81,7 @@ def _panels(prices: pl.DataFrame, fill: Fill) -> tuple[pl.DataFrame, pl.DataFram
         days,
         tickers,
         _scatter(rows, pl.when(fills).then(entering), shape),
-        _scatter(rows, pl.when(~IS_QUARANTINED).then(total), shape, fill=1.0),
+        _scatter(rows, pl.when(~IS_QUARANTINED.fill_null(False)).then(total), shape, fill=1.0),
         _scatter(rows, pl.when(fills).then(leaving), shape),
     )
 
