@@ -20,7 +20,7 @@ from quant_core.causality import assert_causal
 from quant_core.errors import QuantError
 from quant_core.features import FeatureConfig, compute_features
 from quant_core.features.drift import drift
-from quant_core.schema import EQUITY, IS_QUARANTINED, CleanPrices, validate
+from quant_core.schema import CASH, EQUITY, IS_QUARANTINED, CleanPrices, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
@@ -259,7 +259,7 @@ def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         asset=lab.key("target_weights"), name="feasible", blocking=True, partitions_def=lab.partitions.months,
-        description="Weights are positive, sum to at most 1, and no stock exceeds the largest position allowed.",
+        description="Weights are positive, sum to at most 1 with cash, and no stock exceeds the largest position allowed.",
     )  # fmt: skip
     def feasible(context: dg.AssetCheckExecutionContext, target_weights: pl.LazyFrame) -> dg.AssetCheckResult:
         overrides = node_config(context.run.run_config, f"{lab.profile.name}__target_weights").get("config") or {}
@@ -271,10 +271,10 @@ def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
 
 def infeasible(table: pl.DataFrame, limits: AllocationConfig) -> pl.DataFrame:
     """Decisions that no account could hold, or that break the limits of the run that made them."""
-    books = table.group_by("date", "strategy").agg(
-        total=pl.col("weight").sum(),
-        smallest=pl.col("weight").min(),
-        largest=pl.col("weight").filter(pl.col("ticker") != limits.index_ticker).max(),
+    weight, is_stock = pl.col("weight"), ~pl.col("ticker").is_in([CASH, limits.index_ticker])
+    rows = table.sort("date", "strategy", "ticker")
+    books = rows.group_by("date", "strategy", maintain_order=True).agg(
+        total=weight.sum(), smallest=weight.min(), largest=weight.filter(is_stock).max()
     )
     return books.filter(
         (pl.col("total") > 1 + TOLERANCE)

@@ -83,7 +83,12 @@ def report_input(
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         sectors=lab.sectors(),
         data_quality=found.defects,
-        warnings=[*damage_warnings(damage), *list_warnings(lab, end), *suspect_warnings(found.defects)],
+        warnings=[
+            *damage_warnings(damage),
+            *failure_notes(result),
+            *list_warnings(lab, end),
+            *suspect_warnings(found.defects),
+        ],
         notes=[
             *notes(lab, result),
             *coverage_notes(found.coverage),
@@ -156,7 +161,7 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
         *benchmark_notes(result.benchmark),
         *universe_notes(lab, result),
         *sector_note(lab),
-        *delisting_notes(result),
+        *delisting_notes(result, lab.defaults("backtest").delisting_haircut),
     ]
     if lab.profile.source["name"] == "simulated":
         found.insert(
@@ -207,10 +212,28 @@ def trading_notes(lab: Lab) -> list[str]:
     ]
 
 
-def delisting_notes(result: Backtest) -> list[str]:
-    """Names that were held when they stopped trading."""
-    paid = result.trades.filter(pl.col("side") == DELISTING)["ticker"].unique().sort().to_list()
-    return [f"Paid out at the last price after it stopped trading: {', '.join(paid)}."] if paid else []
+def delisting_notes(result: Backtest, haircut: float) -> list[str]:
+    """Names that were held when they stopped trading, by terms or at the default haircut, and what the latter is."""
+    ended = result.trades.filter(pl.col("side") == DELISTING)
+    unsaid = ended.filter(pl.col("cost_inr") > 0.0)["ticker"].unique().sort().to_list()
+    known = ended.filter(pl.col("cost_inr") <= 0.0)["ticker"].unique().sort().to_list()
+    found = [
+        f"A position that stops trading without known terms is paid out {haircut:.0%} below its last value "
+        f"({', '.join(unsaid) if unsaid else 'none was'}); the result with nothing and with everything lost is under "
+        "robustness."
+    ]
+    return [*found, f"Ended by merger, cash or write-off as listed: {', '.join(known)}."] if known else found
+
+
+def failure_notes(result: Backtest) -> list[str]:
+    """Strategies that could not decide on some dates, and kept their books."""
+    by_strategy = result.failures.group_by("strategy").agg(pl.len(), pl.col("date").min().alias("first"),
+                                                           pl.col("date").max().alias("last"))  # fmt: skip
+    return [
+        f"FAILED: {name} could not decide on {n} {'date' if n == 1 else 'dates'} from {first} to {last} and kept its book "
+        "then; the check strategies_decided of target_weights has the reasons."
+        for name, n, first, last in by_strategy.sort("strategy").iter_rows()
+    ]
 
 
 def lost_notes(lost: pl.DataFrame) -> list[str]:

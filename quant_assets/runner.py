@@ -218,7 +218,7 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
                 own = [message for message in chain if OWN_ERROR.match(message)]
                 return OWN_ERROR.sub("", own[0]) if own else chain[-1]
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.blocking:
+        if not evaluation.passed and evaluation.blocking and evaluation.severity == dg.AssetCheckSeverity.ERROR:
             details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
             return f"blocking check {evaluation.check_name} failed: {details}"
     return "the run failed without a step error; look at it in the UI"

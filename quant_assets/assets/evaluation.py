@@ -29,6 +29,7 @@ from quant_core.forecasting.labels import forward_returns
 from quant_core.forecasting.scores import baseline_scores, quantile_summary, rank_ic_by_date
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import EQUITY, Forecasts
+from quant_core.trading.rebalancing import check_threshold
 
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "volatility_ann", "turnover_ann", "cost_ann", "n_unfilled")
 
@@ -97,6 +98,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         lab.refuse_unknown("backtest", end)
         out_of_sample = (pl.col("date").dt.year() >= lab.profile.first_fold) & (pl.col("date") <= end)
         prices = clean_prices.filter(out_of_sample).collect()
+        check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
         known = [forecasts[name].filter(out_of_sample).collect() for name in sorted(forecasts)]
         scores = pl.concat([Forecasts.create_empty(), *known])
         with tracked(context, "backtest", config.model_dump()) as mlflow:

@@ -1,6 +1,11 @@
-"""What is traded on: each model's forecasts, made by the fold that contains the month, and the weights they imply."""
+"""What is traded on: each model's forecasts, made by the fold that contains the month, and the weights they imply.
+
+Checks that judge what only the making knows (why a strategy failed, which members a date lacked) are made here; those
+that read a table alone are in `checks`.
+"""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -12,11 +17,14 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
 from quant_assets.partitions import lookback, month_span
-from quant_core.allocation import AllocationConfig
-from quant_core.allocation import target_weights as decide
+from quant_assets.storage import table_path
+from quant_core.allocation import AllocationConfig, Decided, decide_all
 from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
-from quant_core.schema import Forecasts, validate
+from quant_core.schema import CASH, FAILED, Forecasts, validate
+
+#: Share of a date's eligible members that a model must score for the check on forecasts to pass.
+FEWEST_SCORED = 0.95
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -59,6 +67,15 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
         kinds={"polars", "parquet"},
         description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
         code_version=lab.code(asset, _forecasts, MODELS.entry(model.name)),
+        check_specs=[
+            dg.AssetCheckSpec(
+                "scored",
+                asset=lab.key(asset),
+                partitions_def=lab.partitions.months,
+                description=f"From the first fold on, at least {FEWEST_SCORED:.0%} of each date's eligible members have a "
+                "score.",
+            )
+        ],
         ins={
             "features": dg.AssetIn(lab.key("features")),
             "forecaster": dg.AssetIn(
@@ -66,22 +83,46 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
             ),
         },
     )
-    def forecasts(context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any) -> pl.DataFrame:
+    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
         """Every score with its fold and the fit_end behind it."""
-        table = validate(
-            score(model, forecaster, features.collect()), Forecasts, asset, "report it: a model broke the contract."
-        )
+        rows = features.collect()
+        table = validate(score(model, forecaster, rows), Forecasts, asset, "report it: a model broke the contract.")
         newest = table.filter(pl.col("date") == pl.col("date").max()).sort("score", descending=True)
-        context.add_output_metadata(
-            dict(
-                table_metadata(
-                    table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
-                )
-            )
+        metadata = table_metadata(
+            table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
         )
-        return table
+        few = unscored(table, rows.filter(pl.col("date").dt.year() >= lab.profile.first_fold))
+        return dg.MaterializeResult(value=table, metadata=metadata, check_results=[scored_check(few)])
 
     return forecasts
+
+
+def unscored(scores: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
+    """Dates on which fewer than FEWEST_SCORED of the eligible members have a score, the worst first.
+
+    Args:
+        scores: Forecasts of one model.
+        features: Features; reads `date`, `ticker`, `is_eligible`.
+    Returns:
+        rows (date, eligible, scored, missing), missing being the first ten names without a score.
+    """
+    known = scores.filter(pl.col("score").is_finite()).select("date", "ticker", is_scored=True)
+    members = features.filter("is_eligible").select("date", "ticker").join(known, on=["date", "ticker"], how="left")
+    is_scored = pl.col("is_scored").fill_null(False)
+    by_date = members.group_by("date").agg(
+        eligible=pl.len(), scored=is_scored.sum(),
+        missing=pl.col("ticker").filter(~is_scored).sort().head(10).str.join(", "),
+    )  # fmt: skip
+    share = pl.col("scored") / pl.col("eligible")
+    return by_date.filter(share < FEWEST_SCORED).sort(share, "date")
+
+
+def scored_check(few: pl.DataFrame) -> dg.AssetCheckResult:
+    """The check of one model's forecasts from the result of `unscored`; a warning, as the names keep their weights."""
+    return dg.AssetCheckResult(
+        check_name="scored", passed=few.is_empty(), severity=dg.AssetCheckSeverity.WARN,
+        metadata={"dates": few.height, "worst": markdown_table(few, 20)},
+    )  # fmt: skip
 
 
 def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
@@ -96,6 +137,21 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
         code_version=lab.code("target_weights", _target_weights),
+        check_specs=[
+            dg.AssetCheckSpec(
+                "members_priced",
+                asset=lab.key("target_weights"),
+                partitions_def=lab.partitions.months,
+                blocking=True,
+                description="Enough members have a price on every date to decide on; stops where the newest lacks them.",
+            ),
+            dg.AssetCheckSpec(
+                "strategies_decided",
+                asset=lab.key("target_weights"),
+                partitions_def=lab.partitions.months,
+                description="Every strategy could decide on every date; one that could not has kept its book.",
+            ),
+        ],
         ins={
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lookback(loaded.history_sessions)),
             **forecasts_in,
@@ -103,24 +159,73 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     )
     def target_weights(
         context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
-    ) -> pl.DataFrame:
-        """What each strategy wants to hold after its decision dates; the rest is cash."""
+    ) -> dg.MaterializeResult:
+        """What each strategy wants to hold after its decisions: cash is a row, a null weight keeps what is held."""
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
-        table = decide(clean_prices.collect(), scores, settings, *month_span(context))
-        newest = table.filter(pl.col("date") == pl.col("date").max())
-        context.add_output_metadata(
-            dict(
-                table_metadata(
-                    table,
-                    strategies=", ".join(sorted(table["strategy"].unique())),
-                    last_decision=markdown_table(books(newest), 60),
-                )
-            )
+        prices = clean_prices.collect()
+        decided = decide_all(prices, scores, settings, *month_span(context))
+        for row in decided.failures.iter_rows(named=True):
+            context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")
+        table, newest = decided.weights, prices["date"].max()
+        following = month_after(context.partition_key_range.end)
+        is_newest = not table_path(lab.root, lab.key("clean_prices"), following).exists()
+        return dg.MaterializeResult(
+            value=table,
+            metadata=table_metadata(
+                table,
+                strategies=", ".join(sorted(table["strategy"].unique())),
+                failed_decisions=decided.failures.height,
+                last_decision=markdown_table(books(table.filter(pl.col("date") == pl.col("date").max())), 60),
+            ),
+            check_results=[members_check(decided, newest if is_newest else None), decided_check(decided)],
         )
-        return table
 
     return target_weights
+
+
+def month_after(month: str) -> str:
+    """The month that follows, both as YYYY-MM."""
+    number = int(month[:4]) * 12 + int(month[5:])
+    return f"{number // 12}-{number % 12 + 1:02d}"
+
+
+def members_check(decided: Decided, newest: date | None) -> dg.AssetCheckResult:
+    """Which dates had too few priced members; an error, which blocks, where the `newest` session is one of them.
+
+    Args:
+        newest: the last session that there is data of; None where later months are stored, so that it is no longer open.
+    """
+    lacking = decided.lacking
+    if lacking.is_empty():
+        return dg.AssetCheckResult(check_name="members_priced", passed=True, metadata={"lacking": "none"})
+    today = lacking.filter(pl.col("date") == newest) if newest is not None else lacking.clear()
+    shown = today if today.height else lacking
+    first = shown.sort("date").row(-1, named=True)
+    missing = ", ".join(first["missing"][:20]) + (", ..." if len(first["missing"]) > 20 else "")
+    what = (
+        f"{first['date']}: {first['priced']} of {first['members']} members have a price, missing {missing or 'all'}; "
+        "nothing is decided there, the next session with enough decides. Fetch the month again once the rows are there."
+    )
+    table = lacking.with_columns(pl.col("missing").list.head(10).list.join(", "))
+    return dg.AssetCheckResult(
+        check_name="members_priced", passed=False,
+        severity=dg.AssetCheckSeverity.ERROR if today.height else dg.AssetCheckSeverity.WARN,
+        metadata={"newest": what, "dates": lacking.height, "lacking": markdown_table(table, 40)},
+    )  # fmt: skip
+
+
+def decided_check(decided: Decided) -> dg.AssetCheckResult:
+    """Which strategies failed when, and why."""
+    failures = decided.failures
+    by_strategy = failures.group_by("strategy", "reason").agg(
+        dates=pl.len(), first=pl.col("date").min(), last=pl.col("date").max()
+    )  # fmt: skip
+    return dg.AssetCheckResult(
+        check_name="strategies_decided", passed=failures.is_empty(), severity=dg.AssetCheckSeverity.WARN,
+        metadata={"failed_decisions": failures.height,
+                  "failures": markdown_table(by_strategy.sort("strategy", "first", "reason"), 40)},
+    )  # fmt: skip
 
 
 def within_history(settings: AllocationConfig, loaded: AllocationConfig) -> AllocationConfig:
@@ -134,15 +239,19 @@ def within_history(settings: AllocationConfig, loaded: AllocationConfig) -> Allo
 
 
 def books(decision: pl.DataFrame) -> pl.DataFrame:
-    """Each strategy's book in one row: how many names, what is invested, the largest position and a few names."""
-    largest_first = decision.sort(["weight", "ticker"], descending=[True, False])
+    """Each strategy's book in one row: how many names, what is invested, how many are kept, the largest position and a
+    few names."""
+    largest_first = decision.sort(["weight", "ticker"], descending=[True, False], nulls_last=True)
+    weight, kept = pl.col("weight"), pl.col("weight").is_null() & (pl.col("ticker") != FAILED)
+    named = weight.is_not_null() & (pl.col("ticker") != CASH)
     return (
-        largest_first.group_by("date", "strategy")
+        largest_first.group_by("date", "strategy", maintain_order=True)
         .agg(
-            names=pl.len(),
-            invested=pl.col("weight").sum(),
-            largest=pl.col("weight").max(),
-            holds=pl.col("ticker").head(5).str.join(", "),
+            names=named.sum(),
+            invested=weight.filter(named).sum(),
+            kept=kept.sum(),
+            largest=weight.filter(named).max(),
+            holds=pl.col("ticker").filter(named).head(5).str.join(", "),
         )
         .sort("date", "strategy")
     )

@@ -19,7 +19,7 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.panel import Panel
 from quant_core.backtest.simulate import market_panel
 from quant_core.errors import DataError
-from quant_core.schema import IS_ELIGIBLE
+from quant_core.schema import IS_ELIGIBLE, IS_QUARANTINED
 from quant_core.trading import newey_west
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
@@ -39,7 +39,7 @@ class Universe:
         rows: (D,) sessions of the panel at whose close was decided.
         eligible: (D, N) members that traded in the session of the decision: equities only.
         forward_return: (D, N) from the open after the decision to the open `horizon` sessions later, as labels have it;
-            NaN where it is not known or the name did not trade at either end. It is the future: only `planted_scores`
+            NaN where it is not known, is quarantined on the way or the name did not trade at either end. It is the future: only `planted_scores`
             and `rank_ic` may read it.
     """
 
@@ -73,7 +73,8 @@ def universe_of(
     rows = dates.search_sorted(pl.Series(decided, dtype=pl.Date)).to_numpy().astype(np.int64)
     eligible = _flags(member, panel)[rows]
     tradable = _flags(known.filter(pl.col("is_tradable")), panel)
-    return Universe(panel, rows, eligible, _forward_return(panel, tradable, rows, horizon_sessions))
+    withheld = _flags(known.filter(IS_QUARANTINED), panel)
+    return Universe(panel, rows, eligible, _forward_return(panel, tradable, withheld, rows, horizon_sessions))
 
 
 def independent_scores(eligible: Flags, rng: np.random.Generator) -> Floats:
@@ -139,8 +140,9 @@ def _flags(rows: pl.DataFrame, panel: Panel) -> Flags:
     return table
 
 
-def _forward_return(panel: Panel, tradable: Flags, rows: Integers, horizon: int) -> Floats:
-    """Open after the decision to the open `horizon` sessions later; a session without a return in between counts 0."""
+def _forward_return(panel: Panel, tradable: Flags, withheld: Flags, rows: Integers, horizon: int) -> Floats:
+    """Open after the decision to the open `horizon` sessions later; a session without a return in between counts 0, one
+    whose return is withheld leaves nothing known."""
     market, n = panel.market, len(panel.sessions)
     growth = (1.0 + np.nan_to_num(market.overnight_return)) * (1.0 + np.nan_to_num(market.intraday_return))
     held = np.cumprod(growth, axis=0)
@@ -149,7 +151,9 @@ def _forward_return(panel: Panel, tradable: Flags, rows: Integers, horizon: int)
     entry, leave = rows[inside] + 1, rows[inside] + 1 + horizon
     path = held[leave - 1] / held[entry]
     value = (1.0 + market.intraday_return[entry]) * path * (1.0 + market.overnight_return[leave]) - 1.0
-    forward[inside] = np.where(tradable[entry] & tradable[leave], value, np.nan)
+    n_withheld = np.cumsum(withheld, axis=0)
+    known = tradable[entry] & tradable[leave] & (n_withheld[leave] == n_withheld[entry])
+    forward[inside] = np.where(known, value, np.nan)
     return forward
 
 

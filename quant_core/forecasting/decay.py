@@ -14,7 +14,7 @@ from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.labels import Fill, LabelConfig
 from quant_core.forecasting.scores import MIN_TICKERS, newey_west_t
-from quant_core.schema import EQUITY, ForecastDecay, validate
+from quant_core.schema import EQUITY, IS_QUARANTINED, ForecastDecay, validate
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,8 @@ def ic_decay(
 def _panels(prices: pl.DataFrame, fill: Fill) -> tuple[pl.DataFrame, pl.DataFrame, Floats, Floats, Floats]:
     """Numbered days and tickers, and (T, N) growth from fill to close on entry, while held, and to the fill on exit.
 
-    Entry and exit are NaN where nothing is filled; a session without a return while held counts as 1.
+    Entry and exit are NaN where nothing is filled; a session without a return while held counts as 1, a quarantined one
+    leaves nothing known.
     """
     rows = prices.filter(pl.col("instrument") == EQUITY)
     if rows.is_empty():
@@ -73,21 +74,21 @@ def _panels(prices: pl.DataFrame, fill: Fill) -> tuple[pl.DataFrame, pl.DataFram
             "clean the month again."
         )
     into, out = ("intraday_return_1d", "overnight_return_1d") if fill == "open" else (None, "total_return_1d")
-    total, leaving = 1.0 + pl.col("total_return_1d"), 1.0 + pl.col(out)
+    total, leaving = (1.0 + pl.col("total_return_1d")).fill_null(1.0).fill_nan(1.0), 1.0 + pl.col(out)
     entering = 1.0 + pl.col(into) if into else pl.lit(1.0)
     shape, fills = (len(days), len(tickers)), pl.col("is_tradable")
     return (
         days,
         tickers,
         _scatter(rows, pl.when(fills).then(entering), shape),
-        np.nan_to_num(_scatter(rows, total, shape), nan=1.0),
+        _scatter(rows, pl.when(~IS_QUARANTINED.fill_null(False)).then(total), shape, fill=1.0),
         _scatter(rows, pl.when(fills).then(leaving), shape),
     )
 
 
-def _scatter(rows: pl.DataFrame, value: pl.Expr, shape: tuple[int, int]) -> Floats:
-    """(T, N) from rows with `day` and `name`; NaN where there is no row or no value."""
-    panel = np.full(shape, np.nan)
+def _scatter(rows: pl.DataFrame, value: pl.Expr, shape: tuple[int, int], fill: float = np.nan) -> Floats:
+    """(T, N) from rows with `day` and `name`; `fill` where there is no row, NaN where there is no value."""
+    panel = np.full(shape, fill)
     panel[rows["day"].to_numpy(), rows["name"].to_numpy()] = rows.select(value.fill_null(np.nan)).to_series().to_numpy()
     return panel
 

@@ -12,7 +12,6 @@ from quant_core import calendar
 from quant_core.errors import DataError
 
 Rebalance = Literal["threshold", "daily", "weekly", "monthly"]
-#: From the fastest to the slowest; the first two share their dates.
 REBALANCES: tuple[Rebalance, ...] = get_args(Rebalance)
 
 
@@ -40,6 +39,15 @@ def check_rebalance(rebalance: str) -> None:
     """Raise a DataError for a frequency that is not known."""
     if rebalance not in REBALANCES:
         raise DataError(f"rebalance is {rebalance!r}; wanted one of {', '.join(REBALANCES)}.")
+
+
+def check_threshold(rebalance: Rebalance, trade_threshold: float) -> None:
+    """Raise a DataError unless a threshold of the ledger goes with decisions on every session, and the reverse."""
+    if (rebalance == "threshold") != (trade_threshold > 0.0):
+        raise DataError(
+            f"target_weights.rebalance is {rebalance!r} with backtest.trade_threshold {trade_threshold}; wanted a "
+            "threshold above 0 with rebalance 'threshold', and 0 with any other."
+        )
 
 
 @lru_cache(maxsize=2)

@@ -53,7 +53,10 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
         ("clean_prices", "sessions_complete"): False,
         ("features", "causality_sample"): True,
         ("features", "drift"): False,
+        ("forecasts_ridge", "scored"): False,
         ("target_weights", "feasible"): True,
+        ("target_weights", "members_priced"): True,
+        ("target_weights", "strategies_decided"): False,
         ("backtest", "accounting"): True,
     }
 

@@ -56,7 +56,10 @@ def test_a_run_that_looks_further_back_than_the_profile_loads_is_refused() -> No
 def test_the_last_decision_is_shown_as_one_row_a_book() -> None:
     day = date(2021, 1, 8)
     table = pl.DataFrame(
-        {"date": [day] * 4, "strategy": ["b", "b", "b", "a"], "ticker": ["X", "Y", "Z", "X"],
-         "weight": [0.1, 0.3, 0.1, 1.0]}
+        {"date": [day] * 7, "strategy": ["b", "b", "b", "b", "b", "a", "c"],
+         "ticker": ["X", "Y", "Z", "K", "(cash)", "X", "(failed)"],
+         "weight": [0.1, 0.3, 0.1, None, 0.5, 1.0, None]}
     )  # fmt: skip
-    assert books(table).rows() == [(day, "a", 1, 1.0, 1.0, "X"), (day, "b", 3, 0.5, 0.3, "Y, X, Z")]
+    assert books(table).rows() == [
+        (day, "a", 1, 1.0, 0, 1.0, "X"), (day, "b", 3, 0.5, 1, 0.3, "Y, X, Z"), (day, "c", 0, 0.0, 0, None, ""),
+    ]  # fmt: skip

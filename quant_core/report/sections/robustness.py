@@ -31,7 +31,11 @@ STRESSES = (
     Stress("cost_multiple", "cost-stress", "Cost stress", "multiple of the costs", "Higher costs were not tried."),
     Stress("extra_delay_sessions", "delay", "Later fills", "sessions of extra delay", "Later fills were not tried."),
     Stress("capital_inr", "capacity", "Capacity", "starting capital", "Other capital was not tried."),
-)
+    Stress(
+        "delisting_haircut", "delisting", "Delisting without terms", "share of the last value lost",
+        "Other delisting haircuts were not tried.",
+    ),
+)  # fmt: skip
 
 
 def robustness_section(book: Book) -> Section:
@@ -245,4 +249,6 @@ def level_name(scenario: str, level: float) -> str:
     """2x the costs, +1 session, 10 crore."""
     if scenario == "cost_multiple":
         return f"{level:g}\u00d7"
+    if scenario == "delisting_haircut":
+        return f"{percent(level, 0)} lost"
     return rupees(level).replace(".00", "") if scenario == "capital_inr" else f"+{count(level)}"

@@ -26,7 +26,7 @@ def trades_section(book: Book) -> Section:
 
 def trade_blocks(book: Book) -> list[Block]:
     """Purchases and sales a month."""
-    orders = book.trades.filter(pl.col("side").is_in([BUY, SELL]))
+    orders = book.trades.filter(pl.col("side").is_in([BUY, SELL]), pl.col("decision_date").is_not_null())
     if orders.is_empty():
         return [Note(f"No trade of {book.strategy} was given.")]
     months = book.own.select(pl.col("date").dt.truncate("1mo")).unique().sort("date")

@@ -206,6 +206,7 @@ def _sensitivity(metrics: pl.DataFrame) -> pl.DataFrame:
         "cost_multiple": (1.0, 2.0, 3.0),
         "extra_delay_sessions": (0.0, 1.0, 2.0),
         "capital_inr": (1e6, 1e7, 1e8, 1e9, 1e10),
+        "delisting_haircut": (0.0, 1.0),
     }
     for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True):
         for scenario, values in levels.items():
