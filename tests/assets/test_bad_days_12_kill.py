@@ -16,6 +16,7 @@ import pytest
 from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, run_quant, started
 from small_lab import COMMAND, SmallLab
 
+from quant_assets.assembly import build_definitions
 from quant_assets.live_runs import (
     HOST_TAG,
     PID_TAG,
@@ -27,6 +28,7 @@ from quant_assets.live_runs import (
     process_started,
     unjudged_runs,
 )
+from quant_assets.profile import load_profile
 from quant_assets.waiting import slot_waits_said
 
 POOL = "training"
@@ -163,6 +165,15 @@ def test_a_slot_that_a_run_still_holds_a_minute_after_its_end_is_freed(
     monkeypatch.setattr("quant_assets.live_runs.LEFT_OVER_SECONDS", -1.0)
     assert len(bury_dead_runs(instance)) == 1
     assert list(held_slots(instance)) == []
+
+
+def test_while_the_web_ui_runs_a_sensor_buries_the_dead(instance: dg.DagsterInstance) -> None:
+    dead = begun(instance, tags_of(a_dead_pid()))
+    sensor = build_definitions(load_profile("demo")).get_repository_def().get_sensor_def("bury_dead_runs")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    said = sensor.evaluate_tick(dg.build_sensor_context(instance=instance)).skip_message
+    assert dead.run_id[:8] in str(said)
+    assert status(instance, dead) == "FAILURE"
 
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
