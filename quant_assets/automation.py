@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from quant_assets.lab import Lab
+from quant_assets.live_runs import bury_dead_runs
 from quant_assets.partitions import IST
 from quant_core.calendar import is_session, sessions
 from quant_core.forecasting import MODELS
@@ -100,7 +101,7 @@ def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
 
 
 def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
-    """Evaluation after a refresh, and the alert for failed runs."""
+    """Evaluation after a refresh, the alert for failed runs, and the burial of those whose process is gone."""
 
     @dg.run_status_sensor(
         name="evaluate_after_refresh",
@@ -137,7 +138,16 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
                 },
             )
 
-    return [evaluate_after_refresh, alert_on_failure]
+    @dg.sensor(
+        name="bury_dead_runs",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs of a killed `quant run` failed and frees the slots that runs launched here wait for.",
+    )
+    def bury(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
+
+    return [evaluate_after_refresh, alert_on_failure, bury]
 
 
 def post_alert(url: str, payload: dict[str, object], timeout_seconds: float = 10.0) -> None:

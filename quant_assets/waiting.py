@@ -51,8 +51,8 @@ def slot_waits_said(instance: dg.DagsterInstance, pools: Collection[str], say: S
 
 
 def _watch(instance: dg.DagsterInstance, pools: Collection[str], say: Say, over: threading.Event) -> None:
-    last_said: dict[str, float] = {}
-    begun = time.monotonic()
+    seen: dict[str, float] = {}
+    said: dict[str, float] = {}
     while not over.wait(LOOK_EVERY_SECONDS):
         try:
             holders = [holder for pool in pools for holder in slot_holders(instance, pool)]
@@ -62,9 +62,11 @@ def _watch(instance: dg.DagsterInstance, pools: Collection[str], say: Say, over:
         for line in lines:
             say(line)
         for holder in holders if not lines else []:
-            if time.monotonic() - last_said.get(holder, float("-inf")) >= SAY_AGAIN_SECONDS:
-                say(f"waiting for {holder}; {time.monotonic() - begun:.0f} s so far.")
-                last_said[holder] = time.monotonic()
+            now = time.monotonic()
+            waited = now - seen.setdefault(holder, now)
+            if now - said.get(holder, float("-inf")) >= SAY_AGAIN_SECONDS:
+                say(f"waiting for {holder}; {waited:.0f} s so far.")
+                said[holder] = now
 
 
 def slot_holders(instance: dg.DagsterInstance, pool: str) -> list[str]:
