@@ -172,7 +172,10 @@ def cut_everywhere(place: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a deleted history": (lambda place: next(place.glob("momentum*.parquet")).unlink(), "history of momentum"),
     "an edited history": (edit_history, "history of momentum"),
-    "an unreadable history": (lambda place: next(place.glob("my_rule*.parquet")).write_bytes(b"PAR1"), "history of my_"),
+    "an unreadable history": (
+        lambda place: next(place.glob("my_rule*.parquet")).write_bytes(b"PAR1"),
+        "history of my_",
+    ),
     "an edited entry": (edit_entry, "was edited"),
     "the first entry deleted": (delete_entry(0), "entry 1 was taken out"),
     "the newest entry deleted": (delete_entry(2), "entry 3 was taken out"),
@@ -243,6 +246,14 @@ def test_a_report_that_does_not_find_its_own_backtest_in_the_register_says_so(ro
     own = histories(pl.concat([history("a", 1), history("b", 2)]), BENCHMARK)
     assert register_damage(trials.read(root, "demo"), own) == "it lacks this backtest's own b"
     assert trials.hurdle(trials.read(root, "demo"), own, DAYS[-1]).n_trials == 2
+
+
+def test_a_lost_history_that_the_report_has_at_hand_counts_once(root: UPath) -> None:
+    own = histories(pl.concat([history("a", 1), history("b", 2)]), BENCHMARK)
+    enter(root, history("a", 1), history("b", 2))
+    next((Path(str(root)) / "demo" / "trials").glob("b-*.parquet")).unlink()
+    assert trials.hurdle(trials.read(root, "demo"), own, DAYS[-1]).n_trials == 2
+    assert register_damage(trials.read(root, "demo"), own).endswith("it lacks this backtest's own b")
 
 
 # ---- writers --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Trying more never flatters: clusters, the hurdle that only rises, luck within a cluster, and the benchmark beside cash."""
+"""Trying more never flatters: clusters, a hurdle that only rises, luck within a cluster, the benchmark beside cash."""
 
 import math
 from datetime import date, timedelta
@@ -314,7 +314,9 @@ def daily(returns):
     return pl.concat(rows)
 
 
-INDEX = pl.DataFrame({"date": DAYS, "simple_return_1d": MARKET, "series": "NIFTY 50 TRI", "risk_free_return_1d": 0.0002})
+INDEX = pl.DataFrame(
+    {"date": DAYS, "simple_return_1d": MARKET, "series": "NIFTY 50 TRI", "risk_free_return_1d": 0.0002}
+)
 
 
 def test_the_table_deflates_against_cash_and_against_the_benchmark():
@@ -346,7 +348,10 @@ def test_without_an_index_nothing_is_said_about_one():
 def test_a_strategy_that_only_follows_the_index_has_no_skill_over_it():
     rising = MARKET + 0.003
     index = INDEX.with_columns(simple_return_1d=pl.Series(rising))
-    books = {"index fund": rising - 1e-6 * np.arange(T) / T, "other": rising + np.random.default_rng(22).normal(0, 0.004, T)}
+    books = {
+        "index fund": rising - 1e-6 * np.arange(T) / T,
+        "other": rising + np.random.default_rng(22).normal(0, 0.004, T),
+    }
     row = significance_table(daily(books), index, seed=1).row(0, named=True)
     assert row["deflated_sharpe"] > 0.99
     assert row["deflated_sharpe_vs_benchmark"] < 0.01
