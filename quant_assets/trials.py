@@ -192,8 +192,10 @@ def hurdle(found: Register, tried: pl.DataFrame, until: date) -> Luck:
     Args:
         tried: as `luck.histories` makes it of the report's own backtest.
     """
-    rows = pl.concat([found.until(until), unregistered(found, tried)])
-    return luck_of(rows, found.n_lost, found.luck)
+    own = unregistered(found, tried)
+    lost = {trial.digest for trial in found.trials} - {_digest(rows) for rows in found.rows.partition_by("trial")}
+    at_hand = sum(_digest(rows) in lost for rows in own.partition_by("trial"))  # gone from the register only
+    return luck_of(pl.concat([found.until(until), own]), found.n_lost - at_hand, found.luck)
 
 
 def unregistered(found: Register, tried: pl.DataFrame) -> pl.DataFrame:

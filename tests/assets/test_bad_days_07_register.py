@@ -248,6 +248,14 @@ def test_a_report_that_does_not_find_its_own_backtest_in_the_register_says_so(ro
     assert trials.hurdle(trials.read(root, "demo"), own, DAYS[-1]).n_trials == 2
 
 
+def test_a_lost_history_that_the_report_has_at_hand_counts_once(root: UPath) -> None:
+    own = histories(pl.concat([history("a", 1), history("b", 2)]), BENCHMARK)
+    enter(root, history("a", 1), history("b", 2))
+    next((Path(str(root)) / "demo" / "trials").glob("b-*.parquet")).unlink()
+    assert trials.hurdle(trials.read(root, "demo"), own, DAYS[-1]).n_trials == 2
+    assert register_damage(trials.read(root, "demo"), own).endswith("it lacks this backtest's own b")
+
+
 # ---- writers --------------------------------------------------------------------------------------------------------
 
 

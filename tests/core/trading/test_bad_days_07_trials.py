@@ -1,4 +1,4 @@
-"""Trying more never flatters: clusters, the hurdle that only rises, luck within a cluster, and the benchmark beside cash."""
+"""Trying more never flatters: clusters, a hurdle that only rises, luck within a cluster, the benchmark beside cash."""
 
 import math
 from datetime import date, timedelta
