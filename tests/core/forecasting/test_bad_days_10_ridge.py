@@ -177,6 +177,13 @@ def test_labels_that_reach_into_the_validation_slice_do_not_train_its_candidates
     )
 
 
+def test_the_criterion_is_the_label_that_is_learned_not_the_raw_return() -> None:
+    inputs, rng = drawn(6, 1000, 6), np.random.default_rng(6)
+    window = window_of(inputs, rng.standard_normal(1000))
+    other = window.with_columns(forward_return_5d=pl.Series(rng.standard_normal(1000)))
+    assert fit(window, RidgeConfig(), 0).manifest.config == fit(other, RidgeConfig(), 0).manifest.config
+
+
 def test_the_chosen_penalty_is_fitted_on_the_whole_window_and_recorded(tmp_path: Path) -> None:
     inputs, label = drawn(7, 1000, 6), np.random.default_rng(7).standard_normal(1000)
     window = window_of(inputs, label)
