@@ -129,7 +129,8 @@ def highest_so_far(sharpes: Sequence[float] | Array) -> float:
     if len(values) == 0:
         return expected_max_sharpe(0, 0.0)
     is_known = ~np.isnan(values)
-    centred = np.where(is_known, values - values[is_known].mean(), 0.0) if is_known.any() else np.zeros(len(values))
+    first = values[np.argmax(is_known)]  # known before every later one, so that its last digit does not move with them
+    centred = np.where(is_known, values - first, 0.0)
     n = np.maximum(np.cumsum(is_known), 1)
     squares = np.cumsum(centred**2) - np.cumsum(centred) ** 2 / n  # about the mean so far
     spread = np.sqrt(np.maximum(squares, 0.0) / np.maximum(n - 1, 1))
