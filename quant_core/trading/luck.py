@@ -128,7 +128,13 @@ def highest_so_far(sharpes: Sequence[float] | Array) -> float:
         raise DataError("significance: a trial has an infinite Sharpe ratio; store NaN for a trial without risk.")
     if len(values) == 0:
         return expected_max_sharpe(0, 0.0)
-    return max(expected_max_sharpe(n, _spread(values[:n])) for n in range(1, len(values) + 1))
+    is_known = ~np.isnan(values)
+    first = values[np.argmax(is_known)]  # known before every later one, so that its last digit does not move with them
+    centred = np.where(is_known, values - first, 0.0)
+    n = np.maximum(np.cumsum(is_known), 1)
+    squares = np.cumsum(centred**2) - np.cumsum(centred) ** 2 / n  # about the mean so far
+    spread = np.sqrt(np.maximum(squares, 0.0) / np.maximum(n - 1, 1))
+    return max(expected_max_sharpe(k, float(one)) for k, one in enumerate(spread, 1))
 
 
 def histories(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
