@@ -11,7 +11,7 @@ from quant_assets.assets.evaluation import defect_counts, forecast_quality, memb
 from quant_assets.checks import bad_clean_rows, sample_prices
 from quant_assets.metadata import SPARKS, markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
-from quant_assets.reporting import MISSING_SESSION, coverage_notes
+from quant_assets.reporting import coverage_notes
 from quant_core.calendar import sessions
 
 DAYS = sessions(date(2021, 3, 1), date(2021, 3, 12))
@@ -72,17 +72,20 @@ def test_a_member_is_counted_on_the_days_of_its_interval_and_priced_on_its_own_r
     assert coverage_notes(found.clear()) == []
 
 
-def test_defects_are_counted_of_members_by_kind_with_their_share_and_lost_sessions_apart() -> None:
+def test_defects_are_counted_of_members_by_kind_with_their_share() -> None:
     table = prices(
         (DAYS[0], "A", True, False, "stale|bad_bar"),
         (DAYS[0], "B", True, False, "stale"),
         (DAYS[0], "C", False, False, "stale"),
         (DAYS[1], "A", True, True, "filled"),
+        (DAYS[1], "C", False, False, ""),
         (DAYS[2], "A", True, False, ""),
     )
     assert defect_counts(table).select("defect", "n_rows", "n_tickers", "share_of_rows").rows() == [
-        ("stale", 2, 2, 0.5), ("bad_bar", 1, 1, 0.25), ("filled", 1, 1, 0.25), (MISSING_SESSION, 1, 0, 0.25)
-    ]  # fmt: skip
+        ("stale", 2, 2, 0.5),
+        ("bad_bar", 1, 1, 0.25),
+        ("filled", 1, 1, 0.25),
+    ]
     assert defect_counts(table.filter(pl.col("date") == DAYS[2])).is_empty()
     assert defect_counts(table.clear()).is_empty()
 
@@ -107,7 +110,7 @@ def test_the_quality_of_forecasts_is_of_the_models_own_horizon_with_momentum_bes
     )
     market = table.select(
         "date", "ticker", instrument=pl.lit("equity"), is_tradable=True, overnight_return_1d=pl.lit(0.0),
-        intraday_return_1d="r", total_return_1d="r",
+        intraday_return_1d="r", total_return_1d="r", flags=pl.lit(""),
     )  # fmt: skip
     keys = table.filter(pl.col("date") == days[0])
     scores = keys.select("date", "ticker", model=pl.lit("m"), horizon_sessions=pl.lit(2, pl.Int32), score="r")

@@ -53,9 +53,8 @@ def test_a_fold_trains_on_whole_years_before_it_and_a_month_belongs_to_its_year(
     assert upstream(p.through_fold, p.folds, p.months, "2019") == ("2015-01", "2019-12")
 
 
-def test_a_cleaned_month_reads_three_months_before_it() -> None:
+def test_a_month_of_features_reads_the_year_before_it_and_two_months_more() -> None:
     p = PARTITIONS
-    assert upstream(p.cleaning_lookback, p.months, p.months, "2019-02") == ("2018-11", "2019-02")
     assert upstream(p.feature_lookback, p.months, p.months, "2019-02") == ("2017-12", "2019-02")
 
 

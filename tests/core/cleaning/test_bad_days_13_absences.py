@@ -76,3 +76,15 @@ def test_adjusted_and_unadjusted_rows_are_compared_up_to_95_days_apart(days_befo
 
 
 ADJUSTED_DAYS = set(sessions(date(2020, 11, 1), date(2020, 12, 31)))
+
+
+def test_a_dividend_on_a_row_without_an_open_is_earned_in_its_session() -> None:
+    row = cleaned(bar(DAYS[0], 100.0), bar(DAYS[1], 98.0, open_inr=None, dividend_inr=3.0)).row(1, named=True)
+    assert (row["overnight_return_1d"], row["dividend_return_1d"]) == (0.0, 0.0)
+    assert row["intraday_return_1d"] == row["total_return_1d"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("close", "expected"), [(101.0, 0.01), (126.0, None)])
+def test_a_first_row_without_an_open_is_trusted_by_its_close(close: float, expected: float | None) -> None:
+    row = cleaned(bar(DAYS[0], close, open_inr=None, prev_close_inr=100.0)).row(0, named=True)
+    assert row["total_return_1d"] == (None if expected is None else pytest.approx(expected))

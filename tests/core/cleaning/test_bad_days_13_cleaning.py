@@ -20,8 +20,11 @@ def test_a_split_and_a_bonus_on_two_unsound_rows_both_arrive_with_the_next_sound
         bar(MARCH[1], None, price_factor=0.5),
         bar(MARCH[2], None, price_factor=2 / 3),
         bar(MARCH[3], 34.0),
+        bar(MARCH[4], 34.34),
     )
     prices = clean(table, None, CleaningConfig(), START, END).prices
+    after = prices.filter(date=MARCH[4]).row(0, named=True)
+    assert (after["total_return_1d"], after["dividend_return_1d"]) == (pytest.approx(0.01), 0.0)
     assert prices.filter(date=MARCH[3])["total_return_1d"].to_list() == [pytest.approx(0.02)]
 
 

@@ -1,11 +1,11 @@
 """Dividends and factors at the edges of their windows: the same week, the day of the split, the vendor's rounding."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
-from quant_core.market.actions import apply_actions, dividends, no_actions, parse_actions, price_factors
+from quant_core.market.actions import LOOKBACK_DAYS, apply_actions, dividends, no_actions, parse_actions, price_factors
 from quant_core.market.dividends import LATER_SPLITS, MISSED_SPLITS, VENDOR_AS_OF, factor_between, known_factors
 
 D = date
@@ -125,14 +125,20 @@ def halved(first: date) -> pl.DataFrame:
     ).with_columns(prev_close_inr=pl.lit(None, pl.Float64), basis=pl.lit("unadjusted"), source=pl.lit("nse"))
 
 
-@pytest.mark.parametrize(("day", "factor"), [(D(2020, 1, 3), 0.5), (D(2020, 1, 2), 1.0)], ids=["31_days", "32_days"])
-def test_an_event_waits_thirty_one_days_for_a_row(day: date, factor: float) -> None:
-    found = apply_actions(halved(D(2020, 1, 1)), actions(("A", str(day), "split", 2.0)))
+REACH = timedelta(days=LOOKBACK_DAYS)
+EDGES = pytest.mark.parametrize(("beyond", "factor"), [(0, 0.5), (1, 1.0)], ids=["at_the_limit", "a_day_beyond"])
+
+
+@EDGES
+def test_an_event_waits_for_a_row_up_to_the_limit(beyond: int, factor: float) -> None:
+    day = D(2020, 2, 3) - REACH - timedelta(days=beyond)
+    found = apply_actions(halved(day - timedelta(days=1)), actions(("A", str(day), "split", 2.0)))
     assert found["price_factor"].to_list() == [1.0, factor]
 
 
-@pytest.mark.parametrize(("first", "factor"), [(D(2020, 1, 2), 0.5), (D(2020, 1, 1), 1.0)], ids=["31_days", "32_days"])
-def test_an_event_between_rows_needs_one_of_the_thirty_one_days_before_it(first: date, factor: float) -> None:
+@EDGES
+def test_an_event_between_rows_needs_one_before_it_up_to_the_limit(beyond: int, factor: float) -> None:
+    first = D(2020, 2, 2) - REACH - timedelta(days=beyond)
     found = apply_actions(halved(first), actions(("A", "2020-02-02", "split", 2.0)))
     assert found["price_factor"].to_list() == [1.0, factor]
     on_the_row = apply_actions(halved(first), actions(("A", "2020-02-03", "split", 2.0)))
