@@ -30,7 +30,7 @@ def prices() -> pl.DataFrame:
 
 def test_after_the_last_known_dividend_the_benchmark_is_the_price_index() -> None:
     targets = pl.DataFrame({"date": [DAYS[0]], "strategy": ["one"], "ticker": ["AAA"], "weight": [1.0]})
-    config = BacktestConfig(rebalance="daily", risk_free_rate_ann=0.0)
+    config = BacktestConfig(risk_free_rate_ann=0.0)
     found = simulate(prices(), targets, config, price_returns_after=KNOWN).benchmark
     after = found.filter(pl.col("date") > KNOWN)
     upto = found.filter(pl.col("date") <= KNOWN)[1:]
