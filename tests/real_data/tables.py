@@ -130,27 +130,50 @@ def disagreement_table(both: pl.DataFrame) -> pl.DataFrame:
 
 
 def detection_table(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
-    """(what, events, suspected, right_ratio): price_gaps.csv by class against what was found without any action."""
+    """(what, events, applied, right_ratio, quarantined, kept): price_gaps.csv by class against what was judged without
+    any action list."""
     gaps = pl.read_csv(folder / "price_gaps.csv", infer_schema_length=None, try_parse_dates=True)
-    gaps = gaps.rename({"ex_date": "date"}).join(suspects, on=["ticker", "date"], how="left")
+    gaps = gaps.rename({"ex_date": "date"}).select("date", "ticker", "class", "factor", o="open_ratio", c="close_ratio")
+    gaps = gaps.join(suspects, on=["ticker", "date"], how="left")
     split = pl.col("class").str.starts_with("split_or_bonus")
-    moved = (pl.col("close_ratio").is_between(0.8, 1.25).not_()) | (pl.col("open_ratio").is_between(0.8, 1.25).not_())
+    moved = ~pl.col("c").is_between(0.8, 1.25) | ~pl.col("o").is_between(0.8, 1.25)
+    away = pl.col("class") == "missing_span"
+    named = ["demerger", "real_move"]
     parts = {
-        "split or bonus, factor 0.5 or less": gaps.filter(split & (pl.col("factor") <= 0.5)),
-        "split or bonus, factor 0.6 to 0.75": gaps.filter(split & (pl.col("factor").is_between(0.59, 0.751))),
-        "split or bonus, factor above 0.75 (not looked for)": gaps.filter(split & (pl.col("factor") > 0.751)),
-        "demerger": gaps.filter(pl.col("class") == "demerger"),
-        "real move": gaps.filter(pl.col("class") == "real_move"),
-        "other move above 20 %": gaps.filter(moved & ~split & ~pl.col("class").is_in(["demerger", "real_move"])),
-    }
-    right = ((pl.col("ratio") / pl.col("factor") - 1).abs() < 0.01).sum()
-    rows = [
-        (what, part.height, part["ratio"].count(), part.select(right).item() if "split" in what else None)
-        for what, part in parts.items()
-    ]
-    unlisted = suspects.join(gaps.filter(pl.col("ratio").is_not_null()), on=["ticker", "date"], how="anti").height
-    rows.append(("not in the list", unlisted, unlisted, None))
-    return pl.DataFrame(rows, schema=["what", "events", "suspected", "right_ratio"], orient="row")
+        "split or bonus, factor 0.5 or less, to 2016": split & (pl.col("factor") <= 0.5) & (pl.col("date").dt.year() <= 2016),
+        "split or bonus, factor 0.5 or less, from 2017": split & (pl.col("factor") <= 0.5) & (pl.col("date").dt.year() > 2016),
+        "split or bonus, factor 0.6 to 0.75": split & pl.col("factor").is_between(0.59, 0.751),
+        "split or bonus, factor above 0.75": split & (pl.col("factor") > 0.751),
+        "demerger": pl.col("class") == "demerger",
+        "real move": pl.col("class") == "real_move",
+        "first row after a long absence": away,
+        "other move above 20 %": moved & ~split & ~away & ~pl.col("class").is_in(named),
+    }  # fmt: skip
+    rows = [(what, *_outcomes(gaps.filter(chosen), with_ratio="split" in what)) for what, chosen in parts.items()]
+    unlisted = suspects.join(gaps, on=["ticker", "date"], how="anti")
+    rows.append(("not in the list", *_outcomes(unlisted, with_ratio=False)))
+    columns = ["what", "events", "applied", "right_ratio", "quarantined", "kept"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _outcomes(part: pl.DataFrame, with_ratio: bool) -> tuple[int, int, int | None, int, int]:
+    found = {outcome: part.filter(pl.col("outcome") == outcome) for outcome in ("applied", "quarantined", "kept")}
+    right = None
+    if with_ratio:
+        right = found["applied"].filter((pl.col("ratio") / pl.col("factor") - 1).abs() < 0.01).height
+    return part.height, found["applied"].height, right, found["quarantined"].height, found["kept"].height
+
+
+def equal_weight_cagr(prices: pl.DataFrame, members: pl.DataFrame, start: date) -> float:
+    """Of the members' mean price return, rebalanced daily: dividends are left out, since only a list knows them."""
+    price_move = (pl.col("total_return_1d") - pl.col("dividend_return_1d")).fill_null(0.0)
+    inside = prices.filter(pl.col("date") >= start).join(members, on="ticker")
+    inside = inside.filter(
+        pl.col("date") >= pl.col("from_date"), pl.col("to_date").is_null() | (pl.col("date") < pl.col("to_date"))
+    )
+    daily = inside.sort("date", "ticker").group_by("date", maintain_order=True).agg(move=price_move.mean())
+    years = (daily["date"].max() - daily["date"].min()).days / 365.25  # type: ignore[operator,union-attr]
+    return float((1 + daily["move"]).product() ** (1 / years) - 1)
 
 
 def crash_table(prices: pl.DataFrame) -> pl.DataFrame:
