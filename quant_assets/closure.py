@@ -247,7 +247,7 @@ class _Walk:
         if unit.decorators:
             targets = [module.imports.get(chain[0], (module.name, None)) for chain in unit.decorators]
             return any(target[0].split(".")[0] in PACKAGES for target in targets)
-        return unit in module.effects or (any(map(_registers, unit.chains)) and not _defines(unit))
+        return unit in module.effects or (not _defines(unit) and any(map(_registers, unit.chains)))
 
     def _texts(self, module: Module, unit: Unit) -> None:
         """Data files and packages that the unit's texts name."""

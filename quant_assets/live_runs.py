@@ -29,7 +29,7 @@ LEFT_OVER_SECONDS = 60.0
 
 
 def own_tags(asset: str) -> dict[str, str]:
-    """Tags of a run of an asset that lives in this process; the daemon does not start it again, the next command does."""
+    """Tags of a run of an asset in this process. The daemon does not start it again: the next command does."""
     pid = os.getpid()
     return {
         ASSET_TAG: asset, HOST_TAG: socket.gethostname(), PID_TAG: str(pid), STARTED_TAG: str(process_started(pid)),

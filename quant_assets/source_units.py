@@ -21,7 +21,7 @@ _DEFINITION = (*Function, ast.ClassDef, ast.Assign, ast.AnnAssign)
 _SILENT = ("ctx", "kind", "type_comment")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unit:
     """A top-level statement.
 
