@@ -80,7 +80,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
             ),
         },
     )
-    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
+    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult[pl.DataFrame]:
         """Every score with its fold and the fit_end behind it."""
         rows = features.collect()
         table = validate(score(model, forecaster, rows), Forecasts, asset, "report it: a model broke the contract.")
@@ -156,7 +156,7 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
     )
     def target_weights(
         context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[pl.DataFrame]:
         """What each strategy wants to hold after its decisions: cash is a row, a null weight keeps what is held."""
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
