@@ -22,6 +22,8 @@ from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
 from quant_core.schema import CASH, FAILED, Forecasts, validate
 
+#: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
+FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
 
@@ -64,6 +66,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
+        dagster_type=FRAME,
         description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
         code_version=lab.code(asset, "quant_core/forecasting"),
         check_specs=[
@@ -80,7 +83,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
             ),
         },
     )
-    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult[pl.DataFrame]:
+    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
         """Every score with its fold and the fit_end behind it."""
         rows = features.collect()
         table = validate(score(model, forecaster, rows), Forecasts, asset, "report it: a model broke the contract.")
@@ -133,6 +136,7 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
+        dagster_type=FRAME,
         code_version=lab.code(
             "target_weights",
             "quant_core/allocation",
@@ -156,7 +160,7 @@ def _target_weights(lab: Lab) -> dg.AssetsDefinition:
     )
     def target_weights(
         context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
-    ) -> dg.MaterializeResult[pl.DataFrame]:
+    ) -> dg.MaterializeResult:
         """What each strategy wants to hold after its decisions: cash is a row, a null weight keeps what is held."""
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
