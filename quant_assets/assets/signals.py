@@ -23,6 +23,8 @@ from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
 from quant_core.schema import CASH, FAILED, Forecasts, validate
 
+#: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
+FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
 
@@ -65,6 +67,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
+        dagster_type=FRAME,
         description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
         code_version=lab.code(asset, _forecasts, MODELS.entry(model.name)),
         check_specs=[
@@ -136,6 +139,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         partitions_def=lab.partitions.months,
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
+        dagster_type=FRAME,
         code_version=lab.code("target_weights", _target_weights),
         check_specs=[
             dg.AssetCheckSpec(

@@ -65,6 +65,7 @@ def test_an_all_cash_decision_is_one_row_and_sells_everything(
     def nothing(inputs):
         return pl.DataFrame({"date": inputs.decision_dates, "ticker": CASH, "weight": 0.3})  # the size is worked out
 
+    list(STRATEGIES)  # found and registered before anything is replaced
     monkeypatch.setattr(STRATEGIES, "_entries", {"nothing": nothing})
     table = target_weights(calm(prices), forecasts, short, FIRST, date(2021, 1, 31))
     late_listing = table.filter(pl.col("ticker") == CASH)
