@@ -13,19 +13,25 @@ START, END = date(2021, 3, 1), date(2021, 3, 31)
 FEBRUARY, MARCH = sessions(date(2021, 2, 1), date(2021, 2, 28)), sessions(START, END)
 
 
-def test_a_split_and_a_bonus_on_two_unsound_rows_both_arrive_with_the_next_sound_row() -> None:
-    """100 -> 2-for-1 -> 1:2 bonus is 100 / 3; 34 is a gain of 2 %."""
+@pytest.mark.parametrize(("first", "second"), [(0.5, 2 / 3), (2 / 3, 0.5), (0.95, 0.5), (0.5, 0.95), (0.9, 0.95)])
+def test_actions_on_two_unsound_rows_both_arrive_with_the_next_sound_row(first: float, second: float) -> None:
+    """A split and a bonus, or a rights issue beside either: 100 becomes 100 x both factors, and 2 % are earned.
+
+    Nothing may be left over for the search for unlisted actions to find and to make good by chance.
+    """
+    level = 100.0 * first * second
     table = raw(
         bar(MARCH[0], 100.0),
-        bar(MARCH[1], None, price_factor=0.5),
-        bar(MARCH[2], None, price_factor=2 / 3),
-        bar(MARCH[3], 34.0),
-        bar(MARCH[4], 34.34),
+        bar(MARCH[1], None, price_factor=first),
+        bar(MARCH[2], None, price_factor=second),
+        bar(MARCH[3], level * 1.02),
+        bar(MARCH[4], level * 1.02 * 1.01),
     )
-    prices = clean(table, None, CleaningConfig(), START, END).prices
-    after = prices.filter(date=MARCH[4]).row(0, named=True)
+    found = clean(table, None, CleaningConfig(), START, END)
+    assert found.suspects.is_empty()
+    assert found.prices.filter(date=MARCH[3])["total_return_1d"].to_list() == [pytest.approx(0.02)]
+    after = found.prices.filter(date=MARCH[4]).row(0, named=True)
     assert (after["total_return_1d"], after["dividend_return_1d"]) == (pytest.approx(0.01), 0.0)
-    assert prices.filter(date=MARCH[3])["total_return_1d"].to_list() == [pytest.approx(0.02)]
 
 
 def test_two_dividends_on_unsound_rows_are_both_paid_with_the_next_sound_row() -> None:
