@@ -214,7 +214,9 @@ def test_a_wait_for_a_living_run_says_whose_and_does_not_spin(
     assert turns[-1] - turns[0] > 3.0
     assert len(turns) < 50  # a loop that does not sleep turns tens of thousands of times
     assert len(said) == 1
-    assert "demo/forecaster_ridge" in said[0] and f"process {os.getpid()}" in said[0] and "s so far" in said[0]
+    assert "demo/forecaster_ridge" in said[0]
+    assert f"process {os.getpid()}" in said[0]
+    assert "s so far" in said[0]
     assert status(instance, holder) == "STARTED"
 
 
