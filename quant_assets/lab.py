@@ -199,7 +199,7 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: a raw month's source, a clean one's actions, a report's trials."""
+        """What lies outside the graph: a raw month's source, a clean month's actions, a report's trials."""
         if key == self.key("backtest_report"):
             return trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
         if key not in (self.key("raw_ohlcv"), self.key("clean_prices")):

@@ -106,6 +106,15 @@ def test_a_listed_split_that_no_raw_row_carries_is_applied_here_and_one_that_a_r
         assert row["total_return_1d"] == pytest.approx(expected)
 
 
+def test_a_split_that_the_list_and_a_reviewed_line_name_in_a_long_absence_counts_once() -> None:
+    schema = {"ticker": pl.String, "ex_date": pl.Date, "kind": pl.String, "value": pl.Float64, "reach_days": pl.Int32}
+    day = DAYS[QUIET + 100]
+    both = [("TCS", day, "demerger", 0.5, LOOKBACK_DAYS), ("TCS", day, "split", 2.0, None)]
+    lines = pl.DataFrame(both, schema=schema, orient="row")
+    row = row_back(cleaned(back(250, 51.0), reviewed=lines), 250)
+    assert row["total_return_1d"] == pytest.approx(0.02)
+
+
 def test_an_index_that_misses_a_session_is_carried_to_the_limit_and_its_next_return_spans() -> None:
     index = {"instrument": "index", "volume_shares": None}
     present = [bar(day, 100.0, "NIFTY 50", **index) for day in DAYS[:10]]
@@ -121,7 +130,7 @@ def test_an_index_that_misses_a_session_is_carried_to_the_limit_and_its_next_ret
 
 
 def test_a_row_on_another_basis_beyond_what_the_source_joins_is_no_close_to_compare_with() -> None:
-    assert SEAM_SPAN == timedelta(days=LOOKBACK_DAYS)
+    assert timedelta(days=LOOKBACK_DAYS) == SEAM_SPAN
     assert len(sessions(date(2020, 1, 1), date(2020, 1, 1) + SEAM_SPAN)) >= 60
     quiet = [bar(day, 10.0, "OLD", basis="split_adjusted") for day in DAYS[:QUIET]]
     far, near = (bar(DAYS[QUIET + n], 99.0, "OLD", prev_close_inr=90.0, price_factor=f) for n, f in ((90, 1), (9, 9.9)))
@@ -160,7 +169,9 @@ def month_alone(table: pl.DataFrame, reviewed: pl.DataFrame | None = None) -> Cl
 @pytest.mark.parametrize("volume", [1000, 2100])
 def test_a_month_has_the_same_rows_whatever_span_was_loaded(gap: int, close: float, volume: int) -> None:
     home = DAYS.index(date(2021, 3, 10))
-    quiet = [bar(day, 100.0, volume_shares=900 + n) for n, day in enumerate(DAYS[max(home - gap - 40, 0) : home - gap + 1])]
+    quiet = [
+        bar(day, 100.0, volume_shares=900 + n) for n, day in enumerate(DAYS[max(home - gap - 40, 0) : home - gap + 1])
+    ]
     other = [bar(day, 50.0, "INFY") for day in DAYS]
     table = raw(*quiet, bar(DAYS[home], close, volume_shares=volume), *other).sort("date", "ticker")
     whole = clean(table, None, CleaningConfig(), FIRST, LAST)
