@@ -43,7 +43,8 @@ RATIOS = tuple(after / before for after, before in (*SPLITS, *CONSOLIDATIONS))
 #: A price beyond this share of the base, or its reciprocal, is beyond the band of a day.
 HIGHEST = 0.77
 #: Log distance of the nearer of open and close from the ratio. Of 72 splits and bonuses up to 2016, 66 lie within
-#: EXACT and 70 within NEAR (2017-2023: 25 of 25 within EXACT); a demerger's factor is anything, so what is applied errs by at most NEAR.
+#: EXACT and 70 within NEAR (2017-2023: 25 of 25 within EXACT). A demerger's factor is anything: what is applied in
+#: error errs by at most NEAR.
 EXACT, NEAR = 0.03, 0.05
 #: A deep jump this near a ratio is said to be near it; what is not NEAR is quarantined.
 ROUGH = 0.10
