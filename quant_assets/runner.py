@@ -206,7 +206,14 @@ class Runner:
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
-    """Why the first failed step failed, in one paragraph: the lab's own error if there is one, else the innermost."""
+    """Why the run failed, in one paragraph: the blocking check that stopped it, else the first failed step's reason.
+
+    Of a step's errors the lab's own is told if there is one, else the innermost.
+    """
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.blocking and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+            details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
+            return f"blocking check {evaluation.check_name} failed: {details}"
     for event in result.all_events:
         if event.is_step_failure:
             chain = []
@@ -217,10 +224,6 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
             if chain:
                 own = [message for message in chain if OWN_ERROR.match(message)]
                 return OWN_ERROR.sub("", own[0]) if own else chain[-1]
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.blocking and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
-            return f"blocking check {evaluation.check_name} failed: {details}"
     return "the run failed without a step error; look at it in the UI"
 
 

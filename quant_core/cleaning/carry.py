@@ -127,7 +127,8 @@ def _endings(real: pl.DataFrame, lines: pl.DataFrame, seen: pl.DataFrame) -> pl.
         date=pl.Series([day for day, _ in days], dtype=pl.Date),
         session=pl.Series([number for _, number in days], dtype=pl.Int32),
     )
-    return dated.join(seen.select("session"), on="session", how="semi").sort("ticker", "date")
+    reached = dated.join(seen.select("session"), on="session", how="semi").sort("ticker", "date", maintain_order=True)
+    return reached.unique("ticker", keep="first", maintain_order=True)  # a name ends once, whoever lists it
 
 
 def _terminal_rows(real: pl.DataFrame, ending: pl.DataFrame, lines: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -145,7 +146,7 @@ def _terminal_row(near: pl.DataFrame, event: dict[str, Any], lines: pl.DataFrame
     what = f"{where}: {event['ticker']} {event['kind']} of {event['ex_date']}"
     after = own.filter(pl.col("date") >= event["date"])
     if after.height:
-        raise DataError(f"{what}: the name still trades on {after['date'].max()}, after its end; {REMEDY}.")
+        raise DataError(f"{what}: the name still trades on {after['date'].max()!s}, after its end; {REMEDY}.")
     last = own.filter(pl.col("date") < event["date"]).tail(1)
     if not last.height:
         return _blank(near.clear())

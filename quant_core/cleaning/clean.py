@@ -14,6 +14,7 @@ from functools import partial
 
 import polars as pl
 
+from quant_core.calendar import FIRST_DAY
 from quant_core.cleaning.carry import on_calendar, seen_sessions
 from quant_core.cleaning.checks import defects, flag_bars, monthly_counts, quality_counts
 from quant_core.cleaning.history import with_older
@@ -146,7 +147,8 @@ def _without_trading(lines: pl.DataFrame) -> list[str]:
 def _with_evidence(flagged: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """The sound rows with the row before each, and the actions of rows that are not sound and of the reviewed lines."""
     days = flagged["date"]
-    numbers = numbered_sessions(days.min(), days.max()) if len(days) else None  # type: ignore[arg-type]
+    span = (days.min(), days.max()) if len(days) else (FIRST_DAY, FIRST_DAY)
+    numbers = numbered_sessions(*span)  # type: ignore[arg-type]
     sound = carry_actions(flagged, flagged.filter("is_sound").drop("is_sound"))
     return apply_lines(with_previous(sound, numbers), lines)
 

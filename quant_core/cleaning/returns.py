@@ -20,7 +20,7 @@ _BEFORE = {"close_inr": pl.Float64, "session": pl.Int32, "basis": pl.String, "da
 
 
 def numbered_sessions(first: date, last: date) -> pl.DataFrame:
-    """(date, session) from `first` to `last`; the number counts NSE's sessions since 2000 whatever span is asked for."""
+    """(date, session) from `first` to `last`; the number counts NSE's sessions since 2000, whatever the span."""
     days = sessions(max(first, FIRST_DAY), last) if last >= FIRST_DAY else []
     begin = len(sessions(FIRST_DAY, days[0])) if days else 0
     numbers = range(begin, begin + len(days))

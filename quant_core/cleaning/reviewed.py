@@ -90,4 +90,6 @@ def _placed(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     )
     by_source = pl.col("reach_days").is_not_null() & carried.fill_null(True)
     usable = pl.col("date").is_not_null() & ~pl.col("is_joint").fill_null(True) & ~by_source
-    return placed.filter(usable).sort("ticker", "date", "kind", "value")
+    is_reviewed = pl.col("reach_days").is_null() & pl.col("kind").is_in(FACTOR_KINDS)
+    stands = pl.col("reach_days").is_null() | ~is_reviewed.any().over("ticker", "date")  # a person's line wins
+    return placed.filter(usable).filter(stands).sort("ticker", "date", "kind", "value")

@@ -61,7 +61,7 @@ def no_actions() -> pl.DataFrame:
 
 
 def read_actions(path: Path) -> pl.DataFrame:
-    """The actions file as a table with columns ticker, ex_date, kind, value, source, as_of, into, sorted by ticker and date.
+    """The actions file as a table with the columns of ACTION_SCHEMA, sorted by ticker and date.
 
     Raises:
         DataError: unreadable, a column missing, an unknown kind, a date or number that is none, a value not above 0.

@@ -80,16 +80,16 @@ class Market:
             "date", index="ticker", open="open_inr", high="high_inr", low="low_inr", close="close_inr"
         ).write_csv(self.folder / "prices" / "index.csv")
 
-    def write_actions(self, rows: pl.DataFrame | None = None, until: date = END, more: tuple[str, ...] = ()) -> None:
-        """The list of splits and dividends, of `rows` instead of what truly happened."""
-        own = (self.rows if rows is None else rows).filter(pl.col("date") <= until)
-        lines = ["ticker,ex_date,kind,value,source,into"]
+    def write_actions(self, until: date = END) -> None:
+        """The list of splits and dividends, as it was known at `until`."""
+        own = self.rows.filter(pl.col("date") <= until)
+        lines = ["ticker,ex_date,kind,value,source,known_until"]
         for day, ticker, factor, paid in own.select("date", "ticker", "price_factor", "dividend_inr").iter_rows():
             if factor != 1.0:
-                lines.append(f"{ticker},{day},split_or_bonus_confirmed,{factor!r},list,")
+                lines.append(f"{ticker},{day},split_or_bonus_confirmed,{factor!r},list,{until}")
             if paid > 0.0:
-                lines.append(f"{ticker},{day},dividend,{paid!r},list,")
-        (self.folder / "prices" / "corporate_actions.csv").write_text("\n".join([*lines, *more]) + "\n")
+                lines.append(f"{ticker},{day},dividend,{paid!r},list,{until}")
+        (self.folder / "prices" / "corporate_actions.csv").write_text("\n".join(lines) + "\n")
 
     def write_members(self, *lines: str) -> None:
         """The folder's own list of members: everything from the start on, or the given lines."""
@@ -159,10 +159,10 @@ class Books:
     def trades(self, strategy: str, day: date) -> pl.DataFrame:
         return self.table("trades").filter(pl.col("strategy") == strategy, pl.col("date") == day)
 
-    def report(self) -> str:
-        """The report's summary."""
+    def report(self, file: str = "summary.md") -> str:
+        """The report's summary, or the page."""
         path = UPath(self.lab.root) / self.lab.profile.name / "backtest_report" / "2020.json"
-        return read_artifact(path)["summary.md"].decode()
+        return read_artifact(path)[file].decode()
 
 
 def simulated_rows() -> pl.DataFrame:
@@ -170,6 +170,12 @@ def simulated_rows() -> pl.DataFrame:
     rows = SOURCE.fetch(None, START, END, datetime.combine(END, time(23, 0)).astimezone()).rows
     before = pl.col("close_inr").shift(1).over("ticker", order_by="date")
     return rows.with_columns(prev_close_inr=pl.coalesce(before, "open_inr"), series=pl.lit("EQ"))
+
+
+def _environment(patch: pytest.MonkeyPatch, work: Path) -> None:
+    """Data beside the prices; MLflow's store apart, as a process keeps it open while the data are put back."""
+    patch.setenv("QUANT_DATA", str(work / "data"))
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work.parent / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="session")
@@ -186,8 +192,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, pl.Data
     market.write_actions()
     market.write_members()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QUANT_DATA", str(work / "data"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        _environment(patch, work)
         market.refresh("2020-02")
     shutil.copytree(work, snapshot)
     return work, snapshot, market.rows
@@ -199,8 +204,7 @@ def market(built: tuple[Path, Path, pl.DataFrame], monkeypatch: pytest.MonkeyPat
     work, snapshot, rows = built
     shutil.rmtree(work)
     shutil.copytree(snapshot, work)
-    monkeypatch.setenv("QUANT_DATA", str(work / "data"))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    _environment(monkeypatch, work)
     return Market(work, rows)
 
 
@@ -211,8 +215,7 @@ def undisturbed(built: tuple[Path, Path, pl.DataFrame]) -> dict[str, pl.DataFram
     shutil.rmtree(work)
     shutil.copytree(snapshot, work)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QUANT_DATA", str(work / "data"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        _environment(patch, work)
         market = Market(work, rows)
         market.write_march()
         market.write_index()

@@ -136,12 +136,13 @@ def detection_table(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
     gaps = gaps.rename({"ex_date": "date"}).select("date", "ticker", "class", "factor", o="open_ratio", c="close_ratio")
     gaps = gaps.join(suspects, on=["ticker", "date"], how="left")
     split = pl.col("class").str.starts_with("split_or_bonus")
+    deep, early = split & (pl.col("factor") <= 0.5), pl.col("date").dt.year() <= 2016
     moved = ~pl.col("c").is_between(0.8, 1.25) | ~pl.col("o").is_between(0.8, 1.25)
     away = pl.col("class") == "missing_span"
     named = ["demerger", "real_move"]
     parts = {
-        "split or bonus, factor 0.5 or less, to 2016": split & (pl.col("factor") <= 0.5) & (pl.col("date").dt.year() <= 2016),
-        "split or bonus, factor 0.5 or less, from 2017": split & (pl.col("factor") <= 0.5) & (pl.col("date").dt.year() > 2016),
+        "split or bonus, factor 0.5 or less, to 2016": deep & early,
+        "split or bonus, factor 0.5 or less, from 2017": deep & ~early,
         "split or bonus, factor 0.6 to 0.75": split & pl.col("factor").is_between(0.59, 0.751),
         "split or bonus, factor above 0.75": split & (pl.col("factor") > 0.751),
         "demerger": pl.col("class") == "demerger",

@@ -106,6 +106,15 @@ def test_a_listed_split_that_no_raw_row_carries_is_applied_here_and_one_that_a_r
         assert row["total_return_1d"] == pytest.approx(expected)
 
 
+def test_a_split_that_the_list_and_a_reviewed_line_name_in_a_long_absence_counts_once() -> None:
+    schema = {"ticker": pl.String, "ex_date": pl.Date, "kind": pl.String, "value": pl.Float64, "reach_days": pl.Int32}
+    day = DAYS[QUIET + 100]
+    both = [("TCS", day, "demerger", 0.5, LOOKBACK_DAYS), ("TCS", day, "split", 2.0, None)]
+    lines = pl.DataFrame(both, schema=schema, orient="row")
+    row = row_back(cleaned(back(250, 51.0), reviewed=lines), 250)
+    assert row["total_return_1d"] == pytest.approx(0.02)
+
+
 def test_an_index_that_misses_a_session_is_carried_to_the_limit_and_its_next_return_spans() -> None:
     index = {"instrument": "index", "volume_shares": None}
     present = [bar(day, 100.0, "NIFTY 50", **index) for day in DAYS[:10]]

@@ -96,6 +96,11 @@ def test_contradictions_are_refused_by_name() -> None:
         cleaned(("BANK", EX_DATE, "write_off", None, None))
 
 
+def test_an_end_that_two_lists_name_happens_once() -> None:
+    twice = of(cleaned(("DEAD", EX_DATE, "cash_out", 84.0, None), ("DEAD", EX_DATE, "cash_out", 84.0, None)))
+    assert twice["terminal_factor"].drop_nulls().to_list() == [pytest.approx(1.05)]
+
+
 def test_an_event_of_a_name_without_prices_is_nobodys() -> None:
     assert of(cleaned(("OTHER", EX_DATE, "write_off", None, None)), "OTHER").is_empty()
 
@@ -106,7 +111,11 @@ def test_a_suspension_is_carried_on_every_session_until_it_trades_again() -> Non
     held = table.filter(pl.col("flags").str.contains("suspended"))
     assert held["date"].to_list() == DAYS[BEGIN + 7 : BEGIN + 30]
     assert held["flags"].unique().to_list() == ["filled|suspended"]
-    assert (held["is_filled"].all(), held["is_tradable"].any(), held["close_inr"].unique().to_list()) == (True, False, [80.0])
+    assert (held["is_filled"].all(), held["is_tradable"].any(), held["close_inr"].unique().to_list()) == (
+        True,
+        False,
+        [80.0],
+    )
     row = table.filter(pl.col("date") == resumes).row(0, named=True)
     assert row["is_tradable"]
     assert table.filter(pl.col("date") > resumes)["flags"].unique().to_list() == ["filled"]  # five, and no more

@@ -81,7 +81,10 @@ def test_a_crash_that_trades_its_way_down_stays(open_: float, close: float) -> N
     day=st.floats(-0.02, 0.02),
 )
 def test_every_simple_ratio_is_found_under_an_ordinary_move(ratio: tuple[int, int], night: float, day: float) -> None:
-    """Applied with its own ratio, or quarantined where a neighbour is as near; never kept, never another ratio."""
+    """Applied with its own ratio, or quarantined where a neighbour is as near; never kept, never another ratio.
+
+    4:5 and 5:6 are 4 % apart: under a move of more than half of that either may be read for the other.
+    """
     factor = ratio[0] / ratio[1]
     open_ = 1000.0 * factor * (1 + night)
     close = open_ * (1 + day)
@@ -89,9 +92,10 @@ def test_every_simple_ratio_is_found_under_an_ordinary_move(ratio: tuple[int, in
     rows = [*quiet(5, 1000.0), bar(DAYS[5], close, open_inr=open_, volume_shares=int(1000 / factor), **extremes)]
     found = cleaned(*rows).suspects
     assert found["outcome"].to_list() in (["applied"], ["quarantined"])
-    assert found["outcome"][0] == "quarantined" or found["ratio"][0] == factor
+    own = {factor} if factor < 0.79 else {4 / 5, 5 / 6}
+    assert found["outcome"][0] == "quarantined" or found["ratio"][0] in own
     if abs(night) < 0.01 and abs(day) < 0.01:
-        assert found["outcome"][0] == "applied"
+        assert found.select("outcome", "ratio").row(0) == ("applied", factor)
 
 
 def test_a_shallow_ratio_needs_ordinary_volume() -> None:

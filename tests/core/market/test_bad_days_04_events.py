@@ -71,7 +71,9 @@ def test_what_no_row_carries_is_handed_on_with_its_reach() -> None:
 def test_the_files_source_hands_on_the_events_of_the_list_beside_its_prices(tmp_path: Path) -> None:
     (tmp_path / "TCS.csv").write_text("Date,Open,High,Low,Close,Volume\n2021-03-01,1,1,1,1,1\n")
     (tmp_path / "corporate_actions.csv").write_text("ticker,ex_date,kind,value\nTCS,2021-03-05,write_off,\n")
-    events = FilesSource(path=str(tmp_path)).listed_events().filter(pl.col("ticker") == "TCS", pl.col("kind") == "write_off")
+    events = (
+        FilesSource(path=str(tmp_path)).listed_events().filter(pl.col("ticker") == "TCS", pl.col("kind") == "write_off")
+    )
     assert events.select("ticker", "ex_date", "kind").rows() == [("TCS", D(2021, 3, 5), "write_off")]
     assert FilesSource(path=str(tmp_path), actions="none").listed_events().is_empty()
 
