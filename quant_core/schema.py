@@ -141,7 +141,7 @@ BUY, SELL, DELISTING, DIVIDEND = "buy", "sell", "delisting", "dividend"
 class BacktestTrades(dy.Schema):
     """Everything that moved money between cash and a name.
 
-    A name that ended in another's shares is a delisting of the one and a purchase, without decision or cost, of the other.
+    A name that ended in another's shares is a delisting of the one and a purchase of the other, not decided, not charged.
     """
 
     date = dy.Date(primary_key=True)  # of the fill
@@ -149,7 +149,9 @@ class BacktestTrades(dy.Schema):
     ticker = dy.String(primary_key=True)
     side = dy.String(primary_key=True, check=lambda c: c.is_in([BUY, SELL, DELISTING, DIVIDEND]))
     decision_date = dy.Date(nullable=True)  # the close at which the order was decided; null for what is no order
-    value_inr = dy.Float64(min=0.0)  # traded value before costs; what a delisting paid by its terms, else the last value; a dividend
+    value_inr = dy.Float64(
+        min=0.0
+    )  # traded value before costs; what a delisting paid by its terms, else the last value; a dividend
     price_inr = dy.Float64(nullable=True)  # of the fill, in the rupees of that day
     shares = dy.Float64(nullable=True)
     cost_inr = dy.Float64()  # every charge on this trade; a delisting's haircut

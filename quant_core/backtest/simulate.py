@@ -4,7 +4,6 @@ The accounting itself is `trading.ledger`; what to hold was decided before. A st
 own rows: on any other date nothing was decided and the book is kept.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -116,9 +115,7 @@ def check_dates(prices: pl.DataFrame, targets: pl.DataFrame) -> None:
         if not calendar.is_session(day):
             raise DataError(f"backtest: targets are dated {day}, which is no NSE session; rebuild target_weights.")
         if day not in priced:
-            raise DataError(
-                f"backtest: targets are dated {day}, which has no prices; rebuild both from the same data."
-            )
+            raise DataError(f"backtest: targets are dated {day}, which has no prices; rebuild both from the same data.")
 
 
 def plan_of(targets: pl.DataFrame, panel: Panel) -> Plan:

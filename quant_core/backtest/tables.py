@@ -84,9 +84,9 @@ def _one_a_key(trades: pl.DataFrame) -> pl.DataFrame:
     )
     unpriced = pl.col("price_inr").is_null()
     mean = pl.when(pl.col("n") > 1).then(pl.col("value_inr") / pl.col("shares")).otherwise("price_inr")
-    return one.with_columns(
-        price_inr=pl.when(~unpriced).then(mean), shares=pl.when(~unpriced).then("shares")
-    ).select(trades.columns)
+    return one.with_columns(price_inr=pl.when(~unpriced).then(mean), shares=pl.when(~unpriced).then("shares")).select(
+        trades.columns
+    )
 
 
 def costs_table(name: str, sessions: Sequence[date], book: Ledger) -> pl.DataFrame:

@@ -42,9 +42,9 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
         fill: "open" for open[t+1] -> open[t+1+h], "close" for close[t+1] -> close[t+1+h].
     Returns:
         rows (date, ticker) with `label_end_date`, the session t+1+h (null past the calendar's end), and
-        `forward_return_{h}d`, null past the data's end, where the entry or exit session has no fill, and where a session
-        from entry to exit is quarantined. A session without a return in between (halt) counts as 0: the spanning return
-        arrives on resumption.
+        `forward_return_{h}d`, null past the data's end, where the entry or exit session has no fill, and where a
+        session from entry to exit is quarantined. A session without a return in between (halt) counts as 0: the
+        spanning return arrives on resumption.
     Raises:
         DataError: no equity row, or a row off the NSE calendar.
     """
@@ -54,7 +54,9 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
         raise DataError("forward_returns: prices hold no equity row; materialize clean_prices for the window.")
     rows = _one_row_a_session(rows.join(_session_ends(rows["date"].min(), horizon), on="date", how="left"))  # type: ignore[arg-type]
     entry, held, leave = _legs(horizon, fill)
-    growth = pl.when(~IS_QUARANTINED.fill_null(False)).then(pl.col("total_return_1d").fill_nan(None).fill_null(0.0) + 1.0)
+    growth = pl.when(~IS_QUARANTINED.fill_null(False)).then(
+        pl.col("total_return_1d").fill_nan(None).fill_null(0.0) + 1.0
+    )
     between = [growth.shift(-step).over("ticker") for step in held]
     product = pl.fold(entry * leave, lambda total, factor: total * factor, between)
     labelled = rows.with_columns((product - 1.0).alias(f"forward_return_{horizon}d")).filter(

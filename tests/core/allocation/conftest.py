@@ -90,9 +90,7 @@ def forecasts(prices: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def short() -> AllocationConfig:
     """Windows short enough for the small market; fewer names for the optimisers than there are."""
-    return loose(
-        top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, optimiser_names=9
-    )
+    return loose(top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, optimiser_names=9)
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,7 @@ def naive_book(p):
         asked = sum(wanted.values())
         shrunk = left / asked if left < 1.0 and asked > left else 1.0
         return {i: w * shrunk for i, w in wanted.items()}
+
     price = m.open_inr * (1 + {"open": 0 * m.open_inr, "close": m.intraday_return, "vwap": m.vwap_return}[r.fill])
 
     def left_of(t, i, order, done, kept, equity):
