@@ -45,8 +45,8 @@ def member_rows(prices: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     """The members on each session from `first` to `last`: `date`, `ticker`, `is_priced`, `is_tradable`, `is_expected`.
 
     A name is a member by its newest row, unless that row ended it. It is priced where the source gave a row of the
-    date, tradable where that row is eligible to be bought, and expected to have a price where it had one within the last
-    PATIENCE_SESSIONS sessions.
+    date, tradable where that row is eligible to be bought, and expected to have a price where it had one within the
+    last PATIENCE_SESSIONS sessions.
 
     Raises:
         DataError: a row on a date that is no session.
