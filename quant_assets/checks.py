@@ -259,7 +259,7 @@ def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         asset=lab.key("target_weights"), name="feasible", blocking=True, partitions_def=lab.partitions.months,
-        description="Weights are positive, sum to at most 1 with cash, and no stock exceeds the largest position allowed.",
+        description="Weights are positive, sum to at most 1 with cash, and no stock exceeds the largest position.",
     )  # fmt: skip
     def feasible(context: dg.AssetCheckExecutionContext, target_weights: pl.LazyFrame) -> dg.AssetCheckResult:
         overrides = node_config(context.run.run_config, f"{lab.profile.name}__target_weights").get("config") or {}

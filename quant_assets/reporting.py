@@ -230,8 +230,8 @@ def failure_notes(result: Backtest) -> list[str]:
     by_strategy = result.failures.group_by("strategy").agg(pl.len(), pl.col("date").min().alias("first"),
                                                            pl.col("date").max().alias("last"))  # fmt: skip
     return [
-        f"FAILED: {name} could not decide on {n} {'date' if n == 1 else 'dates'} from {first} to {last} and kept its book "
-        "then; the check strategies_decided of target_weights has the reasons."
+        f"FAILED: {name} could not decide on {n} {'date' if n == 1 else 'dates'} from {first} to {last} and kept its "
+        "book then; the check strategies_decided of target_weights has the reasons."
         for name, n, first, last in by_strategy.sort("strategy").iter_rows()
     ]
 

@@ -141,7 +141,7 @@ BUY, SELL, DELISTING, DIVIDEND = "buy", "sell", "delisting", "dividend"
 class BacktestTrades(dy.Schema):
     """Everything that moved money between cash and a name.
 
-    A name that ended in another's shares is a delisting of the one and a purchase, without decision or cost, of the other.
+    A name that ended in another's shares is a delisting of the one and an uncharged purchase of the other.
     """
 
     date = dy.Date(primary_key=True)  # of the fill

@@ -75,8 +75,8 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
                 "scored",
                 asset=lab.key(asset),
                 partitions_def=lab.partitions.months,
-                description=f"From the first fold on, at least {FEWEST_SCORED:.0%} of each date's eligible members have a "
-                "score.",
+                description=f"From the first fold on, at least {FEWEST_SCORED:.0%} of each date's eligible members "
+                "have a score.",
             )
         ],
         ins={
@@ -147,7 +147,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 asset=lab.key("target_weights"),
                 partitions_def=lab.partitions.months,
                 blocking=True,
-                description="Enough members have a price on every date to decide on; stops where the newest lacks them.",
+                description="Enough members have a price on every date to decide on; stops where today has too few.",
             ),
             dg.AssetCheckSpec(
                 "strategies_decided",
@@ -171,7 +171,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         decided = decide_all(prices, scores, settings, *month_span(context))
         for row in decided.failures.iter_rows(named=True):
             context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")
-        table, newest = decided.weights, prices["date"].max()
+        table, newest = decided.weights, prices.select(pl.col("date").max()).item()
         following = month_after(context.partition_key_range.end)
         is_newest = not table_path(lab.root, lab.key("clean_prices"), following).exists()
         return dg.MaterializeResult(
@@ -198,7 +198,7 @@ def members_check(decided: Decided, newest: date | None) -> dg.AssetCheckResult:
     """Which dates had too few priced members; an error, which blocks, where the `newest` session is one of them.
 
     Args:
-        newest: the last session that there is data of; None where later months are stored, so that it is no longer open.
+        newest: the last session that there is data of; None where later months are stored: it is no longer open then.
     """
     lacking = decided.lacking
     if lacking.is_empty():

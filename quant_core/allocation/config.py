@@ -20,8 +20,8 @@ class AllocationConfig:
         min_position: smallest weight worth holding for a strategy that picks; those that spread over every name (equal
             weight, inverse volatility, the optimisers) do not apply it: 1 / 60 of NIFTY 50 is below 0.02.
         rebalance: "threshold", "daily", "weekly" or "monthly": see `rebalance_dates`.
-        min_priced_members: least share of the members that must have a price on a date for it to be decided on; else the
-            next session that has enough decides instead.
+        min_priced_members: least share of the members that must have a price on a date for it to be decided on; else
+            the next session that has enough decides instead.
         index_ticker: what buy_hold_index holds.
         lookback_sessions: history that risk is estimated from, the session of the estimate included; at least 60.
         momentum_sessions: history that momentum looks at; 252 less 21 skipped is the usual "12-1 months".

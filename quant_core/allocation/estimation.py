@@ -31,10 +31,10 @@ Columns = NDArray[np.intp]
 def monthly_weights(inputs: DecisionInputs, weigh: Weigh, most_names: int | None = None) -> pl.DataFrame:
     """Target weights that `weigh` estimates at each month's last session, on every decision date up to the next.
 
-    A stock of the estimate that cannot be traded on the decision date is kept as it is held, one that left the universe is
-    sold. A stock that may be bought on the decision date and that the estimate could not judge, because it lacked history
-    or was not traded at the month-end, is kept as well. With so few names that all of them at the cap do not exceed 1,
-    that is what is held, as nothing is left to choose.
+    A stock of the estimate that cannot be traded on the decision date is kept as it is held, one that left the universe
+    is sold. A stock that may be bought on the decision date and that the estimate could not judge, because it lacked
+    history or was not traded at the month-end, is kept as well. With so few names that all of them at the cap do not
+    exceed 1, that is what is held, as nothing is left to choose.
 
     Args:
         most_names: estimate on this many names only, the most traded; None for all.
@@ -70,9 +70,9 @@ def names_to_estimate(past: History, sessions: int, most_names: int | None = Non
 def names_with_history(past: History, sessions: int) -> Columns:
     """Columns of the names that can be judged, ascending.
 
-    Those are the stocks that may be bought at the month-end with a return on at least 80 % of the `sessions` and a price
-    that moved. Where most of the market is lost at the month-end, the newest session counts on which at least half as
-    many may be bought as on the best of the RECENT_SESSIONS.
+    Those are the stocks that may be bought at the month-end with a return on at least 80 % of the `sessions` and a
+    price that moved. Where most of the market is lost at the month-end, the newest session counts on which at least half
+    as many may be bought as on the best of the RECENT_SESSIONS.
     """
     n_eligible = past.eligible.sum(axis=1)
     most = n_eligible[-RECENT_SESSIONS:].max(initial=0)

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -32,8 +33,8 @@ class Slots:
 
     Args:
         decided_on: ascending dates on which is decided.
-        lacking: one row a date that was passed over: `date`, `members`, `priced`, `missing` (list of tickers); scheduled
-            dates, and the sessions after one that a later session decided for. Members count as in `is_enough`.
+        lacking: one row a date that was passed over: `date`, `members` (those expected to have a price), `priced`,
+            `missing` (list of tickers); scheduled dates, and the sessions after one that a later session decided for.
     """
 
     decided_on: list[date]
@@ -43,9 +44,9 @@ class Slots:
 def member_rows(prices: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     """The members on each session from `first` to `last`: `date`, `ticker`, `is_priced`, `is_tradable`, `is_expected`.
 
-    A name is a member by its newest row, unless that row ended it. It is priced where the source gave a row of the date,
-    tradable where that row is eligible to be bought, and expected to have a price where it had one within the last
-    PATIENCE_SESSIONS sessions.
+    A name is a member by its newest row, unless that row ended it. It is priced where the source gave a row of the
+    date, tradable where that row is eligible to be bought, and expected to have a price where it had one within the
+    last PATIENCE_SESSIONS sessions.
 
     Raises:
         DataError: a row on a date that is no session.
@@ -122,5 +123,5 @@ def is_enough(members: int, priced: int, least_share: float) -> bool:
 
 def _lacking(rows: Mapping[date, tuple[int, int, list[str]]]) -> pl.DataFrame:
     table = [(day, n, priced, missing) for day, (n, priced, missing) in sorted(rows.items())]
-    schema = {"date": pl.Date, "members": pl.Int64, "priced": pl.Int64, "missing": pl.List(pl.String)}
+    schema: dict[str, Any] = {"date": pl.Date, "members": pl.Int64, "priced": pl.Int64, "missing": pl.List(pl.String)}
     return pl.DataFrame(table, schema=schema, orient="row")

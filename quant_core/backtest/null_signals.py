@@ -39,8 +39,8 @@ class Universe:
         rows: (D,) sessions of the panel at whose close was decided.
         eligible: (D, N) members that traded in the session of the decision: equities only.
         forward_return: (D, N) from the open after the decision to the open `horizon` sessions later, as labels have it;
-            NaN where it is not known, is quarantined on the way or the name did not trade at either end. It is the future: only `planted_scores`
-            and `rank_ic` may read it.
+            NaN where it is not known, is quarantined on the way or the name did not trade at either end. It is the
+            future: only `planted_scores` and `rank_ic` may read it.
     """
 
     panel: Panel

@@ -29,8 +29,8 @@ TICK_INR = 0.05  # NSE's tick; a limit price is a whole number of ticks inside t
 
 COLUMNS = (
     "overnight_return_1d", "intraday_return_1d", "dividend_return_1d", "total_return_1d", "open_inr", "high_inr",
-    "low_inr", "close_inr", "volume_shares", "turnover_inr", "is_member", "is_filled", "is_tradable", "instrument", "flags",
-    "terminal_factor", "terminal_into",
+    "low_inr", "close_inr", "volume_shares", "turnover_inr", "is_member", "is_filled", "is_tradable", "instrument",
+    "flags", "terminal_factor", "terminal_into",
 )  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def assemble_panel(
       none; it is judged from all of `prices`.
 
     Args:
-        prices: CleanPrices; rows before `start` feed the trailing averages. Tables without the terminal columns or flags
-            know of no terms.
+        prices: CleanPrices; rows before `start` feed the trailing averages. Tables without the terminal columns or
+            flags know of no terms.
         cash_return_1d: (T,) what cash earns.
     Raises:
         DataError: a ticker without any price, prices on a date that is no session, a row that repeats, or shares

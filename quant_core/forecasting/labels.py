@@ -42,9 +42,9 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
         fill: "open" for open[t+1] -> open[t+1+h], "close" for close[t+1] -> close[t+1+h].
     Returns:
         rows (date, ticker) with `label_end_date`, the session t+1+h (null past the calendar's end), and
-        `forward_return_{h}d`, null past the data's end, where the entry or exit session has no fill, and where a session
-        from entry to exit is quarantined. A session without a return in between (halt) counts as 0: the spanning return
-        arrives on resumption.
+        `forward_return_{h}d`, null past the data's end, where the entry or exit session has no fill, and where a
+        session from entry to exit is quarantined. A session without a return in between (halt) counts as 0: the
+        spanning return arrives on resumption.
     Raises:
         DataError: no equity row, or a row off the NSE calendar.
     """

@@ -64,7 +64,7 @@ class Trades:
     start: Integers  # (T + 1,)
     name: Small  # (R,)
     event: Small  # (R,) session of the decision behind an order, else book.DELISTING, DIVIDEND or RECEIVED
-    # (R,) rupees: + bought, - sold; what a delisting paid by its terms, else the last value; a dividend; shares received
+    # (R,) rupees: + bought, - sold; what a delisting paid by its terms, else the last value; a dividend; received
     amount: Floats
     cost: Floats  # (R,)
 
@@ -273,9 +273,10 @@ def _panel(market: Market, rules: Rules) -> b.Panel:
 def _received_growth(market: Market, rules: Rules, before: Floats) -> Floats:
     """(E,) growth from the open to the fill of the name received, over its drift from the close before to the fill."""
     rows, _, _, into = market.delistings
-    to_fill = {"open": 0.0, "close": market.intraday_return, "vwap": market.vwap_return}[rules.fill]
-    panel = np.broadcast_to(to_fill, before.shape) if rules.fill == "open" else to_fill
-    grown = (1.0 + np.nan_to_num(panel[rows, into])) / (1.0 + np.nan_to_num(before[rows, into]))
+    to_fill = np.zeros(len(rows))
+    if rules.fill != "open":
+        to_fill = (market.intraday_return if rules.fill == "close" else market.vwap_return)[rows, into]
+    grown = (1.0 + np.nan_to_num(to_fill)) / (1.0 + np.nan_to_num(before[rows, into]))
     return np.where(into < 0, 1.0, grown)
 
 

@@ -244,7 +244,7 @@ def _events(delistings: tuple[ArrayLike, ...], shape: tuple[int, ...]) -> Delist
     receives = {(int(row), int(into)) for row, into in zip(rows, events.into, strict=True)}
     late = np.array([(int(row), int(name)) in receives for row, name in zip(rows, columns, strict=True)], np.bool_)
     order = np.lexsort((late, rows))
-    return Delistings(*(part[order] for part in events))
+    return Delistings(rows[order], columns[order], events.factor[order], events.into[order])
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})

@@ -313,8 +313,8 @@ def _longer(table, n, more):  # type: ignore[no-untyped-def]
 def advance(first, last, panel, charges, terms, wanted, book):  # type: ignore[no-untyped-def]
     """Take the book through the sessions first..last (excluded) and tell what happened.
 
-    Decisions that fell due before `first` are over; of several that fall due together the last one counts. Taking the sessions in several calls, with one book and one
-    `wanted`, is the same as taking them in one.
+    Decisions that fell due before `first` are over; of several that fall due together the last one counts. Taking the
+    sessions in several calls, with one book and one `wanted`, is the same as taking them in one.
     """
     before, after, dividend, open_to = panel.before, panel.after, panel.dividend, panel.open_to
     traded_value, volatility, price, cash_return = panel.traded_value, panel.volatility, panel.price, panel.cash_return

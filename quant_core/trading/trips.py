@@ -133,7 +133,7 @@ def _with_passing(runs: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     ends = runs.select(begins="code", end=code + pl.col("n_sessions")).sort("begins")
     inside = passing.sort("code").join_asof(ends, left_on="code", right_on="begins", strategy="backward")
     alone = inside.filter((code > pl.col("end")).fill_null(True)).select(
-        pl.int_range(pl.len(), dtype=runs.schema["trip"]).alias("trip") + runs.height + 1,
+        (pl.int_range(pl.len()) + runs.height + 1).cast(runs.schema["trip"]).alias("trip"),
         *KEYS, "code", pl.col("date").alias("entry_date"), (pl.col("session") - 1).alias("last_session"),
         pl.lit(0, pl.Int32).alias("n_sessions"), pl.lit(0.0).alias("last_value_inr"),
     )  # fmt: skip

@@ -30,7 +30,9 @@ SPREADING = ("equal_weight", "inverse_volatility", "momentum", "top_n_ridge")
 
 def calm(prices: pl.DataFrame) -> pl.DataFrame:
     """Every stock a tradable member on every row that it has; all end with the data but S11, which is left out."""
-    return prices.filter(pl.col("ticker") != "S11").with_columns(is_member=IS_STOCK, is_tradable=IS_STOCK, is_filled=pl.lit(False), flags=pl.lit(""))
+    return prices.filter(pl.col("ticker") != "S11").with_columns(
+        is_member=IS_STOCK, is_tradable=IS_STOCK, is_filled=pl.lit(False), flags=pl.lit("")
+    )
 
 
 def without(prices: pl.DataFrame, day: date, *tickers: str) -> pl.DataFrame:
@@ -77,7 +79,9 @@ def test_an_all_cash_decision_is_one_row_and_sells_everything(
 def test_a_session_without_stocks_decides_nothing_and_the_next_one_does(
     index_is_there: bool, prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
-    config = loose(min_priced_members=0.95, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, top_n=3)
+    config = loose(
+        min_priced_members=0.95, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, top_n=3
+    )
     whole = calm(prices)
     lost = without(whole, DAY) if index_is_there else whole.filter(pl.col("date") != DAY)
     table = target_weights(lost, forecasts, config, FIRST, LAST)
@@ -101,15 +105,15 @@ def test_one_stock_late_is_kept_where_enough_of_the_others_have_prices_and_waits
     prices: pl.DataFrame, forecasts: pl.DataFrame
 ) -> None:
     late = without(calm(prices), DAY, "S04")
-    lax = loose(min_priced_members=10 / 11, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, top_n=3)
+    lax = loose(
+        min_priced_members=10 / 11, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, top_n=3
+    )
     table = target_weights(late, forecasts, lax, FIRST, LAST)
     for strategy in SPREADING:
         assert kept_of(table, strategy, DAY) == {"S04"}, strategy
         assert "S04" not in weights_of(table, strategy, DAY)
     assert kept_of(table, "buy_hold_index", DAY) == set()
-    assert weights_of(table, "equal_weight", DAY) == pytest.approx(
-        {f"S{k:02d}": 1 / 10 for k in range(11) if k != 4}
-    )
+    assert weights_of(table, "equal_weight", DAY) == pytest.approx({f"S{k:02d}": 1 / 10 for k in range(11) if k != 4})
     strict = replace(lax, min_priced_members=0.95)
     assert decisions(target_weights(late, forecasts, strict, FIRST, LAST), "equal_weight")[1] == NEXT
 
@@ -312,7 +316,9 @@ def test_the_check_blocks_only_where_the_newest_session_lacks_members(
 def test_forecasts_are_compared_with_the_members_that_could_be_scored() -> None:
     members = [(DAY, f"S{k:02d}", k != 9) for k in range(10)] + [(NEXT, f"S{k:02d}", True) for k in range(20)]
     features = pl.DataFrame(members, schema=["date", "ticker", "is_eligible"], orient="row")
-    scores = features.with_columns(score=pl.lit(0.1)).filter(~((pl.col("date") == DAY) & pl.col("ticker").is_in(["S03"])))
+    scores = features.with_columns(score=pl.lit(0.1)).filter(
+        ~((pl.col("date") == DAY) & pl.col("ticker").is_in(["S03"]))
+    )
     assert unscored(scores, features).rows() == [(DAY, 9, 8, "S03")]
     one_of_twenty = scores.filter(~((pl.col("date") == NEXT) & (pl.col("ticker") == "S19")))
     assert unscored(one_of_twenty, features)["date"].to_list() == [DAY]  # 95 % are enough

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, LookaheadError
 from quant_core.folds import fold
+from quant_core.forecasting import decay
 from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
 
 Panel = Callable[..., pl.DataFrame]
@@ -58,6 +59,23 @@ def test_no_label_is_made_where_the_entry_or_the_exit_cannot_be_filled(clean_pri
     assert made[0] is None
     assert made[2] is None
     assert made[1] == pytest.approx(104.0 / 103.0 - 1, abs=1e-14)
+
+
+@pytest.mark.parametrize("fill", ["open", "close"])
+def test_a_window_that_holds_a_quarantined_session_has_no_label(clean_prices: Panel, fill: str) -> None:
+    prices = clean_prices({"TCS": BARS})
+    here = pl.col("date") == prices["date"][4]
+    withheld = [pl.when(~here).then(name).alias(name) for name in prices.columns if name.endswith("return_1d")]
+    unclear = prices.with_columns(
+        *withheld, is_tradable=~here, flags=pl.when(here).then(pl.lit("gap|quarantined")).otherwise(pl.lit(""))
+    )
+    made, plain = (column(forward_returns(table, horizon=2, fill=fill)) for table in (unclear, prices))
+    assert made[:1] == plain[:1]  # sessions 1 to 3
+    assert made[1:4] == [None] * 3  # 2 to 4, 3 to 5, 4 to 6
+    assert made[4:] == plain[4:]
+    _, _, into, held, out = decay._panels(unclear, fill)
+    ((_, forward),) = decay._forward_returns(into, held, out, [2])
+    assert np.isfinite(forward[:, 0]).tolist() == [value is not None for value in made]
 
 
 @pytest.mark.parametrize("fill", ["open", "close"])

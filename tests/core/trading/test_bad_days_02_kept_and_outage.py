@@ -13,7 +13,9 @@ STILL = np.zeros((6, 3))
 
 def decided(*decisions, unit="weight"):
     """From (session, {name: amount}), None for a name to keep."""
-    rows = [(row, name, NAN if amount is None else amount) for row, wanted in decisions for name, amount in wanted.items()]
+    rows = [
+        (row, name, NAN if amount is None else amount) for row, wanted in decisions for name, amount in wanted.items()
+    ]
     return Decisions.of([row for row, _ in decisions], *zip(*rows, strict=True), unit)
 
 
