@@ -71,8 +71,8 @@ def names_with_history(past: History, sessions: int) -> Columns:
     """Columns of the names that can be judged, ascending.
 
     Those are the stocks that may be bought at the month-end with a return on at least 80 % of the `sessions` and a
-    price that moved. Where most of the market is lost at the month-end, the newest session counts on which at least half
-    as many may be bought as on the best of the RECENT_SESSIONS.
+    price that moved. Where most of the market is lost at the month-end, the newest session counts on which at least
+    half as many may be bought as on the best of the RECENT_SESSIONS.
     """
     n_eligible = past.eligible.sum(axis=1)
     most = n_eligible[-RECENT_SESSIONS:].max(initial=0)

@@ -73,7 +73,7 @@ def universe_of(
     rows = dates.search_sorted(pl.Series(decided, dtype=pl.Date)).to_numpy().astype(np.int64)
     eligible = _flags(member, panel)[rows]
     tradable = _flags(known.filter(pl.col("is_tradable")), panel)
-    withheld = _flags(known.filter(IS_QUARANTINED), panel)
+    withheld = _flags(known.filter(IS_QUARANTINED) if "flags" in known.columns else known.clear(), panel)
     return Universe(panel, rows, eligible, _forward_return(panel, tradable, withheld, rows, horizon_sessions))
 
 

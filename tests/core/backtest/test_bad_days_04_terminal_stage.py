@@ -32,9 +32,8 @@ def ended(factor, into=None, day=ENDS):
         is_tradable=pl.lit(False), flags=pl.lit("filled|terminal"), terminal_factor=pl.lit(factor),
         terminal_into=pl.lit(into, pl.String),
     )  # fmt: skip
-    return pl.concat([PRICES.filter(pl.col("ticker") != "AAA"), own, last.select(PRICES.columns)]).sort(
-        "date", "ticker"
-    )
+    others = PRICES.filter(pl.col("ticker") != "AAA")
+    return pl.concat([others, own, last.select(PRICES.columns)]).sort("date", "ticker")
 
 
 def sound(result):
