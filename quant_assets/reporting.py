@@ -51,8 +51,8 @@ def report_input(
     start, end = tested_span(result)
     if start == end:
         raise DataError(
-            f"backtest_report {fold}: the first decision is of {start}, the test's only session, and nothing was earned "
-            "yet; run on with a later month (--to)."
+            f"backtest_report {fold}: the first decision is of {start}, the test's only session, and nothing was "
+            "earned yet; run on with a later month (--to)."
         )
     register = trials.read(lab.root, lab.profile.name, witness)
     own = histories(result.daily, result.benchmark)

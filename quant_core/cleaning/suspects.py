@@ -10,7 +10,7 @@ a defect, never an ordinary night. What decides, in this order:
 | a price below a rupee, where a tick is a ratio of its own | no suspect |
 | the exchange's previous close differs from the last close, and the open agrees with it | applied: its factor |
 | the indices moved at least half as far that day | kept |
-| open and close near one simple ratio (nearer `EXACT`, or `NEAR` with volume moved inversely) | applied |
+| open and close near one simple ratio (`EXACT`; a deep one also `NEAR` with volume moved inversely) | applied |
 | near a ratio, but ambiguous, inexact or without volume | quarantined |
 | open beyond the band, close not back inside | quarantined: a demerger, rights or a consolidation of odd terms |
 | the close went there by trading, or the open was a single odd print | kept |
@@ -225,7 +225,7 @@ def _judged(near: pl.DataFrame) -> pl.DataFrame:
     is_near = is_near & (pl.col("nearer") <= pl.when(shallow | (gap > RATIO_SESSIONS)).then(NEAR).otherwise(ROUGH))
     inverse = (volume * pl.col("ratio") >= INVERSE_VOLUME).fill_null(False)
     unsteady = (volume < INVERSE_VOLUME / pl.col("ratio")).fill_null(False) & shallow
-    exact = (pl.col("nearer") <= EXACT) & ~unsteady | (pl.col("nearer") <= NEAR) & inverse
+    exact = (pl.col("nearer") <= EXACT) & ~unsteady | (pl.col("nearer") <= NEAR) & inverse & ~shallow
     sure = exact & (pl.col("margin") >= MARGIN) & (gap <= APPLY_SESSIONS)
     in_band = ~beyond & (high < 1) & (gap == 1) & (pl.col("nearer") <= EXACT) & (pl.col("farther") <= BAND_DAY)
     long_inverse = (

@@ -137,7 +137,7 @@ def test_an_unlisted_split_costs_nothing(undisturbed: dict[str, pl.DataFrame], m
 
 
 def test_an_unlisted_demerger_stops_the_refresh_until_it_is_reviewed(market: Market) -> None:
-    before, factor = date(2020, 3, 17), 0.63
+    before, factor = date(2020, 3, 17), 0.72
     market.write_march(moved(market, "SIM005", WEDNESDAY, factor))
     market.write_index()
     message = market.failure()
