@@ -195,7 +195,9 @@ def accept_action(
     """Write that the jump is a corporate action; the next run recomputes what depends on it."""
     from quant_assets.suspects import accept
 
-    console.print(_plain(accept(_lab(profile, source, path), ticker, _day(day), terms, value, into)), soft_wrap=True)
+    console.print(
+        _plain(accept(_lab(profile, source, path), ticker, parse_day(day), terms, value, into)), soft_wrap=True
+    )
 
 
 @actions_app.command("reject")
@@ -206,7 +208,7 @@ def reject_action(
     """Write that the jump is a real move; the next run recomputes what depends on it."""
     from quant_assets.suspects import reject
 
-    console.print(_plain(reject(_lab(profile, source, path), ticker, _day(day))), soft_wrap=True)
+    console.print(_plain(reject(_lab(profile, source, path), ticker, parse_day(day))), soft_wrap=True)
 
 
 def _lab(profile: str, source: str | None, path: Path | None) -> Any:
@@ -216,7 +218,8 @@ def _lab(profile: str, source: str | None, path: Path | None) -> Any:
     return Lab(load_profile(profile, source_override(source, str(path) if path else None)))
 
 
-def _day(text: str) -> date:
+def parse_day(text: str) -> date:
+    """A date from the command line."""
     try:
         return date.fromisoformat(text)
     except ValueError:
