@@ -25,6 +25,8 @@ from quant_assets.source_units import Chain, Module, Target, Unit, read_module
 PACKAGES = ("quant_core", "quant_assets")
 #: Its answers are part of a code version by value (quant_assets/lab.py), so its code is not.
 ANSWERED_BY_VALUE = ("quant_assets.lab", "Lab")
+#: It tells the register of trials what a run was, and the report whether the register is whole: in its fingerprint.
+TOLD_APART = frozenset({"quant_assets.trial_witness"})
 #: They order, log, store and fetch; what they hand over is the lab's own data or the vendor's, stamped by content.
 CARRIERS = frozenset({"dagster", "dagster_mlflow", "mlflow", "upath", "yaml", "pydantic", "rich", "typer", "yfinance"})
 #: Distributions whose import has another name, and those that compute for one that is imported.
@@ -195,7 +197,7 @@ class _Walk:
 
     def find(self, source: str, names: Chain) -> None:
         """Reach `names` from the module `source`: a name of it, a submodule's, or all of it in doubt."""
-        if source not in self.tree.paths:
+        if source not in self.tree.paths or source in TOLD_APART:
             return
         module = self.enter(source)
         name, more = names[0] if names else "", names[1:]

@@ -2,6 +2,7 @@
 keep it honest."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from quant_assets import trials
 from quant_assets.lab import Lab
 from quant_assets.lists import list_warnings, sector_note
 from quant_assets.suspects import FLAGS, sentence
-from quant_core.allocation.strategy import STRATEGIES
 from quant_core.artifacts import code_version
 from quant_core.backtest.benchmark import NO_INDEX, estimated_days
 from quant_core.backtest.simulate import Backtest
@@ -38,11 +38,13 @@ NAMED_SESSIONS = 12
 
 
 def report_input(
-    lab: Lab, fold: str, found: "Evaluation", config: ReportConfig, witness: trials.Witness | None = None
-) -> ReportInput:
+    lab: Lab, fold: str, found: "Evaluation", config: ReportConfig, registered: Sequence[str],
+    witness: trials.Witness | None = None,
+) -> ReportInput:  # fmt: skip
     """What render_report needs, from the tables of one fold's backtest and the register of trials.
 
     Args:
+        registered: names of the strategies that there are; a book's family is one of them.
         witness: what was noted of the register outside the data, to tell whether it is whole.
     Raises:
         DataError: the configured strategy is not in the backtest.
@@ -75,7 +77,7 @@ def report_input(
         sensitivity=result.sensitivity,
         significance=significance_table(result.daily, result.benchmark, luck, seed=SEED),
         overfitting=overfitting(tried, result.benchmark["date"][1:]),
-        overfitting_by_family=overfitting_by_family(tried, result.benchmark["date"][1:]),
+        overfitting_by_family=overfitting_by_family(tried, result.benchmark["date"][1:], registered),
         register_damage=damage,
         quality=found.quality,
         decay=found.decay,
@@ -128,21 +130,21 @@ def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
     return Overfitting(found.pbo, found.logits.tolist(), found.n_splits, len(names))
 
 
-def overfitting_by_family(tried: pl.DataFrame, sessions: pl.Series) -> dict[str, Overfitting]:
+def overfitting_by_family(tried: pl.DataFrame, days: pl.Series, registered: Sequence[str]) -> dict[str, Overfitting]:
     """`overfitting` over the variants of each family of which at least two cover the whole test."""
     found = {}
     names = tried["strategy"].unique().sort().to_list()
-    for name in sorted({family(strategy) for strategy in names}):
-        variants = tried.filter(pl.col("strategy").is_in([own for own in names if family(own) == name]))
-        one = overfitting(variants, sessions)
+    for name in sorted({family(strategy, registered) for strategy in names}):
+        variants = tried.filter(pl.col("strategy").is_in([own for own in names if family(own, registered) == name]))
+        one = overfitting(variants, days)
         if one is not None:
             found[name] = one
     return found
 
 
-def family(strategy: str) -> str:
+def family(strategy: str, registered: Sequence[str]) -> str:
     """The registered strategy whose variant this is: top_n for top_n_ridge; its own name where there is none."""
-    known = [name for name in STRATEGIES if strategy == name or strategy.startswith(f"{name}_")]
+    known = [name for name in registered if strategy == name or strategy.startswith(f"{name}_")]
     return max(known, key=len, default=strategy)
 
 

@@ -33,11 +33,10 @@ def reviewed_actions(root: UPath, profile: str) -> pl.DataFrame:
     Raises:
         DataError: a line that no actions list could hold; names the line.
     """
-    lines = all_lines(root, profile)
-    is_dividend = pl.col("kind").is_in(DIVIDEND_KINDS)
-    newest = lines.with_row_index("line").with_columns(is_dividend=is_dividend)
-    newest = newest.unique(["ticker", "ex_date", "is_dividend"], keep="last", maintain_order=True)
-    return parse_actions(newest.select(list(ACTION_SCHEMA)), f"reviewed actions {reviewed_path(root, profile)}")
+    lines = all_lines(root, profile).select(list(ACTION_SCHEMA))
+    parsed = parse_actions(lines, f"reviewed actions {reviewed_path(root, profile)}")  # a day's lines keep their order
+    keyed = parsed.with_columns(is_dividend=pl.col("kind").is_in(DIVIDEND_KINDS))
+    return keyed.unique(["ticker", "ex_date", "is_dividend"], keep="last", maintain_order=True).drop("is_dividend")
 
 
 def all_lines(root: UPath, profile: str) -> pl.DataFrame:

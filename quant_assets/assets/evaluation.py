@@ -20,6 +20,7 @@ from quant_assets.metadata import markdown_table
 from quant_assets.reporting import report_input
 from quant_assets.resources import tracked
 from quant_assets.tables import read_table, table_files
+from quant_core.allocation import STRATEGIES
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import Backtest, simulate
@@ -60,7 +61,7 @@ class Evaluation:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
-    return [_backtest(lab, list(MODELS)), _backtest_report(lab)]
+    return [_backtest(lab, list(MODELS)), _backtest_report(lab, list(STRATEGIES))]
 
 
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
@@ -206,7 +207,7 @@ def forecast_quality(
     return rank_ic_by_date(both, forward), ic_decay(both, prices), quantile_summary(both, forward)
 
 
-def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
+def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest_report")
 
     @dg.asset(
@@ -224,7 +225,7 @@ def _backtest_report(lab: Lab) -> dg.AssetsDefinition:
 
         found = Evaluation.of(backtest[context.partition_key])
         witness = trial_witness.witness(lab, context.instance)
-        data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config), witness)
+        data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config), strategies, witness)
         html, summary = render_report(data), markdown_summary(data)
         context.add_output_metadata({
             "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),

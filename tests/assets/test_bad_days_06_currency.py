@@ -25,7 +25,15 @@ ASSETS = {
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
-ON_SESSIONS = {"raw_ohlcv", "clean_prices", "features", "training_window", "target_weights", "backtest"}
+ON_SESSIONS = {
+    "raw_ohlcv",
+    "clean_prices",
+    "features",
+    "training_window",
+    "target_weights",
+    "backtest",
+    "backtest_report",
+}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +174,7 @@ PROFILE_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "drift": ({"drift": {"largest_share_of_features": 0.9}}, set()),  # only a check reads it
     "presets of one asset": ({"presets": {"target_weights": {"top_n": 9}}}, {"target_weights", "backtest"}),
     "universe": ({"universe": "nifty500"}, {"raw_ohlcv", *MEMBERSHIP}),
-    "first fold": ({"first_fold": 2016}, {"backtest", "backtest_report"}),
+    "first fold": ({"first_fold": 2016}, {"forecasts_ridge", "backtest", "backtest_report"}),
 }
 
 
@@ -197,7 +205,7 @@ def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_pat
 LIBRARIES = {
     "polars": ASSETS,
     "numba": {"features", "backtest", "backtest_report"},
-    "scikit-learn": {"forecaster_ridge", "forecasts_ridge"},
+    "scikit-learn": {"target_weights"},
     "skfolio": {"target_weights"},
     "clarabel": {"target_weights"},
     "plotly": {"backtest_report"},

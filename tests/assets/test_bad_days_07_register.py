@@ -16,7 +16,7 @@ from upath import UPath
 from quant_assets import trial_index, trial_witness, trials
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.reporting import family, overfitting_by_family, register_damage, trial_notes
+from quant_assets.reporting import damage_warnings, family, overfitting_by_family, register_damage
 from quant_assets.trials import Witness
 from quant_core.allocation import STRATEGIES
 from quant_core.calendar import sessions
@@ -197,9 +197,9 @@ def test_damage_is_noticed_and_what_is_lost_goes_on_counting(root: UPath, place:
     assert counted(root).at_least(before) == counted(root)
     assert trials.signature(root, "demo", DAYS[-1]) != signed  # so that the report is made again and says it
     found = trials.read(root, "demo")
-    notes = trial_notes(counted(root), register_damage(found, histories(history("my_rule", 3).clear(), BENCHMARK)))
-    assert notes[0].startswith("REGISTER OF TRIALS DAMAGED: ")
-    assert told in notes[0]
+    warned = damage_warnings(register_damage(found, histories(history("my_rule", 3).clear(), BENCHMARK)))
+    assert warned[0].startswith("REGISTER OF TRIALS DAMAGED: ")
+    assert told in warned[0]
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -391,7 +391,7 @@ def test_overfitting_is_judged_over_the_variants_of_a_strategy_as_well(root: UPa
     for k in range(3):
         enter(root, history("top_n_ridge", 40 + k), history("min_variance", 50), changed={"target_weights.top_n": k})
     enter(root, history("top_n_boosting", 45))
-    found = overfitting_by_family(trials.load(root, "demo"), pl.Series(DAYS[1:], dtype=pl.Date))
+    found = overfitting_by_family(trials.load(root, "demo"), pl.Series(DAYS[1:], dtype=pl.Date), list(STRATEGIES))
     assert {name: one.n_trials for name, one in found.items()} == {"top_n": 4}
     assert 0.0 <= found["top_n"].pbo <= 1.0
 
@@ -401,4 +401,4 @@ def test_overfitting_is_judged_over_the_variants_of_a_strategy_as_well(root: UPa
     [("top_n_ridge", "top_n"), ("momentum", "momentum"), ("momentum_fast", "momentum"), ("momentumx", "momentumx")],
 )
 def test_a_family_is_the_registered_strategy_before_the_name(strategy: str, expected: str) -> None:
-    assert family(strategy) == expected
+    assert family(strategy, list(STRATEGIES)) == expected

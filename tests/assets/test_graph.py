@@ -48,7 +48,9 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
     graph = definitions.resolve_asset_graph()
     checks = {(key.asset_key.path[-1], key.name): graph.get(key).blocking for key in graph.asset_check_keys}
     assert checks == {
+        ("clean_prices", "actions_resolved"): True,
         ("clean_prices", "contract"): True,
+        ("clean_prices", "index_present"): False,
         ("clean_prices", "quality"): False,
         ("clean_prices", "sessions_complete"): False,
         ("features", "causality_sample"): True,

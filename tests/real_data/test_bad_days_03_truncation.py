@@ -23,6 +23,8 @@ def test_the_files_cut_at_a_day_give_the_same_rows_up_to_it(
 ) -> None:
     for path in real_data_dir.glob("*.parquet"):
         pl.scan_parquet(path).filter(pl.col("date") <= cut).sink_parquet(tmp_path / path.name)
+    for name in ("symbol_changes.csv", "index_membership.csv", "sectors.csv"):  # the folder's own lists stay
+        (tmp_path / name).write_bytes((real_data_dir / name).read_bytes())
     source = FilesSource(path=str(tmp_path), actions="none")
     raw = source.fetch(None, FIRST, cut, NOW).rows
     upto = pl.col("date") <= cut
