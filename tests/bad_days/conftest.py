@@ -173,9 +173,16 @@ def simulated_rows() -> pl.DataFrame:
 
 
 def _environment(patch: pytest.MonkeyPatch, work: Path) -> None:
-    """Data beside the prices; MLflow's store apart, as a process keeps it open while the data are put back."""
+    """Data beside the prices."""
     patch.setenv("QUANT_DATA", str(work / "data"))
-    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work.parent / 'mlflow.db'}")
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def _restore(work: Path, snapshot: Path) -> None:
+    """Put everything back as it was, but for MLflow's store: the process has it open."""
+    for place in (work / "prices", work / "data" / "demo_files"):
+        shutil.rmtree(place)
+    shutil.copytree(snapshot, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow"))
 
 
 @pytest.fixture(scope="session")
@@ -202,8 +209,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, pl.Data
 def market(built: tuple[Path, Path, pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> Market:
     """The market at the end of February, in the same place each time: a path is part of what a lab was made from."""
     work, snapshot, rows = built
-    shutil.rmtree(work)
-    shutil.copytree(snapshot, work)
+    _restore(work, snapshot)
     _environment(monkeypatch, work)
     return Market(work, rows)
 
@@ -212,8 +218,7 @@ def market(built: tuple[Path, Path, pl.DataFrame], monkeypatch: pytest.MonkeyPat
 def undisturbed(built: tuple[Path, Path, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Tables of the backtest where nothing went wrong in March."""
     work, snapshot, rows = built
-    shutil.rmtree(work)
-    shutil.copytree(snapshot, work)
+    _restore(work, snapshot)
     with pytest.MonkeyPatch.context() as patch:
         _environment(patch, work)
         market = Market(work, rows)
