@@ -4,7 +4,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -77,10 +77,8 @@ class LabStorage(dg.IOManager):
         definition = context.asset_partitions_def
         if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
             raise DataError(f"{context.asset_key.to_user_string()}: tables are partitioned by time; this asset is not.")
-        by_partition = table.with_columns(pl.col("date").dt.strftime(definition.fmt).alias("__partition")).partition_by(
-            "__partition", as_dict=True, include_key=False, maintain_order=True
-        )
-        strangers = sorted(str(name) for (name,) in by_partition if name not in set(partitions))
+        by_partition = dict(slices(table, definition.fmt))
+        strangers = sorted(set(by_partition) - set(partitions))
         if strangers:
             raise DataError(
                 f"{context.asset_key.to_user_string()}: rows of {strangers[0]} and {len(strangers) - 1} more "
@@ -90,7 +88,7 @@ class LabStorage(dg.IOManager):
         hashes = []
         for name in sorted(partitions):
             path = table_path(self.root, context.asset_key, name)
-            stamp = write_table(path, by_partition.get((name,), table.clear()), self._fingerprint(context, name))
+            stamp = write_table(path, by_partition.get(name, table.clear()), self._fingerprint(context, name))
             hashes.append(stamp.content_hash)
         context.add_output_metadata(
             {"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))}
@@ -142,6 +140,18 @@ def drop_scratch(root: UPath, run_id: str, node: str) -> None:
     for folder in scratch.iterdir():
         if not any(folder.iterdir()) or time.time() - folder.stat().st_mtime > SCRATCH_KEPT.total_seconds():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def slices(table: pl.DataFrame, fmt: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    """(partition, its rows) of a table with dates, in order of date; views, for a long range may be half of memory."""
+    ordered = table if table["date"].is_sorted() else table.sort("date", maintain_order=True)
+    days = ordered.select(pl.col("date").rle()).unnest("date")
+    named = pl.col("value").dt.strftime(fmt).alias("name")
+    lengths = days.group_by(named, maintain_order=True).agg(pl.col("len").sum())
+    begin = 0
+    for name, length in lengths.iter_rows():
+        yield str(name), ordered.slice(begin, length)
+        begin += length
 
 
 def begun(months: Sequence[str], present: Sequence[str], year: str) -> list[str]:

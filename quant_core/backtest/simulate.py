@@ -87,6 +87,7 @@ def simulate(
     if decided.is_empty():
         raise DataError("backtest: every strategy failed on every date; see target_weights for the reasons.")
     check_dates(prices, decided)
+    decided = without_absent(prices, decided)
     names = decided["ticker"].filter(decided["ticker"] != CASH).unique().sort()
     panel = market_panel(prices, names, decided["date"].min(), config)  # type: ignore[arg-type]
     strategies = decided["strategy"].unique().sort().to_list()
@@ -110,6 +111,16 @@ def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: 
         cash_return_1d=cash_return_1d(calendar.sessions(start, last), config.risk_free_rate_ann),
         fill=config.fill, price_band=config.price_band, delisted_after_sessions=config.delisted_after_sessions,
     )  # fmt: skip
+
+
+def without_absent(prices: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
+    """`targets` without kept names that have no price from the first decision on: no book can hold them.
+
+    A name that stopped trading before the test is still kept by the first decisions, as it may come back.
+    """
+    priced = prices.filter(pl.col("date") >= targets["date"].min())["ticker"].unique()
+    is_known = pl.col("ticker").is_in(priced.implode()) | (pl.col("ticker") == CASH)
+    return targets.filter(is_known | pl.col("weight").is_not_null())
 
 
 def check_dates(prices: pl.DataFrame, targets: pl.DataFrame) -> None:

@@ -175,3 +175,13 @@ def test_orders_of_an_outage_are_filled_in_the_next_session_whatever_carry_over_
         assert trades["date"].unique().to_list() == [calendar.next_session(day)]
     halt = PRICES.filter(~((pl.col("ticker") == "AAA") & (pl.col("date") == day)))
     assert simulate(halt, HALF, FREE).trades["ticker"].to_list() == ["CCC"]  # one name's order lapses
+
+
+def test_a_kept_name_that_never_trades_in_the_test_is_no_error_and_a_wanted_one_is() -> None:
+    prices = make_prices()
+    day = D1
+    rows = [(day, "one", "AAA", 0.5), (day, "one", "GONE", None)]
+    kept = simulate(prices, make_targets(rows), FREE)
+    assert kept.daily.equals(simulate(prices, make_targets(rows[:1]), FREE).daily)
+    with pytest.raises(DataError, match="GONE"):
+        simulate(prices, make_targets([(day, "one", "AAA", 0.5), (day, "one", "GONE", 0.1)]), FREE)
