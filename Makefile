@@ -24,7 +24,8 @@ demo: install  ## Run the whole lab on a simulated market and print the report's
 	$(BIN)/quant demo
 
 test: install  ## Run every test (those that need private data or Chromium say why they are skipped)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto -m "not ui"
+	$(BIN)/python -m pytest -m ui
 
 test-fast: install  ## The tests that take under a minute
 	$(BIN)/python -m pytest -m "not slow and not ui"

@@ -4,6 +4,7 @@ Months of one asset go in one run; a fold is a run of its own. Everything is an 
 DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
 """
 
+import gc
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,9 +201,12 @@ class Runner:
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
                 raise_on_error=False,
             )
-        if not result.success:
+        failed = None if result.success else failure_reason(result)
+        del result  # it holds what the steps handed on, in circles that only the collector opens
+        gc.collect()
+        if failed is not None:
             span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
-            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failure_reason(result)}")
+            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:

@@ -88,7 +88,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
     )
     def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
         """Every score with its fold and the fit_end behind it."""
-        rows = features.collect()
+        rows = features.filter("is_eligible").collect()  # no other row is scored
         table = validate(score(model, forecaster, rows), Forecasts, asset, "report it: a model broke the contract.")
         newest = table.filter(pl.col("date") == pl.col("date").max()).sort("score", descending=True)
         metadata = table_metadata(

@@ -38,7 +38,8 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
     ) -> dict:
         """Rows whose label window ends before the fold less the embargo, with their forward return and label."""
         year = fold(int(context.partition_key), lab.profile.train_years)
-        window = make_window(features.collect(), clean_prices.collect(), year, core_settings(LabelConfig, config))
+        eligible = features.filter("is_eligible").collect()  # no other row has a label
+        window = make_window(eligible, clean_prices.collect(), year, core_settings(LabelConfig, config))
         context.add_output_metadata(
             dict(
                 table_metadata(
