@@ -399,7 +399,7 @@ def test_the_shipped_lists_end_where_their_sources_do() -> None:
     assert universe("nifty50").known_until == facts.select(pl.max_horizontal("from_date", "to_date").max()).item()
     assert read_symbol_changes()["first_new"].max() == SHIPPED_UNTIL == date(2026, 7, 27)
     assert universe("nifty500").known_until == SECTORS_KNOWN_UNTIL == date(2026, 3, 5)
-    assert known_actions()["ex_date"].max() < date(2022, 1, 1)  # corrections of a list, known as far as that is
+    assert known_actions()["ex_date"].max() == date(2023, 7, 13)  # single facts that complete a list, no list that ends
 
 
 def test_demerger_placeholders_are_members_on_their_days_as_the_index_had_them() -> None:
