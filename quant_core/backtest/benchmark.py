@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.schema import BenchmarkReturns, validate
+from quant_core.trading.luck import NO_SERIES
 
-NO_INDEX = "none"
+NO_INDEX = NO_SERIES
 #: Behind the name of the series on a day whose total return is not published yet, and on one without any row.
 PROVISIONAL, CARRIED = " (provisional)", " (carried)"
 #: Sessions on which both indices must be known before their difference is called a dividend yield.

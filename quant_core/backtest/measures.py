@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from quant_core.backtest.benchmark import NO_INDEX
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.trading.holdings import concentration
 from quant_core.trading.performance import summary
@@ -17,7 +18,7 @@ TRIP_COLUMNS = ("n_trips", "win_rate", "profit_factor", "mean_holding_sessions",
 def measure(
     daily: pl.DataFrame, positions: pl.DataFrame, trades: pl.DataFrame, trips: pl.DataFrame, benchmark: pl.DataFrame
 ) -> pl.DataFrame:
-    """Every strategy's measures over its own sessions, and the benchmark's over all of them.
+    """Every strategy's measures over its own sessions, and the benchmark's over all of them, where there is one.
 
     The first session of each only opens the account: it dates the start and is not counted as a return.
 
@@ -32,16 +33,17 @@ def measure(
         sessions with holdings), `n_fills`, `n_unfilled`, `traded_inr` and those of `trip_summary` (`trip_*`). Empty for
         fewer than two sessions.
     """
+    has_index = benchmark.filter(pl.col("series") != NO_INDEX).height > 0
     index = benchmark.select("date", "risk_free_return_1d", pl.col("simple_return_1d").alias(BENCHMARK))
     rows = []
     for (name,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):
         book = book.sort("date").join(index, on="date", how="left", maintain_order="left")
         if len(book) > 1:
-            rows.append(_row(str(name), book["date"].to_list(), _of_book(book)))
+            rows.append(_row(str(name), book["date"].to_list(), _of_book(book, has_index)))
     table = pl.DataFrame(rows, infer_schema_length=None)
     if rows:
         table = _with_trades(table, positions, trades, trips)
-    if len(benchmark) > 1:
+    if has_index and len(benchmark) > 1:
         earned = benchmark.slice(1)
         returns, rate = earned["simple_return_1d"].to_numpy(), earned["risk_free_return_1d"].to_numpy()
         dates = benchmark["date"].to_list()
@@ -50,7 +52,7 @@ def measure(
     return table.with_columns(pl.selectors.float().fill_nan(None))
 
 
-def _of_book(book: pl.DataFrame) -> dict[str, float]:
+def _of_book(book: pl.DataFrame, has_index: bool) -> dict[str, float]:
     earned = book.slice(1)
     invested = 1.0 - (earned["cash_inr"] / earned["equity_inr"]).to_numpy()
     measures = summary(
@@ -59,7 +61,7 @@ def _of_book(book: pl.DataFrame) -> dict[str, float]:
         risk_free_rate_1d=earned["risk_free_return_1d"].to_numpy(),
         turnover_1d=earned["turnover_1d"].to_numpy(),
         invested_share=np.clip(invested, 0.0, 1.0),
-        benchmark=earned[BENCHMARK].to_numpy(),
+        benchmark=earned[BENCHMARK].to_numpy() if has_index else None,
     )
     years = len(earned) / SESSIONS_PER_YEAR
     before = book["equity_inr"].to_numpy()[:-1]

@@ -19,12 +19,13 @@ FLAT = 1e-9  # a standard deviation below this is rounding of a constant series
 
 
 def wide_returns(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
-    """Columns `date`, one of simple returns a strategy, and the benchmark's.
+    """Columns `date`, one of simple returns a strategy, and the benchmark's (null where no index has data yet).
 
     A missing return counts as 0 inside a series; before its first and after its last row it stays null.
     """
     wide = daily.pivot(on="strategy", index="date", values="simple_return_1d").sort("date")
-    index = benchmark.select("date", pl.col("simple_return_1d").alias(BENCHMARK_KEY))
+    known = benchmark.filter(pl.col("series") != "none")
+    index = known.select("date", pl.col("simple_return_1d").alias(BENCHMARK_KEY))
     joined = wide.join(index, on="date", how="left", maintain_order="left")
     return joined.select("date", *(_without_gaps(name) for name in joined.columns if name != "date"))
 

@@ -19,6 +19,7 @@ def tables(n_days: int, cash_inr: float = 20.0) -> dict[str, pl.DataFrame]:
         "n_unfilled": [0, 0],
     })  # fmt: skip
     index = pl.DataFrame({"date": DAYS, "simple_return_1d": [0.0, 0.05], "risk_free_return_1d": [0.0, 0.0]})
+    index = index.with_columns(series=pl.lit("^NSEI"))
     empty = (BacktestPositions, BacktestTrades, RoundTrips)
     names = ("positions", "trades", "trips")
     return {"daily": daily.head(n_days), "benchmark": index.head(n_days)} | {

@@ -146,8 +146,22 @@ def test_repeated_measures_of_large_tables_agree_to_the_last_digit():
         simple_return=pl.Series(rng.normal(0, 1, rows.height)),
     )
     benchmark = pl.DataFrame(
-        {"date": days, "simple_return_1d": rng.normal(0, 0.01, len(days)), "risk_free_return_1d": 0.0}
+        {
+            "date": days,
+            "simple_return_1d": rng.normal(0, 0.01, len(days)),
+            "risk_free_return_1d": 0.0,
+            "series": "^NSEI",
+        }
     )
     first = measure(daily, positions, trades, trips, benchmark)
     for _ in range(15):
         assert_frame_equal(measure(daily, positions, trades, trips, benchmark), first, check_exact=True)
+
+
+def test_without_an_index_nothing_is_measured_against_it():
+    own = books()
+    own["benchmark"] = own["benchmark"].with_columns(series=pl.lit("none"), simple_return_1d=pl.lit(0.0))
+    table = measure(**own)
+    assert table["strategy"].to_list() == ["one"]  # a benchmark of zeros would be beaten by anything
+    assert "beta" not in table.columns
+    assert table["final_equity_inr"].item() == 106.0

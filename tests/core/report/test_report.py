@@ -210,3 +210,16 @@ def test_a_warning_stands_above_every_figure_on_the_page_and_in_the_summary(make
     summary = markdown_summary(data)
     assert summary.index("**LISTS END BEFORE THE TEST") < summary.index("| strategy")
     assert 'class="warning"' not in body_of(render_report(make_report_input()))
+
+
+def test_without_an_index_there_is_no_row_and_no_curve_of_one(make_report_input: Make) -> None:
+    data = make_report_input()
+    nothing = data.benchmark.with_columns(series=pl.lit("none"), simple_return_1d=pl.lit(0.0))
+    against = ["beta", "alpha_ann", "correlation", "information_ratio_ann", "tracking_error_ann"]
+    against += ["up_capture", "down_capture"]
+    metrics = data.metrics.filter(pl.col("strategy") != "benchmark").drop(against, strict=False)
+    bare = replace(data, benchmark=nothing, metrics=metrics)
+    summary, page = markdown_summary(bare), render_report(bare)
+    assert "| benchmark |" not in summary
+    assert "no benchmark" not in summary  # nor its curve
+    assert "no benchmark" in page

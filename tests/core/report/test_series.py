@@ -31,7 +31,9 @@ def test_a_late_series_starts_at_one_and_a_gap_counts_as_no_return() -> None:
             pl.DataFrame({"date": DAYS[1:3], "strategy": "late", "simple_return_1d": [0.0, 0.2]}),
         ]
     )
-    benchmark = pl.DataFrame({"date": [DAYS[0], DAYS[1], DAYS[3]], "simple_return_1d": [0.03, 0.01, 0.02]})
+    benchmark = pl.DataFrame(
+        {"date": [DAYS[0], DAYS[1], DAYS[3]], "simple_return_1d": [0.03, 0.01, 0.02], "series": "^NSEI"}
+    )
     made = series.growth(series.wide_returns(daily, benchmark))
     assert made["late"].to_list() == [None, 1.0, pytest.approx(1.2), None, None]
     by_hand = [1.0, 1.01, 1.01, 1.01 * 1.02, None]
