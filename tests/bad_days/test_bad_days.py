@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 import pytest
-from conftest import BUILT, END, INDEX, TRI, Books, Market
+from market_in_files import BUILT, END, INDEX, TRI, Books, Market
 
 from quant_assets.reviewed import add_line
 from quant_core.schema import CASH

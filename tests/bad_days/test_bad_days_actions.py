@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 import pytest
-from conftest import Market
+from market_in_files import Market
 from test_bad_days import WEDNESDAY, moved
 from typer.testing import CliRunner
 
