@@ -14,7 +14,7 @@ from quant_assets.lab import Lab
 from quant_assets.lists import list_warnings, sector_note
 from quant_assets.suspects import FLAGS, sentence
 from quant_core.artifacts import code_version
-from quant_core.backtest.benchmark import NO_INDEX, estimated_days
+from quant_core.backtest.benchmark import estimated_days
 from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
@@ -22,7 +22,7 @@ from quant_core.forecasting.scores import summaries
 from quant_core.report.formats import listed, plural
 from quant_core.report.inputs import Overfitting, ReportInput
 from quant_core.report.settings import ReportConfig
-from quant_core.schema import DELISTING
+from quant_core.schema import DELISTING, NO_SERIES
 from quant_core.trading.luck import Luck, histories
 from quant_core.trading.overfitting import probability_of_backtest_overfitting
 from quant_core.trading.significance import significance_table
@@ -177,7 +177,7 @@ def notes(lab: Lab, result: Backtest) -> list[str]:
 def benchmark_notes(benchmark: pl.DataFrame) -> list[str]:
     """Which indices it is made of, and which of its days are estimates."""
     guessed = estimated_days(benchmark)
-    sure = benchmark.join(guessed, on="date", how="anti").filter(pl.col("series") != NO_INDEX)
+    sure = benchmark.join(guessed, on="date", how="anti").filter(pl.col("series") != NO_SERIES)
     series = sure["series"].unique().sort().to_list()
     found = [
         f"Benchmark: {' and '.join(series) or 'none'}; "

@@ -14,7 +14,8 @@ from upath import UPath
 from quant_assets.paths import safe_name
 from quant_assets.storage import atomic_write
 from quant_core.errors import DataError
-from quant_core.market.action_list import ACTION_SCHEMA, DIVIDEND_KINDS, parse_actions
+from quant_core.market.action_list import ACTION_SCHEMA, parse_actions
+from quant_core.schema import DIVIDEND_KINDS
 
 COLUMNS = (*ACTION_SCHEMA, "version")
 SOURCE = "reviewed"

@@ -18,6 +18,17 @@ IS_QUARANTINED = pl.col("flags").str.contains("quarantined", literal=True)
 UNADJUSTED, SPLIT_ADJUSTED = "unadjusted", "split_adjusted"
 #: Tickers of TargetWeights that are no name: what stays uninvested, and a strategy that could not decide.
 CASH, FAILED = "(cash)", "(failed)"
+#: Kinds of a line in a list of corporate actions, see market/action_list.py: price factors (a vendor's split gives way
+#: to a confirmed kind), dividends, ends of the name (what a holder gets is no return of its own prices), and the rest.
+CONFIRMED_KINDS = ("split_or_bonus_confirmed", "split_or_bonus_unconfirmed", "rights", "demerger")
+FACTOR_KINDS = (*CONFIRMED_KINDS, "split")
+DIVIDEND_KINDS = ("dividend", "dividend_implied", "dividend_known")
+TERMINAL_KINDS = ("merger", "cash_out", "write_off")
+SUSPENSION, REAL_MOVE = "suspension", "none"
+#: `series` of BenchmarkReturns on a day without an index.
+NO_SERIES = "none"
+#: Behind the name of the series on a day whose total return is not published yet, and on one without any row.
+PROVISIONAL, CARRIED = " (provisional)", " (carried)"
 
 
 class RawOhlcv(dy.Schema):

@@ -15,12 +15,8 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.schema import BenchmarkReturns, validate
-from quant_core.trading.luck import NO_SERIES
+from quant_core.schema import CARRIED, NO_SERIES, PROVISIONAL, BenchmarkReturns, validate
 
-NO_INDEX = NO_SERIES
-#: Behind the name of the series on a day whose total return is not published yet, and on one without any row.
-PROVISIONAL, CARRIED = " (provisional)", " (carried)"
 #: Sessions on which both indices must be known before their difference is called a dividend yield.
 FEWEST_YIELD_SESSIONS = 63
 
@@ -85,7 +81,7 @@ def _spliced(
     days: Sequence[date], total: Floats, price: Floats, total_name: str, price_name: str, price_after: date | None
 ) -> tuple[Floats, list[str]]:
     """(D,) level of the benchmark and the series of each day, from the levels of the two indices."""
-    level, series = np.ones(len(days)), [NO_INDEX] * len(days)
+    level, series = np.ones(len(days)), [NO_SERIES] * len(days)
     scale: float | None = None  # of the total-return level, so that it begins where the price level stood
     anchor, last_price = -1, -1  # last sessions with both indices, with the price index
     for t, day in enumerate(days):
@@ -103,7 +99,7 @@ def _spliced(
             level[t], series[t] = on_price, price_name
         else:
             level[t] = level[t - 1] if t else 1.0
-            series[t] = NO_INDEX if scale is None and last_price < 0 else _plain(series[t - 1]) + CARRIED
+            series[t] = NO_SERIES if scale is None and last_price < 0 else _plain(series[t - 1]) + CARRIED
         last_price = t if has_price else last_price
     return level, series
 

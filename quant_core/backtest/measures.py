@@ -5,8 +5,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from quant_core.backtest.benchmark import NO_INDEX
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.schema import NO_SERIES
 from quant_core.trading.holdings import concentration
 from quant_core.trading.performance import summary
 from quant_core.trading.trips import trip_summary
@@ -33,7 +33,7 @@ def measure(
         sessions with holdings), `n_fills`, `n_unfilled`, `traded_inr` and those of `trip_summary` (`trip_*`). Empty for
         fewer than two sessions.
     """
-    has_index = benchmark.filter(pl.col("series") != NO_INDEX).height > 0
+    has_index = benchmark.filter(pl.col("series") != NO_SERIES).height > 0
     index = benchmark.select("date", "risk_free_return_1d", pl.col("simple_return_1d").alias(BENCHMARK))
     rows = []
     for (name,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):

@@ -12,9 +12,8 @@ import polars as pl
 
 from quant_core.cleaning.checks import add_flag
 from quant_core.cleaning.returns import RETURNS, numbered_sessions
-from quant_core.cleaning.reviewed import FACTOR_KINDS, SUSPENSION, TERMINAL_KINDS
 from quant_core.errors import DataError
-from quant_core.schema import INDEX
+from quant_core.schema import FACTOR_KINDS, INDEX, SUSPENSION, TERMINAL_KINDS
 
 #: Calendar days in which the first session after any day lies.
 WITHIN_DAYS = 31

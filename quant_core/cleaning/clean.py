@@ -20,11 +20,11 @@ from quant_core.cleaning.checks import defects, flag_bars, monthly_counts, quali
 from quant_core.cleaning.history import with_older
 from quant_core.cleaning.liquidity import LiquidityRule, liquid_months
 from quant_core.cleaning.returns import carry_actions, numbered_sessions, with_previous, with_returns
-from quant_core.cleaning.reviewed import SUSPENSION, TERMINAL_KINDS, apply_lines, lines_of
+from quant_core.cleaning.reviewed import apply_lines, lines_of
 from quant_core.cleaning.suspects import find_suspects, flag_suspects
 from quant_core.cleaning.units import flag_units
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY, CleanPrices, RawOhlcv, validate
+from quant_core.schema import EQUITY, SUSPENSION, TERMINAL_KINDS, CleanPrices, RawOhlcv, validate
 
 #: Longest that a price may be carried: about two months.
 MOST_CARRIED = 40

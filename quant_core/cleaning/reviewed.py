@@ -12,12 +12,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from quant_core.schema import UNADJUSTED
+from quant_core.schema import DIVIDEND_KINDS, FACTOR_KINDS, REAL_MOVE, UNADJUSTED
 
-FACTOR_KINDS = ("split", "split_or_bonus_confirmed", "split_or_bonus_unconfirmed", "rights", "demerger")
-DIVIDEND_KINDS = ("dividend", "dividend_implied", "dividend_known")
-TERMINAL_KINDS = ("merger", "cash_out", "write_off")
-SUSPENSION, REAL_MOVE = "suspension", "none"
 #: A line that says what its row already says, to this relative difference, is the same event.
 SAME = 0.02
 LINE_SCHEMA = {

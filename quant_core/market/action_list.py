@@ -32,15 +32,11 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.schema import CONFIRMED_KINDS, DIVIDEND_KINDS, FACTOR_KINDS, REAL_MOVE, SUSPENSION, TERMINAL_KINDS
 
 KNOWN_ACTIONS = Path(__file__).parent / "known_actions.csv"
-CONFIRMED_KINDS = ("split_or_bonus_confirmed", "split_or_bonus_unconfirmed", "rights", "demerger")
-DIVIDEND_KINDS = ("dividend", "dividend_implied", "dividend_known")
-FACTOR_KINDS = (*CONFIRMED_KINDS, "split")
-#: The name ends: what a holder gets is not a return of its own prices.
-TERMINAL_KINDS = ("merger", "cash_out", "write_off")
 #: Kinds that cleaning applies, because no raw row carries them.
-EVENT_KINDS = (*TERMINAL_KINDS, "suspension", "none")
+EVENT_KINDS = (*TERMINAL_KINDS, SUSPENSION, REAL_MOVE)
 KINDS = (*FACTOR_KINDS, *DIVIDEND_KINDS, *EVENT_KINDS)
 #: A vendor's split is the same event as a confirmed one of its ticker this many days away (DRREDDY 2001: 5 days).
 SAME_EVENT_DAYS = 7

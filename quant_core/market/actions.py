@@ -11,7 +11,6 @@ from datetime import timedelta
 import polars as pl
 
 from quant_core.market.action_list import (
-    DIVIDEND_KINDS,
     EVENT_KINDS,
     no_actions,
     parse_actions,
@@ -20,7 +19,7 @@ from quant_core.market.action_list import (
     with_known_actions,
 )
 from quant_core.market.dividends import basis_dividends, dividends, implied_dividends
-from quant_core.schema import SPLIT_ADJUSTED, UNADJUSTED
+from quant_core.schema import DIVIDEND_KINDS, SPLIT_ADJUSTED, UNADJUSTED
 
 __all__ = [
     "LOOKBACK_DAYS",

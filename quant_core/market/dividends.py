@@ -13,8 +13,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from quant_core.market.action_list import DIVIDEND_KINDS, SAME_EVENT_DAYS, price_factors
-from quant_core.schema import SPLIT_ADJUSTED
+from quant_core.market.action_list import SAME_EVENT_DAYS, price_factors
+from quant_core.schema import DIVIDEND_KINDS, SPLIT_ADJUSTED
 
 #: The same amount again within so many days is the same dividend, up to this relative difference.
 REPEAT_DAYS, REPEAT_TOLERANCE = 5, 1e-3

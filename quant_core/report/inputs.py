@@ -182,9 +182,9 @@ class Book:
     def benchmark_name(self) -> str:
         """The series that it is made of."""
         named = {
-            name.removesuffix(" (carried)").removesuffix(" (provisional)")
+            name.removesuffix(schema.CARRIED).removesuffix(schema.PROVISIONAL)
             for name in self.data.benchmark["series"].unique().to_list()
-            if name and name != "none"
+            if name and name != schema.NO_SERIES
         }
         return ", ".join(sorted(named)) or "no benchmark"
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.schema import NO_SERIES
 
 BENCHMARK_KEY = "\0benchmark"  # column of the benchmark in wide frames; no strategy can be called that
 VOLATILITY_SESSIONS = 63
@@ -24,7 +25,7 @@ def wide_returns(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
     A missing return counts as 0 inside a series; before its first and after its last row it stays null.
     """
     wide = daily.pivot(on="strategy", index="date", values="simple_return_1d").sort("date")
-    known = benchmark.filter(pl.col("series") != "none")
+    known = benchmark.filter(pl.col("series") != NO_SERIES)
     index = known.select("date", pl.col("simple_return_1d").alias(BENCHMARK_KEY))
     joined = wide.join(index, on="date", how="left", maintain_order="left")
     return joined.select("date", *(_without_gaps(name) for name in joined.columns if name != "date"))

@@ -34,6 +34,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
+from quant_core.schema import NO_SERIES
 from quant_core.trading.bootstrap import checked_returns
 from quant_core.trading.overfitting import MIN_COMMON_SESSIONS
 from quant_core.trading.risk import FLAT
@@ -46,7 +47,6 @@ SAME_CLUSTER = math.sqrt(0.5)  # correlation above which half of one's variance 
 N_DRAWS = 1000  # each with its mirror image
 SEED = 11
 DIGITS = 6  # of a hurdle: sums of a product of matrices differ in the last ones between machines
-NO_SERIES = "none"  # BenchmarkReturns.series on a day without an index
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.action_list import DIVIDEND_KINDS, read_actions
+from quant_core.market.action_list import read_actions
 from quant_core.market.lists import (
     ACTIONS,
     DIVIDENDS,
@@ -36,6 +36,7 @@ from quant_core.market.universe import (
     read_intervals,
     sector_of,
 )
+from quant_core.schema import DIVIDEND_KINDS
 
 Interval = tuple[date, date | None]
 #: What a membership file without a column `index` is about.

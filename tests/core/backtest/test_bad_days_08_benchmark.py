@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from quant_core import calendar
-from quant_core.backtest.benchmark import CARRIED, NO_INDEX, PROVISIONAL, benchmark_returns, estimated_days
+from quant_core.backtest.benchmark import benchmark_returns, estimated_days
 from quant_core.causality import assert_causal
+from quant_core.schema import CARRIED, NO_SERIES, PROVISIONAL
 
 TRI, NIFTY = "NIFTY 50 TRI", "^NSEI"
 DAYS = calendar.sessions(date(2020, 1, 1), date(2021, 12, 31))
@@ -114,5 +115,5 @@ def test_after_the_actions_end_the_benchmark_earns_price_returns_as_the_stocks_d
 def test_without_any_index_nothing_is_earned_and_it_says_so():
     prices, _, _ = indices()
     found = benchmark(prices.clear())
-    assert found["series"].unique().to_list() == [NO_INDEX]
+    assert found["series"].unique().to_list() == [NO_SERIES]
     assert found["simple_return_1d"].abs().sum() == 0.0
