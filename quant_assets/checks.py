@@ -11,7 +11,7 @@ from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.storage import read_tables, table_path
-from quant_assets.tables import read_table
+from quant_assets.table_files import read_table
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.guard import check_trades
 from quant_core.backtest.reconcile import unreconciled

@@ -142,8 +142,8 @@ def validate(
 
     Needs `quant run --stages clean_prices` (or a whole run) first. See docs/validation.md.
     """
+    from quant_assets.null_test import validate_profile
     from quant_assets.profile import load_profile, source_override
-    from quant_assets.validation import validate_profile
 
     chosen = load_profile(profile, source_override(source, str(path) if path else None))
     print(validate_profile(chosen, from_, to, signals, seed))
@@ -292,9 +292,9 @@ def doctor(profile: ProfileOption = "demo", source: SourceOption = None, path: P
 def dev(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
         port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:  # fmt: skip
     """Start the web UI on loopback together with the daemon that runs schedules, sensors and backfills."""
+    from quant_assets.home import bury_the_dead, prepare_home
     from quant_assets.paths import dagster_home, project_root
     from quant_assets.profile import load_profile, source_override
-    from quant_assets.session import bury_the_dead, prepare_home
 
     chosen = load_profile(profile, source_override(source, str(path) if path else None))
     prepare_home(dagster_home())
@@ -367,7 +367,7 @@ def _run(
     chosen = load_profile(profile, source_override(source, str(path) if path else None) | entries)
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {_plain(chosen.description)}", soft_wrap=True)
-    from quant_assets.session import open_runner
+    from quant_assets.home import open_runner
 
     with open_runner(chosen, overrides, home, verbose, say) as runner:
         months = runner.month_range(first, last)

@@ -77,7 +77,7 @@ def _runs() -> Iterator[Finding]:
     """Runs whose process is gone are marked failed here; those of other hosts are only named."""
     if not (dagster_home() / "dagster.yaml").is_file():
         return
-    from quant_assets.session import bury_the_dead
+    from quant_assets.home import bury_the_dead
 
     buried, unjudged = bury_the_dead()
     yield from (Finding("note", "runs", line) for line in (*buried, *unjudged))

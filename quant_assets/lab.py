@@ -23,9 +23,9 @@ from quant_assets.reviewed import reviewed_actions
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.config import BacktestConfig
 from quant_core.calendar import sessions
-from quant_core.cleaning.checks import QualityThresholds
 from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
 from quant_core.features import FeatureConfig, warm_up_sessions
 from quant_core.features.drift import DriftConfig

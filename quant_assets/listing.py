@@ -11,7 +11,7 @@ from rich.table import Table
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile, profile_names
 from quant_assets.storage import pointer_path, read_artifact
-from quant_assets.tables import read_table
+from quant_assets.table_files import read_table
 from quant_core.allocation import STRATEGIES
 from quant_core.allocation.agents import AGENTS
 from quant_core.features import FEATURES, FeatureConfig

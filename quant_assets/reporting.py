@@ -13,19 +13,19 @@ from quant_assets import trials
 from quant_assets.lab import Lab
 from quant_assets.lists import list_warnings, sector_note
 from quant_assets.suspects import FLAGS, sentence
-from quant_core.artifacts import code_version
 from quant_core.backtest.benchmark import estimated_days
 from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
+from quant_core.fitted import code_version
 from quant_core.forecasting.scores import summaries
+from quant_core.measures.luck import Luck, histories
+from quant_core.measures.overfitting import probability_of_backtest_overfitting
+from quant_core.measures.significance import significance_table
 from quant_core.report.formats import listed, plural
-from quant_core.report.inputs import Overfitting, ReportInput
+from quant_core.report.inputs import Overfit, ReportInput
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import DELISTING, NO_SERIES
-from quant_core.trading.luck import Luck, histories
-from quant_core.trading.overfitting import probability_of_backtest_overfitting
-from quant_core.trading.significance import significance_table
 
 if TYPE_CHECKING:
     from quant_assets.assets.evaluation import Evaluation
@@ -118,7 +118,7 @@ def chosen_strategy(result: Backtest, config: ReportConfig) -> str:
     return config.strategy or next((name for name in strategies if name.startswith(PREFERRED)), strategies[0])
 
 
-def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
+def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfit | None:
     """CSCV over the trials that cover every tested session; None where too few do, or for too short a test."""
     inside = tried.filter(pl.col("date").is_in(days.implode()))
     whole = inside.filter(pl.len().over("trial") == len(days)).sort("trial", "date")
@@ -127,10 +127,10 @@ def overfitting(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
         return None
     excess = whole.select(pl.col("simple_return_1d") - pl.col("risk_free_return_1d")).to_series().to_numpy()
     found = probability_of_backtest_overfitting(np.reshape(excess, (len(names), -1)).T, CSCV_BLOCKS)
-    return Overfitting(found.pbo, found.logits.tolist(), found.n_splits, len(names))
+    return Overfit(found.pbo, found.logits.tolist(), found.n_splits, len(names))
 
 
-def overfitting_by_family(tried: pl.DataFrame, days: pl.Series, registered: Sequence[str]) -> dict[str, Overfitting]:
+def overfitting_by_family(tried: pl.DataFrame, days: pl.Series, registered: Sequence[str]) -> dict[str, Overfit]:
     """`overfitting` over the variants of each family of which at least two cover the whole test."""
     found = {}
     names = tried["strategy"].unique().sort().to_list()

@@ -1,8 +1,8 @@
 """The register of everything that was tried: one return history for each different bet of a profile.
 
 Every backtest enters its strategies here beside its MLflow run; nothing is ever taken out. Reports deflate by what the
-register holds (`quant_core.trading.luck`). What counts as the same bet is `quant_core.trading.overfitting.trials_like`;
-a longer or restated run of one supersedes its history, and the entry says so.
+register holds (`quant_core.measures.luck`). What counts as the same bet is `trials_like` of `measures.overfitting`; a
+longer or restated run of one supersedes its history, and the entry says so.
 
 Histories are Parquet files named by their content. Which of them count, in which order they were tried and whose they
 are, is in the index (`trial_index`). A history that is gone, or is not what the index says, is lost: it still counts as
@@ -23,8 +23,8 @@ from upath import UPath
 from quant_assets.paths import safe_name
 from quant_assets.storage import local_path, write_table
 from quant_assets.trial_index import Index, append, locked, read_index
-from quant_core.trading.luck import Luck, histories, luck_of
-from quant_core.trading.overfitting import trials_like
+from quant_core.measures.luck import Luck, histories, luck_of
+from quant_core.measures.overfitting import trials_like
 
 RETURNS = ("simple_return_1d", "risk_free_return_1d", "benchmark_return_1d")
 COLUMNS = ("date", *RETURNS)

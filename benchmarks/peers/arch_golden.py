@@ -1,6 +1,6 @@
 """Block lengths and stationary bootstrap intervals of the package arch, for our tests. Runs in its own environment.
 
-    python benchmarks/peers/arch_golden.py tests/core/trading/golden/arch.json
+    python benchmarks/peers/arch_golden.py tests/core/measures/golden/arch.json
 
 The block lengths must agree to rounding. (arch divides each autocovariance by the variance of the sessions that it
 covers, we by that of all, as the paper does: with few sessions or a very long memory, an autocorrelation at the edge of

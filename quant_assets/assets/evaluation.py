@@ -19,7 +19,7 @@ from quant_assets.lists import price_returns_after
 from quant_assets.metadata import markdown_table
 from quant_assets.reporting import report_input
 from quant_assets.resources import tracked
-from quant_assets.tables import read_table, table_files
+from quant_assets.table_files import read_table, table_files
 from quant_core.allocation import STRATEGIES
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of

@@ -12,8 +12,8 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
-from quant_core.cleaning.checks import breaches
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
+from quant_core.cleaning.quality import breaches
 from quant_core.errors import DataError, SourceError
 from quant_core.market.sources import SOURCES
 from quant_core.schema import EQUITY

@@ -17,8 +17,8 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.resources import tracked
-from quant_assets.tables import read_table, table_files
-from quant_core import artifacts
+from quant_assets.table_files import read_table, table_files
+from quant_core import fitted as artifacts
 from quant_core.errors import LookaheadError
 from quant_core.forecasting import MODELS, Fitted, Model
 

@@ -8,7 +8,7 @@ import polars as pl
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import table_metadata
-from quant_assets.tables import table_files
+from quant_assets.table_files import table_files
 from quant_core.folds import fold
 from quant_core.forecasting.labels import LabelConfig
 from quant_core.forecasting.labels import training_window as make_window

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.trading import performance as p
+from quant_core.measures import performance as p
 
 BENCHMARK = "benchmark"
 SCHEMA = {

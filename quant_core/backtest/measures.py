@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.measures.holdings import concentration
+from quant_core.measures.performance import summary
+from quant_core.measures.trips import trip_summary
 from quant_core.schema import NO_SERIES
-from quant_core.trading.holdings import concentration
-from quant_core.trading.performance import summary
-from quant_core.trading.trips import trip_summary
 
 BENCHMARK = "benchmark"
 TRIP_COLUMNS = ("n_trips", "win_rate", "profit_factor", "mean_holding_sessions", "open_share")

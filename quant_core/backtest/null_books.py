@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.null_signals import Universe
+from quant_core.backtest.null_signals import Choices
+from quant_core.measures.performance import annual_turnover
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, check_reconciles, run_ledger
 from quant_core.trading.market import Market
-from quant_core.trading.performance import annual_turnover
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -34,7 +34,7 @@ class Desk:
         held_growth: (P, N) what a rupee placed in a name at one fill has earned at the next, see `growth_to_next_fill`.
     """
 
-    universe: Universe
+    universe: Choices
     rules: Rules
     free: CostSchedule
     charged: CostSchedule
@@ -45,7 +45,7 @@ class Desk:
 
 
 @dataclass(frozen=True, eq=False)
-class Book:
+class BookHistory:
     """History of one book; simple returns, the opening session left out."""
 
     gross_return: Floats  # (T - 1,)
@@ -56,7 +56,7 @@ class Book:
     turnover_ann: float  # one-way, gross
 
 
-def desk_of(universe: Universe, config: BacktestConfig) -> Desk:
+def desk_of(universe: Choices, config: BacktestConfig) -> Desk:
     """The books' rules and costs, from a backtest's configuration."""
     charged, market = config.cost_schedule(universe.panel.sessions), universe.panel.market
     due = market.due_sessions(universe.rows, config.delay_sessions)
@@ -80,7 +80,7 @@ def equal_weights(eligible: Flags) -> Floats:
     return np.asarray(eligible / eligible.sum(axis=1, keepdims=True))
 
 
-def run_book(desk: Desk, weights: Floats) -> Book:
+def run_book(desk: Desk, weights: Floats) -> BookHistory:
     """Gross and net history of (D, N) target weights; every name that is not in a decision is sold.
 
     Raises:
@@ -95,7 +95,7 @@ def run_book(desk: Desk, weights: Floats) -> Book:
     check_reconciles(net)
     equity = equity_at_fill(gross, market, desk.rules)[desk.fills]
     n_periods = len(desk.held_growth)
-    return Book(
+    return BookHistory(
         gross_return=gross.simple_return[1:],
         net_return=net.simple_return[1:],
         cost_share=net.cost[1:] / net.equity[:-1],

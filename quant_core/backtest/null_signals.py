@@ -16,11 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.panel import Panel
 from quant_core.backtest.simulate import market_panel
 from quant_core.errors import DataError
+from quant_core.measures import newey_west
 from quant_core.schema import IS_ELIGIBLE, IS_QUARANTINED
-from quant_core.trading import newey_west
+from quant_core.trading.panel import MarketPanel
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ FEWEST_NAMES = 5  # a decision with fewer has no rank IC
 
 
 @dataclass(frozen=True, eq=False)
-class Universe:
+class Choices:
     """What could be decided on, and what came of it.
 
     Args:
@@ -43,15 +43,15 @@ class Universe:
             future: only `planted_scores` and `rank_ic` may read it.
     """
 
-    panel: Panel
+    panel: MarketPanel
     rows: Integers
     eligible: Flags
     forward_return: Floats
 
 
-def universe_of(
+def choices_of(
     prices: pl.DataFrame, config: BacktestConfig, rebalance: Rebalance, start: date, end: date, horizon_sessions: int
-) -> Universe:
+) -> Choices:
     """The decisions of `rebalance` from `start` to `end`, among the members of each date.
 
     Args:
@@ -74,7 +74,7 @@ def universe_of(
     eligible = _flags(member, panel)[rows]
     tradable = _flags(known.filter(pl.col("is_tradable")), panel)
     withheld = _flags(known.filter(IS_QUARANTINED) if "flags" in known.columns else known.clear(), panel)
-    return Universe(panel, rows, eligible, _forward_return(panel, tradable, withheld, rows, horizon_sessions))
+    return Choices(panel, rows, eligible, _forward_return(panel, tradable, withheld, rows, horizon_sessions))
 
 
 def independent_scores(eligible: Flags, rng: np.random.Generator) -> Floats:
@@ -94,7 +94,7 @@ def persistent_scores(eligible: Flags, rng: np.random.Generator, persistence: fl
     return scores
 
 
-def planted_scores(universe: Universe, rng: np.random.Generator, rank_ic: float) -> Floats:
+def planted_scores(universe: Choices, rng: np.random.Generator, rank_ic: float) -> Floats:
     """(D, N) scores whose true rank IC with the return to come is `rank_ic`; deliberate lookahead.
 
     The normal scores z of the forward returns' ranks are mixed with noise, rho z + sqrt(1 - rho^2) noise. The Spearman
@@ -111,7 +111,7 @@ def planted_scores(universe: Universe, rng: np.random.Generator, rank_ic: float)
     return np.where(valid, rho * skill + math.sqrt(1.0 - rho**2) * noise, noise)
 
 
-def rank_ic(scores: Floats, universe: Universe) -> Floats:
+def rank_ic(scores: Floats, universe: Choices) -> Floats:
     """(D,) Spearman correlation of scores and forward returns over the eligible names, average ranks for ties.
 
     NaN for a decision with fewer than FEWEST_NAMES known returns, or without variance.
@@ -129,7 +129,7 @@ def newey_west_t(values: Floats, overlap: int = 0) -> float:
     return newey_west.newey_west_t(values[~np.isnan(values)], horizon_sessions=overlap + 1)[1]
 
 
-def _flags(rows: pl.DataFrame, panel: Panel) -> Flags:
+def _flags(rows: pl.DataFrame, panel: MarketPanel) -> Flags:
     """(T, N) True where `rows` has the session and name."""
     inside = rows.filter((pl.col("date") >= panel.sessions[0]) & pl.col("ticker").is_in(panel.tickers.implode()))
     table = np.zeros((len(panel.sessions), len(panel.tickers)), dtype=np.bool_)
@@ -140,7 +140,7 @@ def _flags(rows: pl.DataFrame, panel: Panel) -> Flags:
     return table
 
 
-def _forward_return(panel: Panel, tradable: Flags, withheld: Flags, rows: Integers, horizon: int) -> Floats:
+def _forward_return(panel: MarketPanel, tradable: Flags, withheld: Flags, rows: Integers, horizon: int) -> Floats:
     """Open after the decision to the open `horizon` sessions later; a session without a return in between counts 0, one
     whose return is withheld leaves nothing known."""
     market, n = panel.market, len(panel.sessions)

@@ -32,13 +32,13 @@ from numpy.typing import NDArray
 
 from quant_core.backtest import null_signals as signals
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.null_books import Book, Desk, desk_of, equal_weights, run_book, top_weights
-from quant_core.backtest.null_signals import Universe
+from quant_core.backtest.null_books import BookHistory, Desk, desk_of, equal_weights, run_book, top_weights
+from quant_core.backtest.null_signals import Choices
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
-from quant_core.trading.overfitting import probability_of_backtest_overfitting
+from quant_core.measures.overfitting import probability_of_backtest_overfitting
+from quant_core.measures.significance import deflated_sharpe, probabilistic_sharpe, sharpe_moments
 from quant_core.trading.rebalancing import Rebalance, check_rebalance
-from quant_core.trading.significance import deflated_sharpe, probabilistic_sharpe, sharpe_moments
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Floats]
@@ -140,7 +140,7 @@ class NullTest:
 
 
 class _Outcome(NamedTuple):
-    book: Book
+    book: BookHistory
     rank_ic: float
     rank_ic_t: float
 
@@ -164,7 +164,7 @@ def null_test(
     """
     settings = settings or NullTestConfig()
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    universe = signals.universe_of(
+    universe = signals.choices_of(
         prices, config, settings.rebalance, start or first, end or last, settings.horizon_sessions
     )
     _check_enough(universe, settings.top_n)
@@ -236,7 +236,7 @@ def _column(found: SignalSet) -> dict[str, str]:
     }
 
 
-def _check_enough(universe: Universe, top_n: int) -> None:
+def _check_enough(universe: Choices, top_n: int) -> None:
     members = universe.eligible.sum(axis=1)
     fewest = int(members.argmin())
     if members[fewest] < top_n:
@@ -271,7 +271,7 @@ def _sharpes(excess: Sequence[Floats]) -> Floats:
     return np.array([sharpe_moments(values).sharpe_1d for values in excess])
 
 
-def _judge(outcomes: Sequence[_Outcome], even: Book, tried: Floats | None) -> SignalSet:
+def _judge(outcomes: Sequence[_Outcome], even: BookHistory, tried: Floats | None) -> SignalSet:
     """Measures of every signal against equal weight.
 
     Args:

@@ -11,13 +11,13 @@ from datetime import date
 import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.panel import Panel
+from quant_core.measures import performance as p
 from quant_core.schema import Sensitivity, validate
-from quant_core.trading import performance as p
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, run_ledger
 from quant_core.trading.market import Market
+from quant_core.trading.panel import MarketPanel
 
 COST_MULTIPLES = (1.0, 2.0, 3.0)
 EXTRA_DELAYS = (0, 1, 2)
@@ -37,7 +37,7 @@ class Plan:
 Scenario = tuple[str, float, CostSchedule, Rules, float]
 
 
-def sensitivity(panel: Panel, plans: Mapping[str, Plan], config: BacktestConfig) -> pl.DataFrame:
+def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig) -> pl.DataFrame:
     """Every strategy under every scenario.
 
     Returns:

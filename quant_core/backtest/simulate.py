@@ -10,13 +10,13 @@ from datetime import date
 import polars as pl
 
 from quant_core import calendar
-from quant_core.backtest import guard, tables
+from quant_core.backtest import guard, records
 from quant_core.backtest.benchmark import benchmark_returns
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.measures import measure
-from quant_core.backtest.panel import Panel, assemble_panel
 from quant_core.backtest.sensitivity import Plan, sensitivity
 from quant_core.errors import DataError
+from quant_core.measures.trips import round_trips
 from quant_core.schema import (
     CASH,
     FAILED,
@@ -31,8 +31,8 @@ from quant_core.schema import (
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, check_reconciles, run_ledger
+from quant_core.trading.panel import MarketPanel, assemble_panel
 from quant_core.trading.risk_free import cash_return_1d
-from quant_core.trading.trips import round_trips
 
 BUG = "report this as a bug."
 
@@ -102,7 +102,7 @@ def simulate(
     return _assemble(panel, plans, books, benchmark, stressed, failures.sort("strategy", "date"))
 
 
-def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: BacktestConfig) -> Panel:
+def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: BacktestConfig) -> MarketPanel:
     """The market of `tickers` from `start` to the last price, as the config trades it."""
     last = prices["date"].max()
     assert isinstance(last, date)
@@ -137,7 +137,7 @@ def check_dates(prices: pl.DataFrame, targets: pl.DataFrame) -> None:
             raise DataError(f"backtest: targets are dated {day}, which has no prices; rebuild both from the same data.")
 
 
-def plan_of(targets: pl.DataFrame, panel: Panel) -> Plan:
+def plan_of(targets: pl.DataFrame, panel: MarketPanel) -> Plan:
     """Row of a strategy's first decision, and all that it decided: its rows, of which those for cash name nothing."""
     row_of = {day: row for row, day in enumerate(panel.sessions)}
     decided = sorted(row_of[day] for day in targets["date"].unique())
@@ -149,14 +149,14 @@ def plan_of(targets: pl.DataFrame, panel: Panel) -> Plan:
     return Plan(decided[0], Decisions.of(decided, rows, columns, amounts))
 
 
-def _run(panel: Panel, plan: Plan, costs: CostSchedule, config: BacktestConfig) -> Ledger:
+def _run(panel: MarketPanel, plan: Plan, costs: CostSchedule, config: BacktestConfig) -> Ledger:
     book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
     check_reconciles(book)
     return book
 
 
 def _assemble(
-    panel: Panel,
+    panel: MarketPanel,
     plans: dict[str, Plan],
     books: dict[str, Ledger],
     benchmark: pl.DataFrame,
@@ -164,12 +164,12 @@ def _assemble(
     failures: pl.DataFrame,
 ) -> Backtest:
     days = {name: panel.sessions[plan.start :] for name, plan in plans.items()}
-    daily = pl.concat([tables.daily_table(name, days[name], book) for name, book in books.items()])
+    daily = pl.concat([records.daily_table(name, days[name], book) for name, book in books.items()])
     positions = pl.concat(
-        [tables.positions_table(name, days[name], panel.tickers, book) for name, book in books.items()]
+        [records.positions_table(name, days[name], panel.tickers, book) for name, book in books.items()]
     )
-    trades = pl.concat([tables.trades_table(name, panel, plans[name].start, book) for name, book in books.items()])
-    costs = pl.concat([tables.costs_table(name, days[name], book) for name, book in books.items()])
+    trades = pl.concat([records.trades_table(name, panel, plans[name].start, book) for name, book in books.items()])
+    costs = pl.concat([records.costs_table(name, days[name], book) for name, book in books.items()])
     daily = validate(daily.sort("date", "strategy"), BacktestDaily, "backtest daily", BUG)
     positions = validate(positions.sort("date", "strategy", "ticker"), BacktestPositions, "backtest positions", BUG)
     trades = validate(trades.sort("date", "strategy", "ticker", "side"), BacktestTrades, "backtest trades", BUG)

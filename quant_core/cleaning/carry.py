@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from quant_core.cleaning.checks import add_flag
+from quant_core.cleaning.quality import add_flag
 from quant_core.cleaning.returns import RETURNS, numbered_sessions
 from quant_core.errors import DataError
 from quant_core.schema import FACTOR_KINDS, INDEX, SUSPENSION, TERMINAL_KINDS

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from quant_core.calendar import FIRST_DAY, sessions
-from quant_core.cleaning.checks import add_flag
+from quant_core.cleaning.quality import add_flag
 
 #: PREV_CLOSE stands in where no row came before, and only where the open lies within this share of it: on a first
 #: listing the field may hold anything (NESTLEIND 2010-01-08: five times the price).

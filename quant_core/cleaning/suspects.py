@@ -27,7 +27,7 @@ The tolerances were chosen on the NIFTY 50 names up to 2016 and hold on 2017-202
 
 import polars as pl
 
-from quant_core.cleaning.checks import add_flag
+from quant_core.cleaning.quality import add_flag
 from quant_core.cleaning.units import VOLUME_SPAN
 from quant_core.schema import EQUITY, INDEX, UNADJUSTED
 

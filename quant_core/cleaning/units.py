@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from quant_core.cleaning.checks import UNUSABLE, add_flag
+from quant_core.cleaning.quality import UNUSABLE, add_flag
 from quant_core.schema import INDEX
 
 #: log10 distance from a power of ten (a factor of 1.17): the ordinary move of the day.

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quant_core.artifacts import Manifest
+from quant_core.fitted import Manifest
 from quant_core.registry import Registry
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted forecaster: what `artifacts.save` writes and `Fitted(*artifacts.load(directory))` reads."""
+    """A fitted forecaster: what `fitted.save` writes and `Fitted(*fitted.load(directory))` reads."""
 
     arrays: dict[str, np.ndarray]
     manifest: Manifest

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.measures.newey_west import newey_west_lags, newey_west_t
 from quant_core.schema import ForecastQuantiles, validate
-from quant_core.trading.newey_west import newey_west_lags, newey_west_t
 
 MIN_TICKERS = 5
 MOMENTUM_COLUMNS = ("momentum_126d", "log_return_126d")  # the first that is present is the baseline's score

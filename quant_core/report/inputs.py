@@ -34,7 +34,7 @@ _OPTIONAL = (*_SCHEMAS, "regimes", "by_regime", "sectors", "data_quality")
 
 
 @dataclass(frozen=True)
-class Overfitting:
+class Overfit:
     """What combinatorially symmetric cross-validation found.
 
     Args:
@@ -52,7 +52,7 @@ class Overfitting:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """Everything that a report shows. Tables follow quant_core/schema.py unless said otherwise.
+    """Everything that a report shows. Tables follow quant_core/schema/ unless said otherwise.
 
     Every table after `metrics` may be None, empty or without columns: its part of the report then says so, or is
     left out.
@@ -99,8 +99,8 @@ class ReportInput:
     regimes: pl.DataFrame | None = None
     by_regime: pl.DataFrame | None = None
     sectors: pl.DataFrame | None = None
-    overfitting: Overfitting | None = None
-    overfitting_by_family: Mapping[str, Overfitting] = field(default_factory=dict)
+    overfitting: Overfit | None = None
+    overfitting_by_family: Mapping[str, Overfit] = field(default_factory=dict)
     register_damage: str = ""
     data_quality: pl.DataFrame | None = None
     warnings: Sequence[str] = ()
@@ -109,7 +109,7 @@ class ReportInput:
 
 
 @dataclass(frozen=True)
-class Book:
+class Prepared:
     """A report's input, prepared: no table is missing, every row lies in the period.
 
     `positions`, `trades` and `costs` hold the chosen strategy only; `trips` those of every strategy that were entered
@@ -213,7 +213,7 @@ class Book:
         return self.model is not None and self.model in self.strategy
 
 
-def prepare(data: ReportInput) -> Book:
+def prepare(data: ReportInput) -> Prepared:
     """Cut to the period, take the chosen strategy's rows, replace missing tables by empty ones.
 
     Raises:
@@ -238,7 +238,7 @@ def prepare(data: ReportInput) -> Book:
         tables["regimes"] = _given(tables["regimes"].filter(inside).drop_nulls("regime").sort("date"))
     within = replace(data, daily=data.daily.filter(inside), benchmark=data.benchmark.filter(inside))
     _check_strategy(within)
-    return Book(within, **tables)  # type: ignore[arg-type]
+    return Prepared(within, **tables)  # type: ignore[arg-type]
 
 
 def _some(table: pl.DataFrame | None) -> pl.DataFrame:

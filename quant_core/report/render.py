@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_core.report.blocks import Figure, Section, figures_json, paired
 from quant_core.report.formats import spec, write
-from quant_core.report.inputs import Book, Overfitting, ReportInput, prepare
+from quant_core.report.inputs import Prepared, ReportInput, prepare
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
 from quant_core.report.sections.overview import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["Overfitting", "ReportInput", "markdown_summary", "render_report", "sparkline"]
+__all__ = ["ReportInput", "markdown_summary", "render_report", "sparkline"]
 
 SPARKS, SPARK_WIDTH = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588", 32
 
@@ -100,7 +100,7 @@ def sparkline(values: pl.Series, width: int = SPARK_WIDTH) -> str:
     return "".join(SPARKS[round((value - low) / span * (len(SPARKS) - 1)) if span > 0 else 0] for value in picked)
 
 
-def report_sections(book: Book) -> list[Section]:
+def report_sections(book: Prepared) -> list[Section]:
     """What the page shows, in order; the regimes are left out where no label was given."""
     made = [
         comparison_section(book),
@@ -117,7 +117,7 @@ def report_sections(book: Book) -> list[Section]:
     return [replace(section, blocks=paired(section.blocks)) for section in made if section is not None]
 
 
-def _markdown_table(book: Book) -> str:
+def _markdown_table(book: Prepared) -> str:
     table = book.measured
     columns = [name for name in COMPARED if name in table.columns]
     head = ["strategy", *(spec(name).label for name in columns)]
@@ -129,7 +129,7 @@ def _markdown_table(book: Book) -> str:
     return "\n".join(lines)
 
 
-def _sparks(book: Book) -> str:
+def _sparks(book: Prepared) -> str:
     lines = [f"`{sparkline(book.growth[book.strategy])}` {_markdown(book.strategy)}"]
     if book.has_benchmark:
         lines.append(f"`{sparkline(book.growth[BENCHMARK_KEY])}` {_markdown(book.benchmark_name)}")

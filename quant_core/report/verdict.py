@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_core.report.blocks import Note, Table, frame_table
 from quant_core.report.formats import listed, percent, plural, ratio
-from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.inputs import BENCHMARK, Prepared
 
 COST_MULTIPLE = 2.0
 RIDGE, EQUAL_WEIGHT, INDEX_FUND = "top_n_ridge", "equal_weight", "buy_hold_index"
@@ -55,7 +55,7 @@ class Verdict:
         return Note(self.line, badge, tone)
 
 
-def verdict(book: Book) -> Verdict:
+def verdict(book: Prepared) -> Verdict:
     """Compare the chosen strategy with its rivals at twice the costs; the benchmark has none and counts as it is."""
     figures = _at_twice_the_costs(book)
     own = figures.get(book.strategy, (math.nan, math.nan))[0]
@@ -96,7 +96,7 @@ def verdict_table(found: Verdict, strategy: str) -> Table:
     )
 
 
-def significance_line(book: Book) -> str:
+def significance_line(book: Prepared) -> str:
     """Sharpe ratio with its bootstrap interval, trials counted, deflated Sharpe ratios, overfitting; "" if unknown."""
     parts = []
     row = significance_of(book)
@@ -108,7 +108,7 @@ def significance_line(book: Book) -> str:
     return " ".join(parts)
 
 
-def _overfitting(book: Book) -> list[str]:
+def _overfitting(book: Prepared) -> list[str]:
     """Of all trials, and of the variants of each strategy's family."""
     found = book.data.overfitting
     if found is None or not math.isfinite(found.pbo):
@@ -125,7 +125,7 @@ def _overfitting(book: Book) -> list[str]:
     return [f"{text}; {listed(variants)}." if variants else f"{text}."]
 
 
-def significance_of(book: Book) -> dict[str, Any]:
+def significance_of(book: Prepared) -> dict[str, Any]:
     """The chosen strategy's row of the significance table; empty where there is none."""
     rows = book.significance.filter(pl.col("strategy") == book.strategy)
     return rows.row(0, named=True) if rows.height else {}
@@ -164,7 +164,7 @@ def _odds(row: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _at_twice_the_costs(book: Book) -> dict[str, tuple[float, float]]:
+def _at_twice_the_costs(book: Prepared) -> dict[str, tuple[float, float]]:
     """(Sharpe ratio, CAGR) by name, NaN where unknown."""
     at = (pl.col("scenario") == "cost_multiple") & ((pl.col("level") - COST_MULTIPLE).abs() < 1e-9)
     rows = book.sensitivity.filter(at).select("strategy", "sharpe_ann", "cagr").rows()
@@ -188,7 +188,7 @@ def _status(strategy: str, own: float, lost: list[str], absent: list[str]) -> St
 
 
 def _line(
-    book: Book,
+    book: Prepared,
     status: Status,
     own: float,
     sharpes: Mapping[str, float],

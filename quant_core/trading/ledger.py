@@ -34,12 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.trading import book as b
+from quant_core.trading import arrays as b
 from quant_core.trading.costs import EVENT_KINDS, CostSchedule
+from quant_core.trading.day_loop import advance
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.market import Market
 from quant_core.trading.rules import Rules
-from quant_core.trading.session import advance
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -249,11 +249,11 @@ def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules:
         raise DataError("ledger: trade_threshold compares weights; give the targets as weights.")
 
 
-def _panel(market: Market, rules: Rules) -> b.Panel:
+def _panel(market: Market, rules: Rules) -> b.MarketArrays:
     before, after = market.legs(rules.fill, rules.dividends)
     rows, columns, factor, into = market.delistings
     nothing = np.empty((0, 0))
-    return b.Panel(
+    return b.MarketArrays(
         before=before,
         after=after,
         dividend=market.dividend_return if rules.dividends == "cash" else nothing,
@@ -303,14 +303,14 @@ def _terms(rules: Rules, decisions: Decisions, first: int) -> b.Terms:
     )  # fmt: skip
 
 
-def _targets(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> b.Wanted:
+def _targets(market: Market, decisions: Decisions, panel: b.MarketArrays, rules: Rules) -> b.Wanted:
     amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
     acted = np.ones(len(decisions.rows), np.bool_)
     due = market.due_sessions(decisions.rows, rules.delay_sessions)
     return b.Wanted(decisions.rows, due, decisions.start, decisions.names, amounts, decisions.keeps, acted)
 
 
-def _rupees(market: Market, decisions: Decisions, panel: b.Panel, rules: Rules) -> Floats:
+def _rupees(market: Market, decisions: Decisions, panel: b.MarketArrays, rules: Rules) -> Floats:
     """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
     row, name = decisions.row_of_target, decisions.names
     due = np.repeat(market.due_sessions(decisions.rows, rules.delay_sessions), np.diff(decisions.start))

@@ -95,14 +95,14 @@ MODELS.register("mine")(None)
 SOURCE_EDITS = {
     # Nothing that anybody computes with.
     "a comment in the schema": (
-        "quant_core/schema.py", "class CleanPrices(", "# One row a day.\nclass CleanPrices(", set(),
+        "quant_core/schema/cleaning.py", "class CleanPrices(", "# One row a day.\nclass CleanPrices(", set(),
     ),
     "a module's docstring": ("quant_core/calendar.py", '"""', '"""Said otherwise. ', set()),
     "a function's docstring": (
         "quant_core/calendar.py", '"""NSE sessions from `start`', '"""Sessions from `start`', set(),
     ),
     "a new class in the schema": (
-        "quant_core/schema.py", "class CleanPrices(", "class Other:\n    pass\n\n\nclass CleanPrices(", set(),
+        "quant_core/schema/cleaning.py", "class CleanPrices(", "class Other:\n    pass\n\n\nclass CleanPrices(", set(),
     ),
     "a function that no asset uses": (
         "quant_core/market/universe.py", "def members_on(", "def unused() -> int:\n    return 1\n\n\ndef members_on(",

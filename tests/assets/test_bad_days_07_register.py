@@ -20,7 +20,7 @@ from quant_assets.reporting import damage_warnings, family, overfitting_by_famil
 from quant_assets.trials import Witness
 from quant_core.allocation import STRATEGIES
 from quant_core.calendar import sessions
-from quant_core.trading.luck import Luck, histories
+from quant_core.measures.luck import Luck, histories
 
 DAYS = sessions(date(2020, 1, 1), date(2020, 12, 31))
 MARKET = np.random.default_rng(0).normal(0.0004, 0.01, len(DAYS))

@@ -9,7 +9,7 @@ from upath import UPath
 
 from quant_assets.io_manager import begun
 from quant_assets.storage import read_artifact
-from quant_assets.tables import read_table
+from quant_assets.table_files import read_table
 
 pytestmark = pytest.mark.slow
 #: The small lab, to June 2020 instead of February.

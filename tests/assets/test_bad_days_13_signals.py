@@ -7,7 +7,7 @@ import polars as pl
 
 from quant_assets.assets.models import fitted_files
 from quant_assets.assets.signals import score
-from quant_core.artifacts import Manifest
+from quant_core.fitted import Manifest
 from quant_core.forecasting import Fitted, Model
 
 DAYS = [date(2019, 12, 31), date(2020, 1, 1), date(2020, 12, 31), date(2021, 1, 1), date(2021, 12, 31)]

@@ -10,8 +10,8 @@ from quant_core import calendar, folds
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import decay, scores
 from quant_core.forecasting.labels import LabelConfig
-from quant_core.trading import performance, risk
-from quant_core.trading.newey_west import newey_west_lags, newey_west_t
+from quant_core.measures import performance, risk
+from quant_core.measures.newey_west import newey_west_lags, newey_west_t
 from quant_core.trading.weights import make_feasible, project_capped_simplex, top_n_weights
 
 RNG = np.random.default_rng(1)

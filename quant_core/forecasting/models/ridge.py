@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core.artifacts import Manifest, code_version, frame_hash, guard
 from quant_core.errors import DataError
+from quant_core.fitted import Manifest, code_version, frame_hash, guard
 from quant_core.forecasting import MODELS, Fitted, Model
 from quant_core.forecasting.scores import FORWARD_PREFIX, rank_ic_by_date
 

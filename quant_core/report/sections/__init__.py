@@ -1,1 +1,1 @@
-"""One file a section of the report: each turns a `Book` into a `Section`, figures and tables with their readings."""
+"""One file a section of the report: each turns `Prepared` input into a `Section`, figures and tables with readings."""

@@ -7,14 +7,14 @@ import polars as pl
 
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, iso_dates, rounded
 from quant_core.report.formats import correlation, count, percent, percent_fine, plural, ratio
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 from quant_core.report.series import number
 from quant_core.report.verdict import known
 
 SIGNIFICANT_T = 1.96
 
 
-def forecasts_section(book: Book) -> Section:
+def forecasts_section(book: Prepared) -> Section:
     """Rank IC over time and over horizons, then what each score quantile earned."""
     blocks: list[Block] = []
     if book.model is None:
@@ -29,7 +29,7 @@ def forecasts_section(book: Book) -> Section:
     return Section("forecast-quality", "Forecast quality", tuple(blocks))
 
 
-def rank_ic_figure(book: Book) -> Figure:
+def rank_ic_figure(book: Prepared) -> Figure:
     """Running sum of the daily rank ICs, a model."""
     wide = book.quality.pivot(on="model", index="date", values="rank_ic").sort("date")
     total = wide.select("date", pl.exclude("date").fill_nan(None).fill_null(0.0).cum_sum())
@@ -50,7 +50,7 @@ def rank_ic_figure(book: Book) -> Figure:
     )
 
 
-def quality_table(book: Book) -> Table:
+def quality_table(book: Prepared) -> Table:
     """One model a row, with the columns that the scoring gave."""
     columns = list(dict.fromkeys(name for row in book.data.quality_summary for name in row))
     columns.sort(key=lambda name: name != "model")
@@ -67,7 +67,7 @@ def quality_table(book: Book) -> Table:
     )
 
 
-def decay_blocks(book: Book) -> list[Block]:
+def decay_blocks(book: Prepared) -> list[Block]:
     """Rank IC of today's scores over other horizons."""
     if book.decay.is_empty():
         return [Note("Rank IC over other horizons was not measured.")]
@@ -109,7 +109,7 @@ def decay_blocks(book: Book) -> list[Block]:
     return [figure, made]
 
 
-def quantile_blocks(book: Book) -> list[Block]:
+def quantile_blocks(book: Prepared) -> list[Block]:
     """What the names of each score quantile earned, and how fast they change."""
     if book.quantiles.is_empty():
         return [Note("Returns by score quantile were not measured.")]

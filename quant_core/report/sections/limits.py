@@ -4,10 +4,10 @@ import polars as pl
 
 from quant_core.report.blocks import Block, Section, frame_table
 from quant_core.report.formats import count
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 
 
-def limits_section(book: Book) -> Section:
+def limits_section(book: Prepared) -> Section:
     """The table of the data's quality, where given; notes and provenance are lists beside it."""
     blocks: list[Block] = []
     if book.data_quality is not None:
@@ -15,12 +15,12 @@ def limits_section(book: Book) -> Section:
     return Section("notes", "What limits these numbers", tuple(blocks))
 
 
-def all_notes(book: Book) -> list[str]:
+def all_notes(book: Prepared) -> list[str]:
     """The notes given, and the benchmark's gaps."""
     return [*book.data.notes, *_benchmark_gaps(book)]
 
 
-def _benchmark_gaps(book: Book) -> list[str]:
+def _benchmark_gaps(book: Prepared) -> list[str]:
     days = book.own.select("date")
     missing = days.join(book.data.benchmark.select("date"), on="date", how="anti")
     if missing.is_empty():

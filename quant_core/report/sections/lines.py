@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from quant_core.report.blocks import Series, iso_dates, rounded
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 from quant_core.report.series import BENCHMARK_KEY, week_ends
 
 THIN_ABOVE = 1_000  # sessions from which the other strategies are drawn weekly
 
 
-def own_and_benchmark(book: Book, wide: pl.DataFrame, digits: int = 4) -> tuple[Series, ...]:
+def own_and_benchmark(book: Prepared, wide: pl.DataFrame, digits: int = 4) -> tuple[Series, ...]:
     """The chosen strategy and, where it has values, the benchmark."""
     lines = [Series(book.strategy, rounded(wide[book.strategy], digits))]
     if wide[BENCHMARK_KEY].null_count() < wide.height:
@@ -19,7 +19,7 @@ def own_and_benchmark(book: Book, wide: pl.DataFrame, digits: int = 4) -> tuple[
     return tuple(lines)
 
 
-def every_strategy(book: Book, wide: pl.DataFrame) -> tuple[Series, ...]:
+def every_strategy(book: Prepared, wide: pl.DataFrame) -> tuple[Series, ...]:
     """The chosen one, the benchmark, then the others by name, weekly in a long period."""
     thin = wide.filter(week_ends(wide["date"])) if is_thinned(wide) else wide
     x = iso_dates(thin["date"]) if is_thinned(wide) else None
@@ -33,7 +33,7 @@ def is_thinned(wide: pl.DataFrame) -> bool:
 
 
 def by_strategy(
-    book: Book, frame: pl.DataFrame, value: str, x: Sequence[float], x_column: str, digits: int = 4
+    book: Prepared, frame: pl.DataFrame, value: str, x: Sequence[float], x_column: str, digits: int = 4
 ) -> tuple[Series, ...]:
     """A line a strategy over a few values of `x_column`, the chosen first.
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Table, frame_table, iso_dates
 from quant_core.report.formats import count, ordinal, percent, ratio, spec, write
-from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.inputs import BENCHMARK, Prepared
 from quant_core.report.sections.lines import every_strategy, is_thinned, own_and_benchmark
 from quant_core.report.series import BENCHMARK_KEY, last
 from quant_core.report.verdict import COST_MULTIPLE, Verdict, known, significance_line, verdict_table
@@ -28,12 +28,12 @@ STRESSED = f"Sharpe at {COST_MULTIPLE:g}\u00d7 costs"
 HEADLINES = ("cagr", "sharpe_ann", "max_drawdown", "volatility_ann", "turnover_ann", "final_equity_inr")
 
 
-def comparison_section(book: Book) -> Section:
+def comparison_section(book: Prepared) -> Section:
     """Every strategy in one table and one chart."""
     return Section("strategies", "Strategies compared", (comparison_table(book), all_equity_figure(book)))
 
 
-def summary_section(book: Book, found: Verdict) -> Section:
+def summary_section(book: Prepared, found: Verdict) -> Section:
     """The chosen strategy in brief; its lead and headlines stand above these blocks."""
     odds = significance_line(book)
     blocks: list[Block] = [found.note]
@@ -44,7 +44,7 @@ def summary_section(book: Book, found: Verdict) -> Section:
     return Section("summary", "Executive summary", tuple(blocks))
 
 
-def comparison_table(book: Book) -> Table:
+def comparison_table(book: Prepared) -> Table:
     """The headline measures, one strategy a row; what is not known of a strategy is left open."""
     stressed = book.sensitivity.filter(
         pl.col("scenario") == "cost_multiple", (pl.col("level") - COST_MULTIPLE).abs() < 1e-9
@@ -66,7 +66,7 @@ def comparison_table(book: Book) -> Table:
     )
 
 
-def all_equity_figure(book: Book) -> Figure:
+def all_equity_figure(book: Prepared) -> Figure:
     """Growth of one rupee in every strategy."""
     growth = book.growth
     ends = {name: last(growth[name]) for name in book.strategies}
@@ -94,7 +94,7 @@ def all_equity_figure(book: Book) -> Figure:
     )
 
 
-def own_equity_figure(book: Book) -> Figure:
+def own_equity_figure(book: Prepared) -> Figure:
     """Growth of one rupee in the chosen strategy and in the benchmark."""
     growth = book.growth
     reading = f"\u20b91 in {book.strategy} became {_rupee(last(growth[book.strategy]))}"
@@ -116,7 +116,7 @@ def own_equity_figure(book: Book) -> Figure:
     )
 
 
-def lead(book: Book) -> str:
+def lead(book: Prepared) -> str:
     """One sentence: return, Sharpe ratio and deepest fall against the benchmark's."""
     own, other = book.metrics_of(book.strategy), book.metrics_of(BENCHMARK)
     if not known(own.get("cagr")):
@@ -135,7 +135,7 @@ def lead(book: Book) -> str:
     return text + "."
 
 
-def headlines(book: Book) -> list[dict[str, str]]:
+def headlines(book: Prepared) -> list[dict[str, str]]:
     """Key measures of the chosen strategy, each beside the benchmark's."""
     own, other = book.metrics_of(book.strategy), book.metrics_of(BENCHMARK)
     return [_headline(name, own, other) for name in HEADLINES if known(own.get(name))]
@@ -146,7 +146,7 @@ def _headline(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> di
     return {"label": spec(name).label, "value": write(name, own[name]), "against": against}
 
 
-def _standing(book: Book) -> str:
+def _standing(book: Prepared) -> str:
     """Where the chosen strategy stands by Sharpe ratio."""
     is_strategy = pl.col("strategy").is_in(book.strategies)
     if "sharpe_ann" not in book.measured.columns:

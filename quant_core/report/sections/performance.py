@@ -21,7 +21,7 @@ from quant_core.report.blocks import (
     rounded,
 )
 from quant_core.report.formats import percent, plural, ratio, spec
-from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.inputs import BENCHMARK, Prepared
 from quant_core.report.sections.lines import own_and_benchmark
 from quant_core.report.series import BENCHMARK_KEY, number
 
@@ -85,7 +85,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 OTHER = "Other measures"
 
 
-def performance_section(book: Book) -> Section:
+def performance_section(book: Prepared) -> Section:
     """Calendar returns, rolling measures, all measures."""
     monthly = series.calendar_returns(book.returns[1:], book.strategy, by_month=True)
     blocks: list[Block] = [monthly_table(book, monthly) if monthly.height else _too_short("no full session")]
@@ -95,7 +95,7 @@ def performance_section(book: Book) -> Section:
     return Section("performance", "Performance", tuple(blocks))
 
 
-def monthly_table(book: Book, monthly: pl.DataFrame) -> Table:
+def monthly_table(book: Prepared, monthly: pl.DataFrame) -> Table:
     """Years down, months across, and the year's compounded return."""
     rows = []
     for (year,), months in monthly.group_by("year", maintain_order=True):
@@ -119,7 +119,7 @@ def monthly_table(book: Book, monthly: pl.DataFrame) -> Table:
     )
 
 
-def annual_blocks(book: Book) -> list[Block]:
+def annual_blocks(book: Prepared) -> list[Block]:
     """Calendar years against the benchmark, as bars and as a table."""
     own = series.calendar_returns(book.returns[1:], book.strategy, by_month=False)
     years = own.rename({"simple_return": "strategy_return"})
@@ -161,7 +161,7 @@ def annual_blocks(book: Book) -> list[Block]:
     ]
 
 
-def sharpe_block(book: Book) -> Block:
+def sharpe_block(book: Prepared) -> Block:
     """Sharpe ratio of the trailing 252 sessions."""
     sharpe = series.rolling_sharpe(book.returns, book.risk_free)
     own = sharpe[book.strategy].drop_nulls()
@@ -186,7 +186,7 @@ def sharpe_block(book: Book) -> Block:
     )
 
 
-def active_block(book: Book) -> Block:
+def active_block(book: Prepared) -> Block:
     """Return over the trailing 252 sessions less the benchmark's."""
     active = series.active_return(book.growth, book.strategy)
     if active.is_empty():
@@ -207,7 +207,7 @@ def active_block(book: Book) -> Block:
     )
 
 
-def metrics_table(book: Book) -> Table:
+def metrics_table(book: Prepared) -> Table:
     """Every measure, the chosen strategy, the benchmark and the others side by side; an unknown measure at the end."""
     first = [pl.col("strategy") == name for name in (book.strategy, BENCHMARK)]
     table = book.measured.sort(*first, descending=True, maintain_order=True)

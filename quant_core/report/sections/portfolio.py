@@ -3,18 +3,18 @@
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.measures.holdings import concentration
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, iso_dates, rounded
 from quant_core.report.formats import names, percent, percent_fine, plural, times
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 from quant_core.report.series import number, week_ends
-from quant_core.trading.holdings import concentration
 
 HOLDINGS_SHOWN = 15
 SECTORS_SHOWN = 7
 UNKNOWN, REST, CASH = "unknown", "other sectors", "cash"
 
 
-def portfolio_section(book: Book) -> Section:
+def portfolio_section(book: Prepared) -> Section:
     """Concentration, sectors, cash, turnover, holdings at the end."""
     blocks: list[Block] = []
     if book.positions.is_empty():
@@ -29,7 +29,7 @@ def portfolio_section(book: Book) -> Section:
     return Section("portfolio", "Portfolio", tuple(blocks if holdings is None else [*blocks, holdings]))
 
 
-def concentration_figures(book: Book) -> list[Block]:
+def concentration_figures(book: Prepared) -> list[Block]:
     """Effective number of names, and the largest weight."""
     measured = concentration(book.positions).select("date", "effective_names", "largest_weight")
     table = book.held.select("date").join(measured, on="date", how="left", maintain_order="left")
@@ -69,7 +69,7 @@ def concentration_figures(book: Book) -> list[Block]:
     ]
 
 
-def sector_weights(book: Book, sectors: pl.DataFrame) -> pl.DataFrame:
+def sector_weights(book: Prepared, sectors: pl.DataFrame) -> pl.DataFrame:
     """`date` and a column a sector at week ends, largest on average first; the smallest summed; cash is the rest."""
     days = book.held.filter(week_ends(book.held["date"])).select(
         "date", (pl.col("cash_inr") / pl.col("equity_inr")).alias(CASH)
@@ -97,7 +97,7 @@ def sector_weights(book: Book, sectors: pl.DataFrame) -> pl.DataFrame:
     return wide.select("date", pl.col(columns).fill_null(0.0)).with_columns(days[CASH])
 
 
-def sector_block(book: Book) -> Block:
+def sector_block(book: Prepared) -> Block:
     """Sector weights over time, stacked to 100 % with cash."""
     if book.sectors is None:
         return Note("No table of sectors was given, so sector exposure is left out.")
@@ -126,7 +126,7 @@ def sector_block(book: Book) -> Block:
     )
 
 
-def cash_figure(book: Book) -> Figure:
+def cash_figure(book: Prepared) -> Figure:
     """Share of equity that is not invested."""
     share = book.held["cash_inr"] / book.held["equity_inr"]
     interest = number(book.own["interest_inr"].sum()) / number(book.own["equity_inr"].mean()) / _years(book)
@@ -144,7 +144,7 @@ def cash_figure(book: Book) -> Figure:
     )
 
 
-def turnover_figure(book: Book) -> Figure:
+def turnover_figure(book: Prepared) -> Figure:
     """One-way turnover, a calendar month."""
     own = book.own
     month = (
@@ -168,7 +168,7 @@ def turnover_figure(book: Book) -> Figure:
     )
 
 
-def holdings_table(book: Book) -> Table | None:
+def holdings_table(book: Prepared) -> Table | None:
     """The largest weights after the last session; None without a position on it."""
     end = book.own["date"][-1]
     final = book.positions.filter(pl.col("date") == end).sort("weight", "ticker", descending=[True, False])
@@ -197,5 +197,5 @@ def _sector_names(sectors: pl.DataFrame) -> pl.DataFrame:
     return named.unique("ticker", keep="first", maintain_order=True)
 
 
-def _years(book: Book) -> float:
+def _years(book: Prepared) -> float:
     return max(book.own.height - 1, 1) / SESSIONS_PER_YEAR

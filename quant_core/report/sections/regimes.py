@@ -13,7 +13,7 @@ from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.report import series
 from quant_core.report.blocks import Band, Block, Cell, Figure, Rule, Section, Table, frame_table, iso_dates
 from quant_core.report.formats import listed, percent, plural
-from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.inputs import BENCHMARK, Prepared
 from quant_core.report.sections.lines import own_and_benchmark
 from quant_core.report.sections.performance import heat_style
 from quant_core.report.series import BENCHMARK_KEY, number
@@ -22,7 +22,7 @@ HUES = 6  # colours in the script's regime palette, calm to stressed
 SPREAD = {1: (0,), 2: (0, 4), 3: (0, 2, 4), 4: (0, 1, 3, 4), 5: (0, 1, 2, 3, 4)}  # slots that differ most
 
 
-def regime_section(book: Book) -> Section | None:
+def regime_section(book: Prepared) -> Section | None:
     """None where no label was given in the period."""
     if book.regimes is None:
         return None
@@ -37,7 +37,7 @@ def regime_section(book: Book) -> Section | None:
     return Section("regimes", "Regimes", tuple(blocks))
 
 
-def calm_to_stressed(book: Book) -> list[str]:
+def calm_to_stressed(book: Prepared) -> list[str]:
     """The regimes, from the lowest volatility to the highest; one without two sessions stands last."""
     assert book.regimes is not None
     key = BENCHMARK_KEY if book.has_benchmark else book.strategy
@@ -49,7 +49,7 @@ def calm_to_stressed(book: Book) -> list[str]:
     return spread.sort("value", "regime")["regime"].to_list()
 
 
-def equity_figure(book: Book, bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
+def equity_figure(book: Prepared, bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
     """Growth of one rupee over the regimes."""
     sessions = spells.group_by("label").agg(pl.col("n_sessions").sum())
     share = {name: n / number(sessions["n_sessions"].sum()) for name, n in sessions.iter_rows()}
@@ -86,7 +86,7 @@ def timeline_figure(bands: tuple[Band, ...], spells: pl.DataFrame) -> Figure:
     )
 
 
-def by_regime_tables(book: Book) -> list[Block]:
+def by_regime_tables(book: Prepared) -> list[Block]:
     """Measures by regime: those of the chosen strategy and the benchmark open, all strategies folded."""
     if book.by_regime is None:
         return []

@@ -7,7 +7,7 @@ import polars as pl
 from quant_core.report import series
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, iso_dates
 from quant_core.report.formats import percent, percent_fine, plural, ratio
-from quant_core.report.inputs import BENCHMARK, Book
+from quant_core.report.inputs import BENCHMARK, Prepared
 from quant_core.report.sections.lines import own_and_benchmark
 from quant_core.report.series import BENCHMARK_KEY, VOLATILITY_SESSIONS, number
 from quant_core.report.verdict import known
@@ -21,13 +21,13 @@ TAILS = (
 )
 
 
-def risk_section(book: Book) -> Section:
+def risk_section(book: Prepared) -> Section:
     """Falls first, then what a day can do."""
     blocks = [*drawdown_blocks(book), volatility_block(book), histogram_block(book), tail_block(book)]
     return Section("risk", "Risk", tuple(blocks))
 
 
-def drawdown_blocks(book: Book) -> list[Block]:
+def drawdown_blocks(book: Prepared) -> list[Block]:
     """The chart and the five deepest falls."""
     shown = series.drawdowns(book.growth)
     own, other = shown[book.strategy], shown[BENCHMARK_KEY]
@@ -75,7 +75,7 @@ def drawdown_table(falls: pl.DataFrame) -> Table:
     )
 
 
-def volatility_block(book: Book) -> Block:
+def volatility_block(book: Prepared) -> Block:
     """Volatility of the trailing 63 sessions."""
     wide = series.rolling_volatility(book.returns)
     own = wide[book.strategy].drop_nulls()
@@ -95,7 +95,7 @@ def volatility_block(book: Book) -> Block:
     )
 
 
-def histogram_block(book: Book) -> Block:
+def histogram_block(book: Prepared) -> Block:
     """Daily returns, with the value at risk as rules."""
     own = book.returns[1:][book.strategy].drop_nulls()
     if own.is_empty():
@@ -140,7 +140,7 @@ def histogram_block(book: Book) -> Block:
     )
 
 
-def tail_block(book: Book) -> Block:
+def tail_block(book: Prepared) -> Block:
     """Value at risk and expected shortfall, historical and Cornish-Fisher, as measured in `metrics`."""
     own, other = book.metrics_of(book.strategy), book.metrics_of(BENCHMARK)
     rows = []
@@ -172,7 +172,7 @@ def tail_block(book: Book) -> Block:
     )
 
 
-def _beyond(book: Book, value_at_risk: object) -> str:
+def _beyond(book: Prepared, value_at_risk: object) -> str:
     """How often the loss was larger."""
     if not isinstance(value_at_risk, float) or not known(value_at_risk):
         return ""

@@ -9,7 +9,7 @@ import polars as pl
 
 from quant_core.report.blocks import Block, Figure, Note, Rule, Section, Series, Table, frame_table, rounded
 from quant_core.report.formats import AT, CRORE, count, listed, percent, plural, ratio, rupees
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 from quant_core.report.sections.lines import by_strategy
 from quant_core.report.verdict import known, significance_of
 
@@ -38,7 +38,7 @@ STRESSES = (
 )  # fmt: skip
 
 
-def robustness_section(book: Book) -> Section:
+def robustness_section(book: Prepared) -> Section:
     """Significance, overfitting, the figure of each stress, then their tables."""
     stressed = [block for stress in STRESSES for block in stress_blocks(book, stress)]
     stressed.sort(key=lambda block: isinstance(block, Table))
@@ -46,7 +46,7 @@ def robustness_section(book: Book) -> Section:
     return Section("robustness", "Significance and robustness", blocks)
 
 
-def significance_blocks(book: Book) -> list[Block]:
+def significance_blocks(book: Prepared) -> list[Block]:
     """Sharpe ratios with their intervals, and the table behind them."""
     if book.significance.is_empty():
         return [Note("Significance was not measured.")]
@@ -69,7 +69,7 @@ def significance_blocks(book: Book) -> list[Block]:
     return [interval_figure(book, drawn), made] if drawn.height else [made]
 
 
-def interval_figure(book: Book, table: pl.DataFrame) -> Figure:
+def interval_figure(book: Prepared, table: pl.DataFrame) -> Figure:
     """Sharpe ratio and its bootstrap interval, one strategy a row."""
     above = table.filter(pl.col("sharpe_low_ann") > 0).height
     row = significance_of(book)
@@ -109,7 +109,7 @@ def interval_figure(book: Book, table: pl.DataFrame) -> Figure:
     )
 
 
-def overfitting_block(book: Book) -> Block:
+def overfitting_block(book: Prepared) -> Block:
     """Histogram of the logits of the best strategy's rank in the other half."""
     found = book.data.overfitting
     logits = np.asarray(found.logits if found is not None else [], dtype=np.float64)
@@ -147,7 +147,7 @@ def overfitting_block(book: Book) -> Block:
     )
 
 
-def family_blocks(book: Book) -> list[Block]:
+def family_blocks(book: Prepared) -> list[Block]:
     """Overfitting in choosing among the variants of one strategy, a family a row; nothing where none has two."""
     found = book.data.overfitting_by_family
     if not found:
@@ -172,7 +172,7 @@ def family_blocks(book: Book) -> list[Block]:
     ]
 
 
-def stress_blocks(book: Book, stress: Stress) -> list[Block]:
+def stress_blocks(book: Prepared, stress: Stress) -> list[Block]:
     """Sharpe ratio by level as lines, and Sharpe ratio and CAGR as a table."""
     rows = book.sensitivity.filter(pl.col("scenario") == stress.scenario).sort("level")
     if rows.is_empty():
@@ -202,7 +202,7 @@ def stress_blocks(book: Book, stress: Stress) -> list[Block]:
     return [figure, table]
 
 
-def stress_reading(book: Book, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> str:
+def stress_reading(book: Prepared, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> str:
     """The chosen strategy from the first to the last level, and who leads at the last."""
     own = rows.filter(pl.col("strategy") == book.strategy, pl.col("sharpe_ann").is_finite())
     parts = []
@@ -222,7 +222,7 @@ def stress_reading(book: Book, stress: Stress, rows: pl.DataFrame, levels: Seque
     return " ".join(parts)
 
 
-def stress_table(book: Book, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> Table:
+def stress_table(book: Prepared, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> Table:
     """One strategy a row; Sharpe ratio, CAGR and cost at every level."""
     wanted = [name for name in SHORT if rows[name].null_count() < rows.height]
     names = [name for name in [book.strategy, *book.slots] if name in rows["strategy"].to_list()]

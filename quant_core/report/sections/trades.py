@@ -6,25 +6,25 @@ from dataclasses import replace
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.measures.trips import trip_summary
 from quant_core.report.blocks import Block, Figure, Note, Section, Series, Table, frame_table, iso_dates, rounded
 from quant_core.report.formats import count, percent, percent_fine, plural, ratio, rupees
-from quant_core.report.inputs import Book
+from quant_core.report.inputs import Prepared
 from quant_core.report.series import number
 from quant_core.schema import BUY, DELISTING, SELL
-from quant_core.trading.trips import trip_summary
 
 HOLDING_BINS = (1, 2, 5, 10, 21, 42, 63, 126, 252)  # sessions, the upper end of each bin but the open last one
 TRIPS_SHOWN = 5
 KINDS_SHOWN = 7
 
 
-def trades_section(book: Book) -> Section:
+def trades_section(book: Prepared) -> Section:
     """Trades, round trips, costs, unfilled orders."""
     blocks: list[Block] = [*trade_blocks(book), *trip_blocks(book), *cost_blocks(book), unfilled_block(book)]
     return Section("trades", "Trades", tuple(blocks))
 
 
-def trade_blocks(book: Book) -> list[Block]:
+def trade_blocks(book: Prepared) -> list[Block]:
     """Purchases and sales a month."""
     orders = book.trades.filter(pl.col("side").is_in([BUY, SELL]), pl.col("decision_date").is_not_null())
     if orders.is_empty():
@@ -55,7 +55,7 @@ def trade_blocks(book: Book) -> list[Block]:
     ]
 
 
-def trip_blocks(book: Book) -> list[Block]:
+def trip_blocks(book: Prepared) -> list[Block]:
     """Holding periods, win rate and profit factor of every strategy, best and worst trips."""
     own = book.trips.filter(pl.col("strategy") == book.strategy)
     closed = own.filter(pl.col("exit_date").is_not_null())
@@ -98,7 +98,7 @@ def holding_histogram(sessions: pl.Series) -> tuple[list[str], list[int]]:
     return [*labels, f">{HOLDING_BINS[-1]}"], [*counts, int((sessions > HOLDING_BINS[-1]).sum())]
 
 
-def trip_table(book: Book) -> Table:
+def trip_table(book: Prepared) -> Table:
     """Round trips of every strategy, the chosen one first."""
     first = pl.col("strategy") == book.strategy
     table = trip_summary(book.trips).sort(first, descending=True, maintain_order=True)
@@ -124,7 +124,7 @@ def trip_table(book: Book) -> Table:
     )
 
 
-def extremes_table(book: Book, closed: pl.DataFrame) -> Table:
+def extremes_table(book: Prepared, closed: pl.DataFrame) -> Table:
     """The trips that earned and lost most."""
     ranked = closed.sort("pnl_inr", "ticker", "entry_date", descending=[True, False, False])
     best = ranked.head(TRIPS_SHOWN)
@@ -145,7 +145,7 @@ def extremes_table(book: Book, closed: pl.DataFrame) -> Table:
     return replace(made, groups=groups)
 
 
-def cost_blocks(book: Book) -> list[Block]:
+def cost_blocks(book: Prepared) -> list[Block]:
     """Costs by kind: in rupees over the period, and in percent of equity by year."""
     if book.costs.is_empty():
         return [Note(f"No cost by kind of {book.strategy} was given.")]
@@ -175,7 +175,7 @@ def cost_blocks(book: Book) -> list[Block]:
     return [cost_figure(book, total["kind"].to_list()), made]
 
 
-def cost_figure(book: Book, kinds: Sequence[str]) -> Figure:
+def cost_figure(book: Prepared, kinds: Sequence[str]) -> Figure:
     """Costs of each calendar year over its mean equity, stacked by kind."""
     year = pl.col("date").dt.year().alias("year")
     equity = book.own.group_by(year, maintain_order=True).agg(pl.col("equity_inr").mean()).sort("year")
@@ -216,7 +216,7 @@ def cost_figure(book: Book, kinds: Sequence[str]) -> Figure:
     )
 
 
-def unfilled_block(book: Book) -> Block:
+def unfilled_block(book: Prepared) -> Block:
     """Orders left unfilled a month; a sentence where there were none."""
     own = book.own
     missed, filled = number(own["n_unfilled"].sum()), number(own["n_fills"].sum())

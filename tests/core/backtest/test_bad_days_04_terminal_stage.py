@@ -9,12 +9,12 @@ from stage_cases import END, FREE, START, make_prices, make_targets
 
 from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.panel import outages
 from quant_core.backtest.reconcile import unreconciled
 from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError
+from quant_core.measures.trips import round_trips
 from quant_core.schema import BUY, DELISTING, SELL
-from quant_core.trading.trips import round_trips
+from quant_core.trading.panel import outages
 
 PRICES = make_prices(("AAA", "BBB", "CCC", "DDD"))
 DAYS = calendar.sessions(START, END)

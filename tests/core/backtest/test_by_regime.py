@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
-from quant_core.trading import performance as p
+from quant_core.measures import performance as p
 
 DAYS = sessions(date(2021, 3, 1), date(2021, 12, 31))
 RATE = 0.0002

@@ -7,7 +7,7 @@ import pytest
 from stage_cases import FREE, START, make_prices, make_targets
 
 from quant_core import calendar
-from quant_core.backtest import tables
+from quant_core.backtest import records
 from quant_core.backtest.guard import check_fills_follow, check_fits, check_trades, fits_of
 from quant_core.backtest.simulate import simulate
 from quant_core.errors import LookaheadError
@@ -74,7 +74,7 @@ def test_what_is_no_order_has_no_decision_to_check():
 
 
 def test_a_backtest_whose_trades_were_tampered_with_does_not_end(monkeypatch):
-    sound = tables.trades_table
-    monkeypatch.setattr(tables, "trades_table", lambda *args: sound(*args).with_columns(decision_date=pl.col("date")))
+    sound = records.trades_table
+    monkeypatch.setattr(records, "trades_table", lambda *args: sound(*args).with_columns(decision_date=pl.col("date")))
     with pytest.raises(LookaheadError, match="one buys AAA on 2021-01-11 by a decision of 2021-01-11"):
         simulate(PRICES, TARGETS, FREE)

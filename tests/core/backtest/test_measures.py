@@ -12,9 +12,9 @@ from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.measures import measure
 from quant_core.backtest.simulate import simulate
-from quant_core.trading import performance as p
-from quant_core.trading.holdings import average_holding_sessions, concentration
-from quant_core.trading.trips import trip_summary
+from quant_core.measures import performance as p
+from quant_core.measures.holdings import average_holding_sessions, concentration
+from quant_core.measures.trips import trip_summary
 
 DAYS = [date(2021, 1, 4), date(2021, 1, 5), date(2021, 1, 6)]
 PRICES = make_prices()

@@ -11,7 +11,7 @@ from stage_cases import END, FREE, START, stock
 from quant_core import calendar
 from quant_core.backtest import null_books as books
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.null_signals import universe_of
+from quant_core.backtest.null_signals import choices_of
 from quant_core.trading.ledger import Rules
 from quant_core.trading.market import BOTH, Market
 
@@ -25,7 +25,7 @@ CONFIGS = [
 
 
 def desk(config, prices=PRICES):
-    return books.desk_of(universe_of(prices, config, "weekly", START, END, 5), config)
+    return books.desk_of(choices_of(prices, config, "weekly", START, END, 5), config)
 
 
 def always(found, names):

@@ -19,7 +19,7 @@ PRICES = make_prices(NAMES)
 
 
 def universe(prices=PRICES, end=END, horizon=5):
-    return signals.universe_of(prices, FREE, "weekly", START, end, horizon)
+    return signals.choices_of(prices, FREE, "weekly", START, end, horizon)
 
 
 def wide(n_decisions=1500, n_names=50, seed=3):
@@ -27,7 +27,7 @@ def wide(n_decisions=1500, n_names=50, seed=3):
     rng = np.random.default_rng(seed)
     shape = (n_decisions, n_names)
     forward = np.where(rng.random(shape) < 0.05, np.nan, rng.normal(0, 0.04, shape))
-    return signals.Universe(None, np.arange(n_decisions), rng.random(shape) < 0.9, forward)
+    return signals.Choices(None, np.arange(n_decisions), rng.random(shape) < 0.9, forward)
 
 
 def test_members_that_trade_on_the_date_are_eligible_and_an_index_never_is():
@@ -95,7 +95,7 @@ def test_rank_ic_is_spearmans_correlation_over_the_eligible_names():
     for d in range(40):
         valid = market.eligible[d] & ~np.isnan(market.forward_return[d])
         assert found[d] == pytest.approx(spearmanr(scores[d, valid], market.forward_return[d, valid]).statistic)
-    few = signals.Universe(None, market.rows, np.arange(12) < np.full((40, 1), 4), market.forward_return)
+    few = signals.Choices(None, market.rows, np.arange(12) < np.full((40, 1), 4), market.forward_return)
     assert np.isnan(signals.rank_ic(scores, few)).all()
 
 

@@ -14,6 +14,7 @@ from quant_core.backtest.guard import check_fills_follow, check_trades, fits_of
 from quant_core.backtest.reconcile import unreconciled
 from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError, LookaheadError
+from quant_core.measures.performance import sharpe
 from quant_core.schema import (
     CASH,
     BacktestCosts,
@@ -26,7 +27,6 @@ from quant_core.schema import (
     Sensitivity,
     validate,
 )
-from quant_core.trading.performance import sharpe
 from quant_core.trading.rebalancing import rebalance_dates
 from quant_core.trading.risk_free import cash_return_1d
 

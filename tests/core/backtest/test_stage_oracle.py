@@ -11,11 +11,11 @@ from polars.testing import assert_frame_equal
 from stage_cases import NIFTY, wild_case
 
 from quant_core import calendar
-from quant_core.backtest import panel as panel_module
 from quant_core.backtest.simulate import simulate
 from quant_core.causality import assert_causal
 from quant_core.errors import LookaheadError
 from quant_core.schema import CASH
+from quant_core.trading import panel as panel_module
 from quant_core.trading.risk_free import cash_return_1d
 
 SEEDS = st.integers(0, 2**32 - 1)

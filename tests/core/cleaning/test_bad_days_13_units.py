@@ -8,7 +8,7 @@ import pytest
 from rows import bar, raw
 
 from quant_core.calendar import sessions
-from quant_core.cleaning.checks import flag_bars
+from quant_core.cleaning.quality import flag_bars
 from quant_core.cleaning.units import flag_units, trailing_median_volume
 
 DAYS = sessions(date(2021, 3, 1), date(2021, 4, 30))

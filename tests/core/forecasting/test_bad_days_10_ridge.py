@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from quant_core.artifacts import load, save
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.features import FeatureConfig, feature_columns, model_columns
+from quant_core.fitted import load, save
 from quant_core.forecasting import Fitted
 from quant_core.forecasting.models.ridge import ALPHAS, RidgeConfig, fit, importance, predict
 from quant_core.forecasting.scores import rank_ic_by_date, summary

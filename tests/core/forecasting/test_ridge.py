@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quant_core.artifacts import load, save
 from quant_core.errors import DataError, LookaheadError, UnknownName
+from quant_core.fitted import load, save
 from quant_core.forecasting import MODELS, Fitted
 from quant_core.forecasting.models.ridge import RidgeConfig, fit, importance, predict
 from quant_core.forecasting.scores import rank_ic_by_date, summary

@@ -22,7 +22,7 @@ from quant_core.report.blocks import (
     paired,
     rounded,
 )
-from quant_core.report.inputs import Overfitting, ReportInput, prepare
+from quant_core.report.inputs import Overfit, ReportInput, prepare
 from quant_core.report.render import report_sections
 from quant_core.report.sections.overview import lead
 from quant_core.report.sections.portfolio import CASH, REST, UNKNOWN, sector_weights
@@ -255,7 +255,7 @@ def test_overfitting_by_family_is_a_table_and_is_left_out_where_no_family_has_tw
 ) -> None:
     data = make_report_input()
     assert "table-overfitting-families" not in blocks(data)
-    families = {"top_n": Overfitting(0.6, [0.1], 70, 3), "momentum": Overfitting(0.25, [0.1], 70, 2)}
+    families = {"top_n": Overfit(0.6, [0.1], 70, 3), "momentum": Overfit(0.25, [0.1], 70, 2)}
     made: Table = blocks(replace(data, overfitting_by_family=families))["table-overfitting-families"]
     shown = [[cell.text.replace("\u202f", " ") for cell in row] for row in made.rows]
     assert shown == [["top_n", "3", "70", "60.0 %"], ["momentum", "2", "70", "25.0 %"]]
@@ -263,7 +263,7 @@ def test_overfitting_by_family_is_a_table_and_is_left_out_where_no_family_has_tw
 
 def test_the_overfitting_histogram_counts_every_split_infinite_logits_too(make_report_input: Make) -> None:
     logits = [float("-inf"), -0.3, 0.2, 0.4, float("inf"), 2.0]
-    data = replace(make_report_input(), overfitting=Overfitting(1 / 3, logits, 6, 4))
+    data = replace(make_report_input(), overfitting=Overfit(1 / 3, logits, 6, 4))
     made: Figure = blocks(data)["overfitting"]
     below, above = (sum(value or 0.0 for value in series.y) for series in made.series)
     assert (below, above) == (pytest.approx(2 / 6, abs=1e-4), pytest.approx(4 / 6, abs=1e-4))

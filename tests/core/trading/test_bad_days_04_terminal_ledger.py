@@ -8,7 +8,7 @@ from ledger_cases import NAN, book_of
 from test_bad_days_02_kept_and_outage import decided
 
 from quant_core.errors import DataError
-from quant_core.trading import book as arrays
+from quant_core.trading import arrays as arrays
 from quant_core.trading.ledger import Rules, check_reconciles
 from quant_core.trading.market import Market
 

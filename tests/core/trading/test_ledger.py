@@ -5,7 +5,7 @@ import pytest
 from ledger_cases import NAN, book_of, column, flat
 
 from quant_core.errors import DataError
-from quant_core.trading import book as arrays
+from quant_core.trading import arrays as arrays
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
     Rules,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ledger_cases import NAN, PANELS, SEEDS, book_of, case_of, cases, flat
 
 from quant_core.errors import DataError
-from quant_core.trading import book as arrays
-from quant_core.trading import session
+from quant_core.trading import arrays as arrays
+from quant_core.trading import day_loop
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
     Rules,
@@ -217,7 +217,7 @@ def test_taking_the_sessions_in_two_calls_is_taking_them_in_one(case, middle):
     for cuts in ((0, sessions), (0, min(middle, sessions), sessions)):
         book, terms = arrays.open_book(case.market.n_names, case.capital), _terms(case.rules, case.decisions, 0)
         wanted = _targets(case.market, case.decisions, panel, case.rules)
-        parts = [session.advance(a, b, panel, charges, terms, wanted, book) for a, b in pairwise(cuts)]
+        parts = [day_loop.advance(a, b, panel, charges, terms, wanted, book) for a, b in pairwise(cuts)]
         books.append(book)
         logs.append([np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in FLAT])
     for name, one, two in zip(FLAT, *logs, strict=True):
