@@ -16,11 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.simulate import market_panel
 from quant_core.errors import DataError
 from quant_core.measures import newey_west
 from quant_core.schema import IS_ELIGIBLE, IS_QUARANTINED
-from quant_core.trading.panel import MarketPanel
+from quant_core.trading.panel import MarketPanel, market_panel
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 Floats = NDArray[np.float64]

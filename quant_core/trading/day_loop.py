@@ -4,6 +4,8 @@ The rules are told in `ledger`, the arrays in `arrays`; here is how. Cost of a s
 or ordered, not of the names there are.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -36,7 +38,8 @@ PART = 1e-9  # rounding that must not cost a whole share
 # locked instructions each in every session, a third of its time. Compilation fails where an array is made after all.
 # Indices are unsigned where the compiler cannot see that they never are negative: such a one would count from the end,
 # and asking for it costs as much as the access.
-_inlined = numba.njit(error_model="numpy", inline="always", _nrt=False)
+_UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
+_inlined = numba.njit(inline="always", **_UNCOUNTED)
 
 
 @_inlined
@@ -140,20 +143,10 @@ def _place_orders(wanted, d, terms, equity, account, n):  # type: ignore[no-unty
 
     A name that is kept has no order.
     """
-    value, order, decided, active, listed = (
-        account.value,
-        account.order,
-        account.decided,
-        account.active,
-        account.listed,
-    )
-    names, amounts, first, last, when = (
-        wanted.names,
-        wanted.amounts,
-        wanted.start[d],
-        wanted.start[d + 1],
-        wanted.rows[d],
-    )
+    value, order, decided = account.value, account.order, account.decided
+    active, listed = account.active, account.listed
+    names, amounts, when = wanted.names, wanted.amounts, wanted.rows[d]
+    first, last = wanted.start[d], wanted.start[d + 1]
     least, largest, smallest = max(terms.band, DUST) * equity, terms.largest * equity, terms.smallest * equity
     unit, scale = (1.0, 1.0) if terms.in_rupees else (equity, 1.0)
     if wanted.keeps[d] and not terms.in_rupees:
@@ -331,7 +324,7 @@ def _close(t, after, account, n, log, n_held):  # type: ignore[no-untyped-def]
     return left, n_held, total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@numba.njit(cache=True, nogil=True, **_UNCOUNTED)
 def _run(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
     """Sessions t..last as far as the log has room, whose rows count from `first`; the session that is next."""
     rows, falls_due, acted, cash, n = wanted.rows, wanted.due, wanted.acted, account.cash, account.n_active[0]

@@ -39,13 +39,13 @@ def loop_input(market: Market, decisions: Decisions, costs: CostSchedule, rules:
         DataError: a decision outside the market or before `first`, costs of another length, a rule whose panel the
             market lacks, a target in shares without a price.
     """
-    check_fit(market, decisions, costs, rules, first)
+    _check_fit(market, decisions, costs, rules, first)
     charges = Charges(costs.total_buy_rate, costs.total_sell_rate, costs.per_sale_inr, float(costs.impact_coefficient))
     panel = market.arrays(rules.fill, rules.dividends, rules.whole_shares)
-    return LoopInput(panel, charges, _terms(rules, decisions, first), wanted_of(market, decisions, rules))
+    return LoopInput(panel, charges, _terms(rules, decisions, first), _wanted(market, decisions, rules))
 
 
-def wanted_of(market: Market, decisions: Decisions, rules: Rules) -> Wanted:
+def _wanted(market: Market, decisions: Decisions, rules: Rules) -> Wanted:
     """Decisions with the sessions in which they fall due; share targets in rupees."""
     due = market.due_sessions(decisions.rows, rules.delay_sessions)
     amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, rules)
@@ -54,8 +54,7 @@ def wanted_of(market: Market, decisions: Decisions, rules: Rules) -> Wanted:
     return Wanted(decisions.rows, due, decisions.start, names, amounts, decisions.keeps, acted)
 
 
-def check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules: Rules, first: int) -> None:
-    """Raise a DataError unless the four belong together."""
+def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules: Rules, first: int) -> None:
     sessions, names = market.n_sessions, market.n_names
     if not 0 <= first < sessions:
         raise DataError(f"ledger: first is {first}; the market has sessions 0 to {sessions - 1}.")

@@ -183,7 +183,7 @@ class Market:
         )
 
     def _received_growth(self, fill: Fill, before: Floats) -> Floats:
-        """(E,) growth of the name received from the open to the fill, over its drift from the close before to the fill."""
+        """(E,) growth of the name received, open to fill, over its drift from the close before to the fill."""
         rows, _, _, into = self.delistings
         to_fill = np.zeros(len(rows))
         if fill != "open":
