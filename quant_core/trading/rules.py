@@ -62,4 +62,4 @@ class Rules:
 def check_capital(capital_inr: float) -> None:
     """Raise a DataError unless an account can open with so many rupees."""
     if not 0.0 < capital_inr < math.inf:
-        raise DataError(f"account: a capital of {capital_inr} rupees; wanted a positive amount.")
+        raise DataError(f"ledger: a capital of {capital_inr} rupees; wanted a positive amount.")
