@@ -15,9 +15,10 @@ STAGES = (market_data, features, training, models, signals, evaluation)
 def build_definitions(profile: Profile) -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources of a profile."""
     lab = Lab(profile)
-    jobs = automation.build_jobs(lab)
+    assets = [asset for stage in STAGES for asset in stage.build(lab)]
+    jobs = automation.build_jobs(lab, assets)
     return dg.Definitions(
-        assets=[asset for stage in STAGES for asset in stage.build(lab)],
+        assets=assets,
         asset_checks=checks.build(lab),
         jobs=list(jobs.values()),
         schedules=[automation.build_schedule(lab, jobs["refresh"])],

@@ -407,7 +407,9 @@ def _print_results(lab: Any, last: str, made: bool) -> None:
 
 
 def _newest_fold(lab: Any, last: str) -> str | None:
-    folds = [fold for fold in _stored_folds(lab) if fold <= last[:4]]
+    from quant_assets.partitions import first_month
+
+    folds = [fold for fold in _stored_folds(lab) if first_month(fold) <= last]
     return folds[-1] if folds else None
 
 

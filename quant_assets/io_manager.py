@@ -14,6 +14,7 @@ from upath import UPath
 
 from quant_assets.currency import fingerprint, node_config
 from quant_assets.lab import Lab
+from quant_assets.partitions import months_of
 from quant_assets.storage import (
     Files,
     artifact_folder,
@@ -26,6 +27,7 @@ from quant_assets.storage import (
     write_table,
 )
 from quant_core.errors import DataError
+from quant_core.folds import fold
 
 SCRATCH_KEPT = timedelta(days=7)
 
@@ -35,8 +37,8 @@ class LabStorage(dg.IOManager):
 
     A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
     the input's metadata says that it may be absent: before `optional_before` (a partition key), more than
-    `needed_months` (a number) before the run's own first month, or, with `unfinished`, in the run's own year after the
-    last month that is there.
+    `needed_months` (a number) before the run's own first month, or, with `unfinished`, in the run's own fold after
+    the last month that is there.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -107,7 +109,7 @@ class LabStorage(dg.IOManager):
         pointers = {name: pointer_path(self.root, key, name) for name in partitions}
         present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
         unfinished = (context.definition_metadata or {}).get("unfinished")
-        needed = begun(partitions, present, context.partition_key) if unfinished else partitions
+        needed = begun(partitions, present, months_of(fold(context.partition_key))) if unfinished else partitions
         missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
@@ -154,9 +156,9 @@ def slices(table: pl.DataFrame, fmt: str) -> Iterator[tuple[str, pl.DataFrame]]:
         begin += length
 
 
-def begun(months: Sequence[str], present: Sequence[str], year: str) -> list[str]:
-    """`months` without those of `year` after its last stored one; all of them where none of it is stored."""
-    own = [month for month in present if month.startswith(year)]
+def begun(months: Sequence[str], present: Sequence[str], span: Sequence[str]) -> list[str]:
+    """`months` without those of `span` after its last stored one; all of them where none of it is stored."""
+    own = [month for month in present if month in span]
     return [month for month in months if not own or month <= own[-1]]
 
 

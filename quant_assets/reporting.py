@@ -60,7 +60,7 @@ def report_input(
     own = histories(result.daily, result.benchmark)
     tried, luck = register.until(end), trials.hurdle(register, own, end)
     damage = register_damage(register, own)
-    horizon = lab.defaults("training_window").horizon_sessions
+    horizon = max((lab.defaults(f"forecaster_{name}").horizon_sessions for name in lab.models), default=1)
     return ReportInput(
         title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}{unfinished(fold, end)}",
         profile=lab.profile.name,

@@ -89,12 +89,16 @@ def tracked(
         mlflow.log_params(dict(params))
         mlflow.set_tags({"dagster_run_id": context.run_id, "partition": context.partition_key, "asset": asset})
         yield mlflow
-    context.add_output_metadata({"mlflow_run": _link(run.info.experiment_id, run.info.run_id)})
+    context.add_output_metadata({"mlflow_run": dg.MetadataValue.url(_address(run.info))})
 
 
-def _link(experiment_id: str, run_id: str) -> dg.MetadataValue:
+def run_address(mlflow: Any) -> str:
+    """Where the run that is being tracked is shown."""
+    return _address(mlflow.active_run().info)
+
+
+def _address(info: Any) -> str:
     uri = tracking_uri()
-    if uri.startswith("http"):
-        return dg.MetadataValue.url(f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}")
     # `make mlflow` serves the SQLite store on loopback.
-    return dg.MetadataValue.url(f"http://127.0.0.1:5000/#/experiments/{experiment_id}/runs/{run_id}")
+    server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{info.experiment_id}/runs/{info.run_id}"

@@ -17,15 +17,16 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from quant_assets.automation import fold_assets, month_assets, refresh_months
+from quant_assets.automation import EVALUATION, refresh_months
 from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
+from quant_assets.fitting import TRAIN_SUFFIX
 from quant_assets.lab import Lab
 from quant_assets.live_runs import own_tags
-from quant_assets.partitions import IST
+from quant_assets.partitions import IST, first_month, fold_of, months_of
 from quant_assets.trial_witness import SETTINGS_TAG
 from quant_assets.waiting import Say, slot_waits_said
 from quant_core.errors import DataError, QuantError, UnknownName
-from quant_core.forecasting import MODELS
+from quant_core.folds import fold
 
 #: Settings of a run: asset -> setting -> value.
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -62,11 +63,12 @@ class Runner:
         return self.definitions.resolve_asset_graph()
 
     def stages(self) -> list[str]:
-        """Assets in the order in which they run."""
-        months, folds = [[key.path[-1] for key in keys] for keys in (month_assets(self.lab), fold_assets(self.lab))]
-        split = months.index("features") + 1
-        training = folds[: 1 + len(MODELS)]
-        return [*months[:split], *training, *months[split:], *folds[1 + len(MODELS) :]]
+        """Assets in the order in which they run, from the graph."""
+        return [key.path[-1] for key in self.graph.toposorted_asset_keys if key.path[0] == self.lab.profile.name]
+
+    def is_fold(self, asset: str) -> bool:
+        """Whether an asset is partitioned by fold."""
+        return self.graph.get(self.lab.key(asset)).partitions_def == self.lab.partitions.folds
 
     def wanted(self, first: str, last: str, until: Sequence[str]) -> dict[str, list[str]]:
         """Partitions to bring up to date: the months and folds asked for, and every upstream partition of theirs.
@@ -115,15 +117,15 @@ class Runner:
         return refresh_months(today)
 
     def _asked(self, name: str, first: str, last: str) -> list[str]:
-        if self.lab.key(name) not in set(fold_assets(self.lab)):
+        if not self.is_fold(name):
             return [m for m in self.lab.partitions.months.get_partition_keys() if first <= m <= last]
         folds = self.folds_between(first, last)
-        return folds if name not in ("backtest", "backtest_report") else folds[-1:]
+        return folds[-1:] if self.graph.get(self.lab.key(name)).group_name == EVALUATION else folds
 
     def folds_between(self, first: str, last: str) -> list[str]:
         """Folds that begin in first..last; the last one may be unfinished."""
         folds = self.lab.partitions.folds.get_partition_keys()
-        return [fold for fold in folds if first <= f"{fold}-01" <= last]
+        return [fold for fold in folds if first <= first_month(fold) <= last]
 
     def until(self, last: str) -> "Runner":
         """This runner with a backtest that ends with month `last`, where its fold goes on after it.
@@ -131,7 +133,9 @@ class Runner:
         What is stored of later months was made by other runs and is left out; the fold's partition is made again once
         a run goes further. A run up to the newest month that there is ends with the last price.
         """
-        is_open = last[5:] != "12" and last != self.lab.partitions.months.get_last_partition_key()
+        own = fold_of(self.lab.partitions.folds, last)
+        is_open = own is not None and last != months_of(fold(own))[-1]
+        is_open &= last != self.lab.partitions.months.get_last_partition_key()
         if not is_open or "until" in self.overrides.get("backtest", {}):
             return self
         window = self.lab.partitions.months.time_window_for_partition_key(last)
@@ -153,7 +157,7 @@ class Runner:
 
     def steps(self, asset: str, partitions: Sequence[str]) -> Iterator[Step]:
         """Runs for these partitions: contiguous months together, folds one by one."""
-        if self.lab.key(asset) in set(fold_assets(self.lab)):
+        if self.is_fold(asset):
             yield from (Step(asset, (fold,)) for fold in partitions)
             return
         order = {key: n for n, key in enumerate(self.lab.partitions.months.get_partition_keys())}
@@ -171,8 +175,9 @@ class Runner:
         settings = self.overrides.get(asset)
         if not settings:
             return {}
-        if asset.startswith("forecaster_"):
-            train = f"{asset.removeprefix('forecaster_')}__train"
+        node = self.definitions.resolve_assets_def(self.lab.key(asset)).node_def
+        if isinstance(node, dg.GraphDefinition):
+            train = next(op.name for op in node.nodes if op.name.endswith(TRAIN_SUFFIX))
             return {"ops": {train: {"config": dict(settings)}}}
         return {"config": dict(settings)}
 

@@ -9,14 +9,15 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trial_witness, trials
-from quant_assets.assets.training import ONE_FOLD_A_RUN
 from quant_assets.checks import lost_sessions
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
+from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.lists import price_returns_after
 from quant_assets.metadata import markdown_table
+from quant_assets.partitions import months_of
 from quant_assets.reporting import report_input
 from quant_assets.resources import tracked
 from quant_assets.table_files import read_table, table_files
@@ -24,7 +25,7 @@ from quant_core.allocation import STRATEGIES
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import Backtest, simulate
-from quant_core.forecasting import MODELS
+from quant_core.folds import fold as fold_named
 from quant_core.forecasting.decay import ic_decay
 from quant_core.forecasting.labels import forward_returns
 from quant_core.forecasting.scores import baseline_scores, quantile_summary, rank_ic_by_date
@@ -61,7 +62,7 @@ class Evaluation:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
-    return [_backtest(lab, list(MODELS)), _backtest_report(lab, list(STRATEGIES))]
+    return [_backtest(lab, lab.models), _backtest_report(lab, list(STRATEGIES))]
 
 
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
@@ -97,7 +98,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         settings = core_settings(BacktestConfig, config)
         end = test_end(lab, context.partition_key, inputs, settings.until)
         lab.refuse_unknown("backtest", end)
-        out_of_sample = (pl.col("date").dt.year() >= lab.profile.first_fold) & (pl.col("date") <= end)
+        out_of_sample = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         prices = clean_prices.filter(out_of_sample).collect()
         check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
         known = [forecasts[name].filter(out_of_sample).collect() for name in sorted(forecasts)]
@@ -141,7 +142,8 @@ def test_end(lab: Lab, fold: str, assets: Sequence[str], until: date | None) -> 
     Raises:
         DataError: an asset lacks the fold's first month.
     """
-    months = [month for month in lab.partitions.months.get_partition_keys() if month.startswith(fold)]
+    known = set(lab.partitions.months.get_partition_keys())
+    months = [month for month in months_of(fold_named(fold)) if month in known]
     for asset in assets:
         stored = [month for month in months if stored_stamp(lab.root, lab.key(asset), month) is not None]
         if not stored or stored[0] != months[0]:

@@ -40,7 +40,7 @@ def ic_decay(
     if not horizons:
         raise DataError("ic_decay: horizons are empty; give at least one number of sessions.")
     for horizon in horizons:
-        LabelConfig(horizon_sessions=horizon, fill=fill)  # its own checks
+        LabelConfig(horizons_sessions=(horizon,), fill=fill)  # its own checks
     days, tickers, into, held, out = _panels(prices, fill)
     models = _score_panels(forecasts, days, tickers)
     rows = []

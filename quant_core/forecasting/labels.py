@@ -1,8 +1,10 @@
-"""What a forecaster learns: the return from fill to fill over the horizon, and its standing among the day's names.
+"""What a forecaster learns: the return from fill to fill over a horizon, its standing among the day's names, its
+direction and its variance.
 
 A decision at the close of t is filled at t+1, so the label of t runs open[t+1] -> open[t+1+h]. No feature is made here.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
@@ -12,25 +14,42 @@ import polars as pl
 from quant_core.calendar import LAST_DAY, sessions
 from quant_core.errors import DataError
 from quant_core.folds import EMBARGO_SESSIONS, Fold, assert_purged, purge
-from quant_core.schema import EQUITY, IS_QUARANTINED
+from quant_core.schema import EQUITY, IS_QUARANTINED, TrainingLabels
 
-Kind = Literal["rank", "zscore"]
 Fill = Literal["open", "close"]
+#: Returns that a volatility needs.
+FEWEST_RETURNS = 20
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """Horizon, cross-sectional form and fill of the label, and the embargo before a fold."""
+    """What is labelled, and the embargo before a fold.
 
-    horizon_sessions: int = 5
-    kind: Kind = "rank"
+    Args:
+        horizons_sessions: sessions held, each at least 1; every model learns one of them.
+        embargo_sessions: sessions before the fold in which no label window may end.
+        fill: "open" for open[t+1] -> open[t+1+h], "close" for close[t+1] -> close[t+1+h].
+        direction_threshold: k; a return beyond k sigma sqrt(h) has a direction, sigma being the daily volatility of the
+            `volatility_sessions` sessions up to the decision.
+    """
+
+    horizons_sessions: tuple[int, ...] = (1, 5, 21, 63)
     embargo_sessions: int = EMBARGO_SESSIONS
     fill: Fill = "open"
+    direction_threshold: float = 0.5
+    volatility_sessions: int = 63
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise DataError(f"label.kind is {self.kind!r}, wanted one of {get_args(Kind)}; correct the setting.")
-        _check(self.horizon_sessions, self.fill)
+        object.__setattr__(self, "horizons_sessions", tuple(self.horizons_sessions))
+        if not 0 < len(set(self.horizons_sessions)) == len(self.horizons_sessions):
+            raise DataError(f"label.horizons_sessions is {self.horizons_sessions}, wanted distinct horizons.")
+        for horizon in self.horizons_sessions:
+            _check(horizon, self.fill)
+        if not (self.direction_threshold > 0.0 and self.volatility_sessions >= FEWEST_RETURNS):
+            raise DataError(
+                f"label: direction_threshold {self.direction_threshold} and volatility_sessions "
+                f"{self.volatility_sessions}; wanted a number above 0 and at least {FEWEST_RETURNS} sessions."
+            )
 
 
 def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open") -> pl.DataFrame:
@@ -49,11 +68,8 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
         DataError: no equity row, or a row off the NSE calendar.
     """
     _check(horizon, fill)
-    rows = prices.filter(pl.col("instrument") == EQUITY).sort("ticker", "date")
-    if rows.is_empty():
-        raise DataError("forward_returns: prices hold no equity row; materialize clean_prices for the window.")
-    rows = _one_row_a_session(rows.join(_session_ends(rows["date"].min(), horizon), on="date", how="left"))  # type: ignore[arg-type]
-    entry, held, leave = _legs(horizon, fill)
+    rows = session_rows(prices, horizon)
+    entry, held, leave = fill_legs(horizon, fill)
     growth = pl.when(~IS_QUARANTINED.fill_null(False)).then(
         pl.col("total_return_1d").fill_nan(None).fill_null(0.0) + 1.0
     )
@@ -65,55 +81,82 @@ def forward_returns(prices: pl.DataFrame, horizon: int = 5, fill: Fill = "open")
     return labelled.select("date", "ticker", "label_end_date", f"forward_return_{horizon}d").sort("date", "ticker")
 
 
-def labels(forward: pl.DataFrame, eligible: pl.DataFrame, config: LabelConfig) -> pl.DataFrame:
-    """Forward returns of the eligible rows and their cross-sectional `label`.
+def training_labels(eligible: pl.DataFrame, prices: pl.DataFrame, fold: Fold, config: LabelConfig) -> pl.DataFrame:
+    """Every label that may train `fold`, purged and embargoed, the horizons below one another.
 
     Args:
-        forward: the result of `forward_returns`.
-        eligible: rows (date, ticker, is_eligible).
+        eligible: rows (date, ticker, is_eligible); only eligible ones are labelled and ranked.
+        prices: CleanPrices that cover the label windows; rows on or after the fold's start are never read.
     Returns:
-        rows that are eligible and have a forward return, with `label`: the centred rank in (-0.5, 0.5), average for
-        ties, or the z-score (population standard deviation; 0 where all are equal), over the day's rows.
-    """
-    value = pl.col(f"forward_return_{config.horizon_sessions}d")
-    keys = eligible.filter(pl.col("is_eligible")).select("date", "ticker")
-    rows = keys.join(forward, on=["date", "ticker"], how="inner").filter(value.is_not_null())
-    if config.kind == "rank":
-        label = (value.rank("average") - 0.5) / pl.len() - 0.5
-    else:
-        label = pl.when(value.n_unique() > 1).then((value - value.mean()) / value.std(ddof=0)).otherwise(0.0)
-    return rows.with_columns(label.over("date").alias("label")).sort("date", "ticker")
-
-
-def training_window(features: pl.DataFrame, prices: pl.DataFrame, fold: Fold, config: LabelConfig) -> pl.DataFrame:
-    """Every labelled row that may train `fold`, purged and embargoed.
-
-    Args:
-        features: Features rows; every column beyond date, ticker and is_eligible is an input and is passed on as it is
-            (nulls included: what to do with them is the model's decision).
-        prices: CleanPrices rows that cover the label windows; rows on or after the fold's start are never read.
-    Returns:
-        columns date, ticker, label_end_date, forward_return_{h}d, label, then the inputs; sorted by (date, ticker).
+        TrainingLabels, sorted by (horizon_sessions, date, ticker); rows without a forward return are left out.
     Raises:
         DataError: no row is left. LookaheadError: a label window reaches into the embargo.
     """
     known = prices.filter(pl.col("date") < fold.test_start)
     if known.is_empty():
         raise DataError(
-            f"fold {fold.year}: no price before {fold.test_start}; materialize clean_prices from {fold.train_start}."
+            f"fold {fold.name}: no price before {fold.test_start}; materialize clean_prices from {fold.train_start}."
         )
-    forward = purge(forward_returns(known, config.horizon_sessions, config.fill), fold, config.embargo_sessions)
-    window = labels(forward, features, config).join(features.drop("is_eligible"), on=["date", "ticker"], how="inner")
-    if window.is_empty():
+    keys = eligible.filter("is_eligible").select("date", "ticker")
+    known = known.join(keys.select(pl.col("ticker").unique()), on="ticker", how="semi")
+    parts = [_labels_of(keys, known, horizon, fold, config) for horizon in sorted(config.horizons_sessions)]
+    table = pl.concat([TrainingLabels.create_empty(), *parts])
+    if table.is_empty():
         raise DataError(
-            f"fold {fold.year}: no eligible row with a label in {fold.train_start}..{fold.train_end}; "
+            f"fold {fold.name}: no eligible row with a label in {fold.train_start}..{fold.train_end}; "
             "materialize features and clean_prices for these months or start with a later fold."
         )
-    assert_purged(window, fold, config.embargo_sessions)
-    return window.sort("date", "ticker")
+    assert_purged(table, fold, config.embargo_sessions)
+    return table
 
 
-def _legs(horizon: int, fill: Fill) -> tuple[pl.Expr, range, pl.Expr]:
+def _labels_of(keys: pl.DataFrame, prices: pl.DataFrame, horizon: int, fold: Fold, config: LabelConfig) -> pl.DataFrame:
+    if prices.is_empty():
+        return TrainingLabels.create_empty()
+    value = f"forward_return_{horizon}d"
+    forward = purge(forward_returns(prices, horizon, config.fill), fold, config.embargo_sessions)
+    rows = keys.join(forward, on=["date", "ticker"], how="inner").filter(pl.col(value).is_not_null())
+    spread = _spread(prices, horizon, config)
+    rows = rows.rename({value: "forward_return"}).join(spread, on=["date", "ticker"], how="left")
+    limit = config.direction_threshold * math.sqrt(horizon) * pl.col("volatility_1d")
+    earned = pl.col("forward_return")
+    ranked = rows.with_columns(
+        horizon_sessions=pl.lit(horizon, pl.Int32),
+        rank_label=((earned.rank("average") - 0.5) / pl.len() - 0.5).over("date"),
+        zscore_label=_zscore(earned).over("date"),
+        direction=pl.when(limit.is_not_null()).then((earned > limit).cast(pl.Int8) - (earned < -limit).cast(pl.Int8)),
+    )
+    return ranked.select(TrainingLabels.column_names()).sort("date", "ticker")
+
+
+def _zscore(value: pl.Expr) -> pl.Expr:
+    """By the population's standard deviation; 0 where all are equal."""
+    return pl.when(value.n_unique() > 1).then((value - value.mean()) / value.std(ddof=0)).otherwise(0.0)
+
+
+def _spread(prices: pl.DataFrame, horizon: int, config: LabelConfig) -> pl.DataFrame:
+    """Trailing `volatility_1d` at the decision, and `realized_variance` from fill to fill: the sum of squared log
+    returns of its legs, a halt counting as 0."""
+    rows = session_rows(prices, horizon)
+    entry, held, leave = fill_legs(horizon, config.fill)
+    daily = pl.col("total_return_1d").fill_nan(None)
+    squares = daily.fill_null(0.0).log1p().pow(2)
+    between = squares.rolling_sum(len(held)).shift(-horizon).over("ticker") if held else pl.lit(0.0)
+    volatility = daily.rolling_std(config.volatility_sessions, min_samples=FEWEST_RETURNS).over("ticker")
+    return rows.select(
+        "date", "ticker", volatility_1d=volatility, realized_variance=entry.log().pow(2) + between + leave.log().pow(2)
+    ).filter(pl.col("date").is_not_null())
+
+
+def session_rows(prices: pl.DataFrame, horizon: int) -> pl.DataFrame:
+    """Equity rows by ticker, one a session (nulls where a ticker lacks one), with the `label_end_date` of `horizon`."""
+    rows = prices.filter(pl.col("instrument") == EQUITY).sort("ticker", "date")
+    if rows.is_empty():
+        raise DataError("forward_returns: prices hold no equity row; materialize clean_prices for the window.")
+    return _one_row_a_session(rows.join(_session_ends(rows["date"].min(), horizon), on="date", how="left"))  # type: ignore[arg-type]
+
+
+def fill_legs(horizon: int, fill: Fill) -> tuple[pl.Expr, range, pl.Expr]:
     """Growth on the entry session, the steps ahead of the sessions held in full, growth on the exit session."""
     tradable = pl.col("is_tradable")
     if fill == "open":
