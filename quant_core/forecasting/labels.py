@@ -113,24 +113,35 @@ def training_labels(eligible: pl.DataFrame, prices: pl.DataFrame, fold: Fold, co
 def _labels_of(keys: pl.DataFrame, prices: pl.DataFrame, horizon: int, fold: Fold, config: LabelConfig) -> pl.DataFrame:
     if prices.is_empty():
         return TrainingLabels.create_empty()
-    value = f"forward_return_{horizon}d"
-    forward = purge(forward_returns(prices, horizon, config.fill), fold, config.embargo_sessions)
-    rows = keys.join(forward, on=["date", "ticker"], how="inner").filter(pl.col(value).is_not_null())
-    spread = _spread(prices, horizon, config)
-    rows = rows.rename({value: "forward_return"}).join(spread, on=["date", "ticker"], how="left")
+    returns = forward_returns(prices, horizon, config.fill).rename({f"forward_return_{horizon}d": "forward_return"})
+    rows = cross_section(keys, purge(returns, fold, config.embargo_sessions))
+    rows = rows.join(_spread(prices, horizon, config), on=["date", "ticker"], how="left")
     limit = config.direction_threshold * math.sqrt(horizon) * pl.col("volatility_1d")
     earned = pl.col("forward_return")
-    ranked = rows.with_columns(
-        horizon_sessions=pl.lit(horizon, pl.Int32),
-        rank_label=((earned.rank("average") - 0.5) / pl.len() - 0.5).over("date"),
-        zscore_label=_zscore(earned).over("date"),
-        direction=pl.when(limit.is_not_null()).then((earned > limit).cast(pl.Int8) - (earned < -limit).cast(pl.Int8)),
+    direction = (earned > limit).cast(pl.Int8) - (earned < -limit).cast(pl.Int8)
+    table = rows.with_columns(
+        horizon_sessions=pl.lit(horizon, pl.Int32), direction=pl.when(limit.is_not_null()).then(direction)
     )
-    return ranked.select(TrainingLabels.column_names()).sort("date", "ticker")
+    return table.select(TrainingLabels.column_names()).sort("date", "ticker")
+
+
+def cross_section(keys: pl.DataFrame, forward: pl.DataFrame) -> pl.DataFrame:
+    """Standing of each name's `forward_return` among the date's `keys` that have one.
+
+    Args:
+        keys: rows (date, ticker) that take part.
+        forward: rows (date, ticker, forward_return).
+    Returns:
+        `rank_label`, the centred rank (r - 1/2) / n - 1/2 in (-0.5, 0.5), average for ties; `zscore_label`,
+        (x - mean) / population standard deviation, 0 where all are equal.
+    """
+    rows = keys.join(forward, on=["date", "ticker"], how="inner").filter(pl.col("forward_return").is_not_null())
+    earned = pl.col("forward_return")
+    rank = (earned.rank("average") - 0.5) / pl.len() - 0.5
+    return rows.with_columns(rank_label=rank.over("date"), zscore_label=_zscore(earned).over("date"))
 
 
 def _zscore(value: pl.Expr) -> pl.Expr:
-    """By the population's standard deviation; 0 where all are equal."""
     return pl.when(value.n_unique() > 1).then((value - value.mean()) / value.std(ddof=0)).otherwise(0.0)
 
 

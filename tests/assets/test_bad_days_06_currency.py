@@ -119,7 +119,7 @@ SOURCE_EDITS = {
     # What is computed with, in the module that computes and far below it.
     "a special session": ("quant_core/calendar.py", '"2026-11-08"', '"2026-11-09"', ON_SESSIONS),
     "scores negated": (
-        "quant_assets/assets/signals.py", 'pl.col("score").cast(pl.Float64)', '-pl.col("score").cast(pl.Float64)',
+        "quant_core/forecasting/model.py", 'pl.col("score").cast(pl.Float64)', '-pl.col("score").cast(pl.Float64)',
         {"forecasts_ridge"},
     ),
     "what the backtest counts": (

@@ -234,7 +234,6 @@ OPS = {
     "clean_prices": ("2020-02", "clean_prices"),
     "features": ("2020-02", "features"),
     "training_window": ("2020", "training_window"),
-    "forecaster_ridge: prepare": ("2020", "ridge__prepare"),
     "forecaster_ridge: train": ("2020", "ridge__train"),
     "forecaster_ridge: publish": ("2020", "ridge__publish"),
     "forecasts_ridge": ("2020-02", "forecasts_ridge"),

@@ -19,12 +19,18 @@ RETURNS = RNG.normal(0.0, 0.01, 400)
 
 
 def test_a_label_is_the_rank_over_five_sessions_from_open_to_open_with_five_of_embargo() -> None:
-    assert LabelConfig() == LabelConfig(horizon_sessions=5, kind="rank", embargo_sessions=5, fill="open")
+    assert LabelConfig() == LabelConfig(
+        horizons_sessions=(1, 5, 21, 63),
+        embargo_sessions=5,
+        fill="open",
+        direction_threshold=0.5,
+        volatility_sessions=63,
+    )
 
 
 def test_a_fold_trains_five_years_and_keeps_five_sessions_away() -> None:
-    made = folds.fold(2021)
-    assert made == folds.fold(2021, 5)
+    made = folds.fold("2021")
+    assert made == folds.fold("2021", 5)
     rows = pl.DataFrame(
         {"date": date(2020, 6, 1), "label_end_date": calendar.sessions(date(2020, 12, 1), made.test_start)}
     )

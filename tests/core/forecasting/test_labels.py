@@ -13,7 +13,7 @@ from quant_core.calendar import sessions
 from quant_core.errors import DataError, LookaheadError
 from quant_core.folds import fold
 from quant_core.forecasting import decay
-from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+from quant_core.forecasting.labels import LabelConfig, cross_section, forward_returns, training_labels
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -139,31 +139,31 @@ def test_later_rows_change_no_label_whose_window_is_over(clean_prices: Panel, fi
 def _day(values: list[float | None], eligible: list[bool]) -> tuple[pl.DataFrame, pl.DataFrame]:
     keys = {"date": [date(2021, 3, 1)] * len(values), "ticker": [f"T{k}" for k in range(len(values))]}
     returns = pl.Series(values, dtype=pl.Float64)
-    forward = pl.DataFrame(keys | {"label_end_date": [date(2021, 3, 9)] * len(values), "forward_return_5d": returns})
-    return forward, pl.DataFrame(keys | {"is_eligible": eligible})
+    forward = pl.DataFrame(keys | {"forward_return": returns})
+    return pl.DataFrame(keys).filter(pl.Series(eligible)), forward
 
 
 def test_the_rank_label_is_centred_over_the_eligible_names_and_averages_ties() -> None:
-    forward, eligible = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
-    made = labels(forward, eligible, LabelConfig())
-    assert dict(made.select("ticker", "label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
+    keys, forward = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
+    made = cross_section(keys, forward)
+    assert dict(made.select("ticker", "rank_label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
 
 
 def test_the_zscore_label_has_mean_zero_and_unit_population_deviation() -> None:
-    forward, eligible = _day([0.01, 0.02, 0.06], [True] * 3)
-    made = labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list()
+    keys, forward = _day([0.01, 0.02, 0.06], [True] * 3)
+    made = cross_section(keys, forward)["zscore_label"].to_list()
     assert made == pytest.approx([-0.926, -0.463, 1.389], abs=1e-3)
-    forward, eligible = _day([0.01, 0.01], [True] * 2)
-    assert labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list() == [0.0, 0.0]
+    keys, forward = _day([0.01, 0.01], [True] * 2)
+    assert cross_section(keys, forward)["zscore_label"].to_list() == [0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=40))
 def test_rank_labels_sum_to_zero_stay_inside_the_half_and_keep_the_order(values: list[int]) -> None:
     returns = [value / 1000 for value in values]
-    forward, eligible = _day(list(returns), [True] * len(returns))
-    made = labels(forward, eligible, LabelConfig()).join(forward, on="ticker")
-    rank, value = made["label"].to_numpy(), made["forward_return_5d"].to_numpy()
+    keys, forward = _day(list(returns), [True] * len(returns))
+    made = cross_section(keys, forward)
+    rank, value = made["rank_label"].to_numpy(), made["forward_return"].to_numpy()
     assert abs(rank.sum()) < 1e-9
     assert (np.abs(rank) < 0.5).all()
     assert (np.sign(np.subtract.outer(rank, rank)) == np.sign(np.subtract.outer(value, value))).all()
@@ -182,39 +182,48 @@ def _history(clean_prices: Panel) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_the_training_window_ends_its_last_label_before_the_embargo(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
-    window = training_window(features, prices, fold(2020), LabelConfig())
+    window = training_labels(features, prices, fold("2020"), LabelConfig(horizons_sessions=(5,)))
     # last sessions of 2019: 23, 24, 26, 27, 30, 31 December; five of them are the embargo
     assert window["label_end_date"].max() == date(2019, 12, 23)
     assert window["date"].max() == date(2019, 12, 13)
-    assert window.columns == ["date", "ticker", "label_end_date", "forward_return_5d", "label", "signal"]
     assert window.filter(pl.col("ticker") == "CCC")["date"].min() == date(2019, 11, 1)
-    assert window.equals(window.sort("date", "ticker"))
+    assert window.equals(window.sort("horizon_sessions", "date", "ticker"))
 
 
-def test_prices_of_the_fold_year_change_nothing_in_its_training_window(clean_prices: Panel) -> None:
+def test_prices_of_the_fold_year_change_nothing_in_its_training_labels(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
-    window = training_window(features, prices, fold(2020), LabelConfig())
+    window = training_labels(features, prices, fold("2020"), LabelConfig())
     before = pl.col("date") < date(2020, 1, 1)
-    assert window.equals(training_window(features.filter(before), prices.filter(before), fold(2020), LabelConfig()))
+    assert window.equals(training_labels(features.filter(before), prices.filter(before), fold("2020"), LabelConfig()))
 
 
 def test_a_window_whose_purge_was_skipped_is_caught(clean_prices: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     prices, features = _history(clean_prices)
     monkeypatch.setattr("quant_core.forecasting.labels.purge", lambda rows, fold, embargo_sessions: rows)
     with pytest.raises(LookaheadError, match="fold 2020"):
-        training_window(features, prices, fold(2020), LabelConfig())
+        training_labels(features, prices, fold("2020"), LabelConfig())
 
 
 def test_an_empty_training_window_says_what_to_materialize(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
     with pytest.raises(DataError, match="no price before 2019-01-01"):
-        training_window(features, prices, fold(2019), LabelConfig())
+        training_labels(features, prices, fold("2019"), LabelConfig())
     none = features.with_columns(is_eligible=pl.lit(False))
     with pytest.raises(DataError, match="no eligible row with a label"):
-        training_window(none, prices, fold(2020), LabelConfig())
+        training_labels(none, prices, fold("2020"), LabelConfig())
 
 
-@pytest.mark.parametrize("setting", [{"kind": "sign"}, {"fill": "vwap"}, {"horizon_sessions": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"horizons_sessions": ()},
+        {"horizons_sessions": (5, 5)},
+        {"fill": "vwap"},
+        {"horizons_sessions": (0,)},
+        {"direction_threshold": 0.0},
+        {"volatility_sessions": 3},
+    ],
+)
 def test_a_wrong_label_setting_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(DataError, match="label"):
         LabelConfig(**setting)  # type: ignore[arg-type]
