@@ -4,7 +4,7 @@ A model chooses its own columns and rows from the features; the caller hands it 
 that were asked for, and holds them against the fit's end (`forecasts`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ import polars as pl
 
 from quant_core.calendar import sessions_before
 from quant_core.errors import DataError
-from quant_core.fitted import Fitted, Log, guard
+from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, guard, plain_settings
 from quant_core.folds import fold
 from quant_core.registry import Registry
 from quant_core.runtime import Resources
@@ -112,6 +112,29 @@ class Model:
     resources: Resources = field(default_factory=Resources)
     importance: Callable[[Fitted], pl.DataFrame] | None = None
     summary: str = ""
+
+
+def manifest(
+    kind: str, rows: pl.DataFrame, columns: Sequence[str], config: ForecasterConfig, **facts: object
+) -> Manifest:
+    """The manifest of a forecaster.
+
+    Args:
+        rows: what was fitted on: `date`, `label_end_date`, the label and the inputs; its content is hashed.
+        columns: inputs, in the order of the arrays.
+        facts: what `predict` or a reader must know beside the settings, as JSON has it.
+    """
+    return Manifest(
+        kind=kind,
+        fit_start=rows["date"].min(),  # type: ignore[arg-type]
+        fit_end=rows["label_end_date"].max(),  # type: ignore[arg-type]
+        n_rows=rows.height,
+        columns=tuple(columns),
+        data_hash=frame_hash(rows),
+        config=plain_settings(config),
+        code_version=code_version(),
+        facts={"horizon_sessions": config.horizon_sessions, **facts},
+    )
 
 
 MODELS: Registry[Model] = Registry("model", "quant_core.forecasting.models")

@@ -23,8 +23,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, plain_settings
-from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData
+from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
 from quant_core.forecasting.scores import FORWARD_PREFIX, rank_ic_by_date
 
 Array = NDArray[np.float64]
@@ -106,8 +106,9 @@ def fit(data: TrainingData, config: RidgeConfig, log: Log) -> Fitted:
     arrays = _solve(matrix, rows[LABEL].to_numpy(), (alpha,), config.clip_sigma)  # type: ignore[arg-type]
     arrays["coefficients"] = arrays["coefficients"][:, 0]
     arrays["intercept"] = arrays["intercept"][:1]
-    facts = {"horizon_sessions": config.horizon_sessions, "alpha": alpha, "left_out": list(left_out)}
-    return Fitted(arrays, _manifest(rows, columns, config, facts | {"validation": validation}))
+    rows = rows.select("date", "ticker", "label_end_date", LABEL, *columns)
+    facts = {"alpha": alpha, "left_out": list(left_out), "validation": validation}
+    return Fitted(arrays, manifest("ridge", rows, columns, config, **facts))
 
 
 def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
@@ -280,20 +281,6 @@ def _check_present(there: Sequence[str], columns: tuple[str, ...]) -> None:
     missing = [name for name in columns if name not in there]
     if missing:
         raise DataError(f"ridge: inputs {missing} are missing; enable these features or refit the model without them.")
-
-
-def _manifest(rows: pl.DataFrame, columns: tuple[str, ...], config: RidgeConfig, facts: dict[str, Any]) -> Manifest:
-    return Manifest(
-        kind="ridge",
-        fit_start=rows["date"].min(),  # type: ignore[arg-type]
-        fit_end=rows["label_end_date"].max(),  # type: ignore[arg-type]
-        n_rows=rows.height,
-        columns=columns,
-        data_hash=frame_hash(rows.select("date", "ticker", "label_end_date", LABEL, *columns)),
-        config=plain_settings(config),
-        code_version=code_version(),
-        facts=facts,
-    )
 
 
 SUMMARY = "Linear, penalised, closed form: the baseline."

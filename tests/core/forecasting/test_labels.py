@@ -227,3 +227,36 @@ def test_an_empty_training_window_says_what_to_materialize(clean_prices: Panel) 
 def test_a_wrong_label_setting_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(DataError, match="label"):
         LabelConfig(**setting)  # type: ignore[arg-type]
+
+
+def test_variance_and_direction_of_a_label_by_a_plain_loop(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    config = LabelConfig(horizons_sessions=(1, 5), direction_threshold=0.5, volatility_sessions=25)
+    made = training_labels(features, prices, fold("2020"), config)
+    rows = {key: part.to_dicts() for (key,), part in prices.sort("date").partition_by("ticker", as_dict=True).items()}
+    seen = set()
+    for label in made.iter_rows(named=True):
+        days, h = rows[label["ticker"]], label["horizon_sessions"]
+        t = next(k for k, row in enumerate(days) if row["date"] == label["date"])
+        legs = [days[t + 1]["intraday_return_1d"], *(days[t + k]["total_return_1d"] for k in range(2, h + 1))]
+        legs.append(days[t + 1 + h]["overnight_return_1d"])
+        assert label["realized_variance"] == pytest.approx(sum(np.log1p(leg) ** 2 for leg in legs), rel=1e-9)
+        assert label["forward_return"] == pytest.approx(np.prod([1 + leg for leg in legs]) - 1, rel=1e-9)
+        past = [row["total_return_1d"] for row in days[max(t - 24, 0) : t + 1] if row["total_return_1d"] is not None]
+        if len(past) < 20:
+            assert label["direction"] is None
+            continue
+        limit = 0.5 * np.std(past, ddof=1) * np.sqrt(h)
+        expected = int(label["forward_return"] > limit) - int(label["forward_return"] < -limit)
+        assert label["direction"] == expected
+        seen.add((h, expected))
+    assert seen == {(h, way) for h in (1, 5) for way in (-1, 0, 1)}
+
+
+def test_each_horizon_is_purged_by_its_own_end(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    made = training_labels(features, prices, fold("2020"), LabelConfig(horizons_sessions=(21, 1, 5)))
+    last = {h: part["date"].max() for (h,), part in made.partition_by("horizon_sessions", as_dict=True).items()}
+    assert last == {1: date(2019, 12, 19), 5: date(2019, 12, 13), 21: date(2019, 11, 21)}
+    assert made["label_end_date"].max() == date(2019, 12, 23)
+    assert made["horizon_sessions"].is_sorted()
