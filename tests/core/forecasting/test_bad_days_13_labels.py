@@ -8,7 +8,8 @@ import pytest
 
 from quant_core.errors import DataError
 from quant_core.folds import fold
-from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+from quant_core.forecasting.labels import LabelConfig, labels, training_window
+from quant_core.measures.forward_returns import forward_returns
 
 Panel = Callable[..., pl.DataFrame]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, LookaheadError
 from quant_core.folds import fold
-from quant_core.forecasting import decay
-from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+from quant_core.forecasting.labels import LabelConfig, labels, training_window
+from quant_core.measures.forward_returns import forward_returns, growth_of
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -73,8 +73,7 @@ def test_a_window_that_holds_a_quarantined_session_has_no_label(clean_prices: Pa
     assert made[:1] == plain[:1]  # sessions 1 to 3
     assert made[1:4] == [None] * 3  # 2 to 4, 3 to 5, 4 to 6
     assert made[4:] == plain[4:]
-    _, _, into, held, out = decay._panels(unclear, fill)
-    ((_, forward),) = decay._forward_returns(into, held, out, [2])
+    forward = growth_of(unclear, fill).forward_return(2)
     assert np.isfinite(forward[:, 0]).tolist() == [value is not None for value in made]
 
 
@@ -118,7 +117,7 @@ def test_a_session_without_a_row_is_labelled_as_a_halt_is(clean_prices: Panel) -
 
 def test_an_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
     saturday = clean_prices({"TCS": BARS}).with_columns(pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
-    with pytest.raises(DataError, match="TCS 2021-03-06 is not an NSE session"):
+    with pytest.raises(DataError, match="TCS has a row on 2021-03-06, which is no NSE session"):
         forward_returns(saturday)
 
 

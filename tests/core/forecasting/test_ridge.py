@@ -13,7 +13,8 @@ from quant_core.errors import DataError, LookaheadError, UnknownName
 from quant_core.fitted import load, save
 from quant_core.forecasting import MODELS, Fitted
 from quant_core.forecasting.models.ridge import RidgeConfig, fit, importance, predict
-from quant_core.forecasting.scores import rank_ic_by_date, summary
+from quant_core.forecasting.scores import summary
+from quant_core.measures.information_coefficient import rank_ic_by_date
 
 Panel = Callable[..., pl.DataFrame]
 
