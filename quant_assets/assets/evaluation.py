@@ -27,8 +27,9 @@ from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import Backtest, simulate
 from quant_core.folds import fold as fold_named
 from quant_core.forecasting.decay import ic_decay
-from quant_core.forecasting.labels import forward_returns
-from quant_core.forecasting.scores import baseline_scores, quantile_summary, rank_ic_by_date
+from quant_core.forecasting.scores import baseline_scores, quantile_summary
+from quant_core.measures.forward_returns import forward_returns
+from quant_core.measures.information_coefficient import rank_ic_by_date
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import EQUITY, Forecasts
 from quant_core.trading.rebalancing import check_threshold

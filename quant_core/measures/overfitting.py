@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from quant_core import dense
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
 from quant_core.measures.risk import FLAT
@@ -204,13 +205,9 @@ def _long(table: pl.DataFrame, trial: str | None = None) -> pl.DataFrame:
 
 def _panel(rows: pl.DataFrame) -> tuple[list[str], Array]:
     """Names in order of appearance and (T, K) returns, NaN where a trial has none."""
-    names = rows["trial"].unique(maintain_order=True).to_list()
-    settled = rows.drop_nulls("date")
-    column = settled.select(pl.col("trial").replace_strict(names, range(len(names)), return_dtype=pl.Int64))
-    day = settled.select(pl.col("date").rank("dense").cast(pl.Int64) - 1)
-    panel = np.full((settled["date"].n_unique(), len(names)), np.nan)
-    panel[day.to_series().to_numpy(), column.to_series().to_numpy()] = settled["simple_return_1d"].to_numpy()
-    return names, panel
+    names, settled = rows["trial"].unique(maintain_order=True), rows.drop_nulls("date")
+    cells = dense.cells(settled, settled["date"].unique().sort(), names, "trials", key="trial")
+    return names.to_list(), cells.floats(settled["simple_return_1d"])
 
 
 def _is_same(one: Array, other: Array) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
-from quant_core.forecasting.scores import FORWARD_PREFIX, rank_ic_by_date
+from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 
 Array = NDArray[np.float64]
 Inputs = Literal["raw", "normalized"]

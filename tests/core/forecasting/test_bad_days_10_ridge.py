@@ -16,7 +16,8 @@ from quant_core.errors import DataError
 from quant_core.features import FeatureConfig, feature_columns, model_columns
 from quant_core.fitted import Fitted
 from quant_core.forecasting.models.ridge import ALPHAS, RidgeConfig, importance
-from quant_core.forecasting.scores import rank_ic_by_date, summary
+from quant_core.forecasting.scores import summary
+from quant_core.measures.information_coefficient import rank_ic_by_date
 
 Panel = Callable[..., pl.DataFrame]
 Array = np.ndarray

@@ -8,7 +8,8 @@ import pytest
 
 from quant_core.errors import DataError
 from quant_core.folds import fold
-from quant_core.forecasting.labels import LabelConfig, cross_section, forward_returns, training_labels
+from quant_core.forecasting.labels import LabelConfig, cross_section, training_labels
+from quant_core.measures.forward_returns import forward_returns
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -16,30 +17,30 @@ BARS = [(100.0, 101.0), (102.0, 104.0), (103.0, 105.0), (106.0, 103.0), (104.0, 
 MONDAY, TUESDAY = date(2021, 3, 1), date(2021, 3, 2)
 
 
-def two_days() -> tuple[pl.DataFrame, pl.DataFrame]:
+def two_days() -> pl.DataFrame:
     """Monday 1, 2, 3 %, Tuesday 20, 10 %: over both days together Tuesday's names would stand above all of Monday's."""
     keys = {"date": [MONDAY] * 3 + [TUESDAY] * 2, "ticker": ["A", "B", "C", "A", "B"]}
-    forward = pl.DataFrame(
+    return pl.DataFrame(
         keys | {"label_end_date": [date(2021, 3, 9)] * 5, "forward_return": [0.01, 0.02, 0.03, 0.20, 0.10]}
     )
-    return pl.DataFrame(keys), forward
 
 
 def test_the_rank_of_a_day_knows_no_other_day() -> None:
-    made = cross_section(*two_days())
+    made = cross_section(two_days())
     assert made["rank_label"].to_list() == pytest.approx([-1 / 3, 0.0, 1 / 3, 0.25, -0.25])
 
 
 def test_the_zscore_of_a_day_knows_no_other_day() -> None:
-    made = cross_section(*two_days())
+    made = cross_section(two_days())
     wide = 1.5**0.5  # one step over the population deviation of three equal steps, sqrt(2 / 3) steps
     assert made["zscore_label"].to_list() == pytest.approx([-wide, 0.0, wide, 1.0, -1.0])
 
 
 def test_a_day_of_equal_returns_among_others_is_flat_and_not_the_window() -> None:
-    keys, forward = two_days()
-    flat = forward.with_columns(forward_return=pl.when(pl.col("date") == TUESDAY).then(0.2).otherwise("forward_return"))
-    made = cross_section(keys, flat)
+    flat = two_days().with_columns(
+        forward_return=pl.when(pl.col("date") == TUESDAY).then(0.2).otherwise("forward_return")
+    )
+    made = cross_section(flat)
     assert made.filter(pl.col("date") == TUESDAY)["zscore_label"].to_list() == [0.0, 0.0]
     assert made.filter(pl.col("date") == MONDAY)["zscore_label"].to_list() == pytest.approx(
         [-(1.5**0.5), 0.0, 1.5**0.5]

@@ -10,7 +10,7 @@ from model_cases import FIRST, Case, case_of, certify
 from quant_core.errors import DataError, LookaheadError
 from quant_core.fitted import Fitted
 from quant_core.forecasting import MODELS, ForecasterConfig, TrainingData
-from quant_core.forecasting.scores import rank_ic_by_date
+from quant_core.measures.information_coefficient import rank_ic_by_date
 
 REGISTERED = sorted(MODELS)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, LookaheadError
 from quant_core.folds import fold
-from quant_core.forecasting import decay
-from quant_core.forecasting.labels import LabelConfig, cross_section, forward_returns, training_labels
+from quant_core.forecasting.labels import LabelConfig, cross_section, training_labels
+from quant_core.measures.forward_returns import forward_returns, growth_of
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -73,8 +73,7 @@ def test_a_window_that_holds_a_quarantined_session_has_no_label(clean_prices: Pa
     assert made[:1] == plain[:1]  # sessions 1 to 3
     assert made[1:4] == [None] * 3  # 2 to 4, 3 to 5, 4 to 6
     assert made[4:] == plain[4:]
-    _, _, into, held, out = decay._panels(unclear, fill)
-    ((_, forward),) = decay._forward_returns(into, held, out, [2])
+    forward = growth_of(unclear, fill).forward_return(2)
     assert np.isfinite(forward[:, 0]).tolist() == [value is not None for value in made]
 
 
@@ -118,7 +117,7 @@ def test_a_session_without_a_row_is_labelled_as_a_halt_is(clean_prices: Panel) -
 
 def test_an_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
     saturday = clean_prices({"TCS": BARS}).with_columns(pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
-    with pytest.raises(DataError, match="TCS 2021-03-06 is not an NSE session"):
+    with pytest.raises(DataError, match="TCS has a row on 2021-03-06, which is no NSE session"):
         forward_returns(saturday)
 
 
@@ -145,16 +144,16 @@ def _day(values: list[float | None], eligible: list[bool]) -> tuple[pl.DataFrame
 
 def test_the_rank_label_is_centred_over_the_eligible_names_and_averages_ties() -> None:
     keys, forward = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
-    made = cross_section(keys, forward)
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))
     assert dict(made.select("ticker", "rank_label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
 
 
 def test_the_zscore_label_has_mean_zero_and_unit_population_deviation() -> None:
     keys, forward = _day([0.01, 0.02, 0.06], [True] * 3)
-    made = cross_section(keys, forward)["zscore_label"].to_list()
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))["zscore_label"].to_list()
     assert made == pytest.approx([-0.926, -0.463, 1.389], abs=1e-3)
     keys, forward = _day([0.01, 0.01], [True] * 2)
-    assert cross_section(keys, forward)["zscore_label"].to_list() == [0.0, 0.0]
+    assert cross_section(keys.join(forward, on=["date", "ticker"]))["zscore_label"].to_list() == [0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -162,7 +161,7 @@ def test_the_zscore_label_has_mean_zero_and_unit_population_deviation() -> None:
 def test_rank_labels_sum_to_zero_stay_inside_the_half_and_keep_the_order(values: list[int]) -> None:
     returns = [value / 1000 for value in values]
     keys, forward = _day(list(returns), [True] * len(returns))
-    made = cross_section(keys, forward)
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))
     rank, value = made["rank_label"].to_numpy(), made["forward_return"].to_numpy()
     assert abs(rank.sum()) < 1e-9
     assert (np.abs(rank) < 0.5).all()

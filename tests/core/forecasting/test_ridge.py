@@ -13,7 +13,8 @@ from quant_core.errors import DataError, UnknownName
 from quant_core.fitted import Fitted
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.models.ridge import RidgeConfig, importance
-from quant_core.forecasting.scores import rank_ic_by_date, summary
+from quant_core.forecasting.scores import summary
+from quant_core.measures.information_coefficient import rank_ic_by_date
 
 Panel = Callable[..., pl.DataFrame]
 
