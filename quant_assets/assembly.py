@@ -1,5 +1,7 @@
 """Puts the assets, checks, jobs, automation and resources of one profile together; nothing is defined here."""
 
+from typing import Any
+
 import dagster as dg
 
 from quant_assets import automation, checks
@@ -9,7 +11,8 @@ from quant_assets.lab import Lab
 from quant_assets.profile import Profile
 from quant_assets.resources import mlflow_tracking
 
-STAGES = (market_data, features, training, models, signals, evaluation)
+#: The stages in the order of the data: each builds its assets and says what settings they have.
+STAGES: tuple[Any, ...] = (market_data, features, training, models, signals, evaluation)
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:

@@ -20,21 +20,16 @@ from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_assets.reviewed import reviewed_actions
-from quant_core.allocation import AllocationConfig
-from quant_core.backtest.config import BacktestConfig
 from quant_core.calendar import sessions
-from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
-from quant_core.features import FeatureConfig, warm_up_sessions
+from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
-from quant_core.forecasting.labels import LabelConfig
 from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
 from quant_core.market.sources import SOURCES, last_closed_session
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
-from quant_core.report.settings import ReportConfig
 from quant_core.runtime import has_gpu
 
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
@@ -84,18 +79,10 @@ class Lab:
 
     @cached_property
     def settings_classes(self) -> dict[str, type]:
-        """The dataclass behind the run configuration of each asset that has one."""
-        forecasters = {f"forecaster_{name}": MODELS[name].config_class for name in self.models}
-        return {
-            "raw_ohlcv": self.source_class,
-            "clean_prices": CleaningConfig,
-            "features": FeatureConfig,
-            "training_window": LabelConfig,
-            **forecasters,
-            "target_weights": AllocationConfig,
-            "backtest": BacktestConfig,
-            "backtest_report": ReportConfig,
-        }
+        """The dataclass behind the run configuration of each asset that has one, as its stage says."""
+        from quant_assets.assembly import STAGES
+
+        return {asset: settings for stage in STAGES for asset, settings in stage.settings(self).items()}
 
     def settings(self, asset: str) -> dict[str, Any]:
         """The profile's settings of an asset: what replaces the defaults of its dataclass."""

@@ -61,6 +61,11 @@ class Evaluation:
         return cls(backtest, **{f.name: read_table(files, f.name) for f in fields(cls) if f.name != "backtest"})
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"backtest": BacktestConfig, "backtest_report": ReportConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
     return [_backtest(lab, lab.models), _backtest_report(lab, list(STRATEGIES))]

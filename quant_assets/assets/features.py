@@ -13,6 +13,11 @@ from quant_assets.partitions import month_span
 from quant_core.features import FeatureConfig, compute_features
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"features": FeatureConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """The features asset of one profile."""
     config_type: Any = lab.config("features")

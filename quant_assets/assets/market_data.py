@@ -24,6 +24,11 @@ SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
 TRIES_VARIABLE = "QUANT_SOURCE_TRIES"
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"raw_ohlcv": lab.source_class, "clean_prices": CleaningConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """raw_ohlcv and clean_prices of one profile."""
     return [_raw_ohlcv(lab), _clean_prices(lab)]

@@ -16,6 +16,11 @@ from quant_core.folds import Fold, assert_purged
 from quant_core.forecasting import MODELS, Model, TrainingData
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {f"forecaster_{name}": MODELS[name].config_class for name in lab.models}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """One forecaster asset for each model of the profile."""
     return [fitted_asset(lab, _forecaster(lab, MODELS[name])) for name in lab.models]

@@ -30,6 +30,11 @@ FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 FEWEST_SCORED = 0.95
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"target_weights": AllocationConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """forecasts_{model} for each model of the profile, and target_weights."""
     return [*(_forecasts(lab, MODELS[name]) for name in lab.models), _target_weights(lab, lab.models)]

@@ -14,6 +14,11 @@ from quant_core.folds import fold
 from quant_core.forecasting.labels import LabelConfig, training_labels
 
 
+def settings(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"training_window": LabelConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """The training_window asset of one profile."""
     config_type: Any = lab.config("training_window")
