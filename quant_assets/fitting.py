@@ -96,7 +96,7 @@ def fitted_asset(lab: Lab, spec: FittedAsset) -> dg.AssetsDefinition:
         automation_condition=dg.AutomationCondition.on_missing(),
         kinds={"safetensors", "mlflow"},
         description=spec.description,
-        code_version=lab.code(spec.name, spec.made_by, *spec.registered),
+        code_version=lab.code(spec.name, spec.made_by, f"{__name__}:{fitted_asset.__name__}", *spec.registered),
         ins=dict(spec.ins),
     )
     return made(graph)

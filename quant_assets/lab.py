@@ -82,7 +82,7 @@ class Lab:
         """The dataclass behind the run configuration of each asset that has one, as its stage says."""
         from quant_assets.assembly import STAGES
 
-        return {asset: settings for stage in STAGES for asset, settings in stage.settings(self).items()}
+        return {asset: settings for stage in STAGES for asset, settings in stage.setting_classes(self).items()}
 
     def settings(self, asset: str) -> dict[str, Any]:
         """The profile's settings of an asset: what replaces the defaults of its dataclass."""

@@ -37,19 +37,32 @@ class Partitions:
     train: dg.TimeWindowPartitionMapping
     fold_of_month: dg.TimeWindowPartitionMapping
     through_fold: dg.TimeWindowPartitionMapping
+    train_folds: int  # folds that the years before one hold
+
+    def training_months(self, context_sessions: int) -> dg.TimeWindowPartitionMapping:
+        """Fold -> the months that may train it, and those that hold `context_sessions` sessions before them."""
+        folds_a_year = 12 // months_a_partition(self.folds)
+        context_folds = math.ceil(context_sessions * folds_a_year / FEWEST_SESSIONS_A_YEAR)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-self.train_folds - context_folds,
+            end_offset=-1,
+            allow_nonexistent_upstream_partitions=context_folds > 0,
+        )
 
 
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
     mapping = dg.TimeWindowPartitionMapping
+    train_folds = profile.train_years * 12 // CADENCE_MONTHS[profile.fold_cadence]
     return Partitions(
         months=_months(profile.start, profile.end),
         folds=_folds(profile),
         cleaning_lookback=mapping(start_offset=-CLEANING_REACH_MONTHS, allow_nonexistent_upstream_partitions=True),
         feature_lookback=lookback(warm_up_sessions),
-        train=train_mapping(profile),
+        train=mapping(start_offset=-train_folds, end_offset=-1),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-FOLDS_BEFORE, allow_nonexistent_upstream_partitions=True),
+        train_folds=train_folds,
     )
 
 
@@ -62,17 +75,6 @@ def cleaning_begin(start: date) -> date:
 def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:
     """A month and enough months before it to hold `sessions` sessions before its first day."""
     return dg.TimeWindowPartitionMapping(start_offset=-math.ceil(sessions * 12 / FEWEST_SESSIONS_A_YEAR) - 1)
-
-
-def train_mapping(profile: Profile, context_sessions: int = 0) -> dg.TimeWindowPartitionMapping:
-    """Fold -> the months that may train it, and those that hold `context_sessions` sessions before them."""
-    folds_a_year = 12 // CADENCE_MONTHS[profile.fold_cadence]
-    context_folds = math.ceil(context_sessions * folds_a_year / FEWEST_SESSIONS_A_YEAR)
-    return dg.TimeWindowPartitionMapping(
-        start_offset=-profile.train_years * folds_a_year - context_folds,
-        end_offset=-1,
-        allow_nonexistent_upstream_partitions=context_folds > 0,
-    )
 
 
 def context_mapping(context_sessions: int) -> dg.TimeWindowPartitionMapping:

@@ -61,7 +61,7 @@ class Evaluation:
         return cls(backtest, **{f.name: read_table(files, f.name) for f in fields(cls) if f.name != "backtest"})
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {"backtest": BacktestConfig, "backtest_report": ReportConfig}
 

@@ -13,7 +13,7 @@ from quant_assets.partitions import month_span
 from quant_core.features import FeatureConfig, compute_features
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {"features": FeatureConfig}
 

@@ -24,7 +24,7 @@ SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
 TRIES_VARIABLE = "QUANT_SOURCE_TRIES"
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {"raw_ohlcv": lab.source_class, "clean_prices": CleaningConfig}
 

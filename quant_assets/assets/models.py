@@ -8,7 +8,6 @@ import polars as pl
 
 from quant_assets.fitting import FittedAsset, fitted_asset
 from quant_assets.lab import Lab
-from quant_assets.partitions import train_mapping
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
@@ -16,22 +15,27 @@ from quant_core.folds import Fold, assert_purged
 from quant_core.forecasting import MODELS, Model, TrainingData
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {f"forecaster_{name}": MODELS[name].config_class for name in lab.models}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """One forecaster asset for each model of the profile."""
-    return [fitted_asset(lab, _forecaster(lab, MODELS[name])) for name in lab.models]
+    return [fitted_asset(lab, _forecaster(lab, MODELS[name], context_sessions(lab, name))) for name in lab.models]
 
 
-def _forecaster(lab: Lab, model: Model) -> FittedAsset:
+def context_sessions(lab: Lab, model: str) -> int:
+    """Sessions that the profile's settings let a model look back on."""
+    return MODELS[model].context_sessions(lab.defaults(f"forecaster_{model}"))
+
+
+def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
     asset = f"forecaster_{model.name}"
-    context_sessions = model.context_sessions(lab.defaults(asset))
+    months = lab.partitions.training_months(looks_back)
 
     def fit(settings: Any, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
-        within_context(model, settings, context_sessions)
+        within_context(model, settings, looks_back)
         labels = read_table(inputs["training_window"][fold.name], "labels")
         assert_purged(labels, fold, 0)
         features = inputs["features"].filter(pl.col("date") < fold.test_start)
@@ -44,10 +48,10 @@ def _forecaster(lab: Lab, model: Model) -> FittedAsset:
         description=f"{model.summary.rstrip('.') or model.name}; fitted once a fold, on purged labels only.",
         ins={
             "training_window": dg.AssetIn(lab.key("training_window")),
-            "features": dg.AssetIn(lab.key("features"), partition_mapping=train_mapping(lab.profile, context_sessions)),
+            "features": dg.AssetIn(lab.key("features"), partition_mapping=months),
         },
         fit=fit,
-        made_by=build,
+        made_by=_forecaster,
         registered=(MODELS.entry(model.name),),
         resources=model.resources,
         importance=model.importance,

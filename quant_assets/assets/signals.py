@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.assets.market_data import SINGLE_RUN
+from quant_assets.assets.models import context_sessions
 from quant_assets.config import core_settings
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
@@ -30,19 +31,21 @@ FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 FEWEST_SCORED = 0.95
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {"target_weights": AllocationConfig}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """forecasts_{model} for each model of the profile, and target_weights."""
-    return [*(_forecasts(lab, MODELS[name]) for name in lab.models), _target_weights(lab, lab.models)]
+    return [
+        *(_forecasts(lab, MODELS[name], context_sessions(lab, name)) for name in lab.models),
+        _target_weights(lab, lab.models),
+    ]
 
 
-def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
+def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
     asset = f"forecasts_{model.name}"
-    context_sessions = model.context_sessions(lab.defaults(f"forecaster_{model.name}"))
 
     @dg.asset(
         name=asset,
@@ -64,7 +67,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
             )
         ],
         ins={
-            "features": dg.AssetIn(lab.key("features"), partition_mapping=context_mapping(context_sessions)),
+            "features": dg.AssetIn(lab.key("features"), partition_mapping=context_mapping(looks_back)),
             "forecaster": dg.AssetIn(
                 lab.key(f"forecaster_{model.name}"), partition_mapping=lab.partitions.fold_of_month
             ),
@@ -73,7 +76,7 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
     def forecasts(context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
         """Every score with its fold and the fit_end behind it."""
         first, last = month_span(context)
-        scores = make_forecasts(model, fitted_of(forecaster), features, first, last, context_sessions)
+        scores = make_forecasts(model, fitted_of(forecaster), features, first, last, looks_back)
         table = validate(scores, Forecasts, asset, "report it: a model broke the contract.")
         tested = pl.col("date").is_between(max(first, date(lab.profile.first_fold, 1, 1)), last)
         members = features.filter("is_eligible", tested).select("date", "ticker", "is_eligible").collect()

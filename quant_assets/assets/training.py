@@ -14,7 +14,7 @@ from quant_core.folds import fold
 from quant_core.forecasting.labels import LabelConfig, training_labels
 
 
-def settings(lab: Lab) -> dict[str, type]:
+def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
     return {"training_window": LabelConfig}
 

@@ -30,6 +30,8 @@ ON_SESSIONS = {
     "clean_prices",
     "features",
     "training_window",
+    "forecaster_ridge",
+    "forecasts_ridge",
     "target_weights",
     "backtest",
     "backtest_report",

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from quant_assets.partitions import build_partitions, fold_of, lookback, train_mapping
+from quant_assets.partitions import build_partitions, fold_of, lookback
 from quant_assets.profile import load_profile
 
 PARTITIONS = build_partitions(
@@ -62,7 +62,7 @@ def test_quarters_train_on_the_years_before_their_first_day_and_hold_three_month
     keys = ["2018-01", "2018-04", "2018-07", "2018-10", "2019-01", "2019-04", "2019-07"]
     assert p.folds.get_partition_keys() == keys
     assert upstream(p.train, p.folds, p.months, "2018-07") == ("2016-07", "2018-06")
-    assert upstream(train_mapping(profile, 5), p.folds, p.months, "2018-07") == ("2016-04", "2018-06")
+    assert upstream(p.training_months(5), p.folds, p.months, "2018-07") == ("2016-04", "2018-06")
     assert upstream(p.fold_of_month, p.months, p.folds, "2018-09") == ("2018-07", "2018-07")
     assert upstream(p.through_fold, p.folds, p.months, "2018-04") == ("2015-01", "2018-06")
     assert [fold_of(p.folds, month) for month in ("2017-12", "2018-01", "2018-09", "2019-08")] == [
