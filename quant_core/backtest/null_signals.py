@@ -16,14 +16,13 @@ import polars as pl
 
 from quant_core import dense
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.simulate import market_panel
 from quant_core.dense import Flags, Floats, Integers
 from quant_core.errors import DataError
 from quant_core.measures import information_coefficient as ic
 from quant_core.measures import newey_west
 from quant_core.measures.forward_returns import forward_returns
 from quant_core.schema import IS_ELIGIBLE
-from quant_core.trading.panel import MarketPanel
+from quant_core.trading.panel import MarketPanel, market_panel
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 

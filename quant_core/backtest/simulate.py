@@ -31,8 +31,7 @@ from quant_core.schema import (
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, check_reconciles, run_ledger
-from quant_core.trading.panel import MarketPanel, assemble_panel
-from quant_core.trading.risk_free import cash_return_1d
+from quant_core.trading.panel import MarketPanel, market_panel
 
 BUG = "report this as a bug."
 
@@ -100,17 +99,6 @@ def simulate(
     )  # fmt: skip
     stressed = sensitivity(panel, plans, config)
     return _assemble(panel, plans, books, benchmark, stressed, failures.sort("strategy", "date"))
-
-
-def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: BacktestConfig) -> MarketPanel:
-    """The market of `tickers` from `start` to the last price, as the config trades it."""
-    last = prices["date"].max()
-    assert isinstance(last, date)
-    return assemble_panel(
-        prices, tickers, start,
-        cash_return_1d=cash_return_1d(calendar.sessions(start, last), config.risk_free_rate_ann),
-        fill=config.fill, price_band=config.price_band, delisted_after_sessions=config.delisted_after_sessions,
-    )  # fmt: skip
 
 
 def without_absent(prices: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:

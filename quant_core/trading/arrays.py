@@ -1,5 +1,6 @@
-"""What a book of account is made of, as arrays for compiled code: the market, charges, rules and decisions that it is
-given, its state between sessions, the log that it leaves. How a session goes is in `session`.
+"""What an account is made of, as arrays for compiled code: the market, charges, rules and decisions that it is given,
+its state between sessions, the log that it leaves. How a session goes is in `day_loop`, how the arrays are made in
+`loop_input`.
 """
 
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Small = NDArray[np.int32]
+Names = NDArray[np.uint64]  # columns of the panel, unsigned: the loop need not ask whether one counts from the end
 
 ORDER, DELISTING, DIVIDEND, RECEIVED = 0, -1, -2, -3  # kinds on the tape
 
@@ -27,7 +29,7 @@ class MarketArrays(NamedTuple):
     volatility: Floats  # (T, N)
     price: Floats  # (T, N) at the fill
     delisted_start: Integers  # (T + 1,) where each session's names begin in
-    delisted_name: Integers
+    delisted_name: Names
     delisted_factor: Floats  # of the last value that a holder gets; NaN: the haircut applies
     delisted_into: Integers  # name received instead of cash, else -1
     delisted_growth: Floats  # of what is received, before the session's drift to the fill, to be right after it
@@ -43,7 +45,7 @@ class Charges(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Rules of `ledger.Rules` as numbers."""
+    """Rules of `rules.Rules` as numbers."""
 
     band: float
     participation: float  # 0: no limit
@@ -64,19 +66,19 @@ class Wanted(NamedTuple):
     rows: Integers
     due: Integers  # (D,) session of the fill, rising
     start: Integers
-    names: Integers
+    names: Names
     amounts: Floats  # NaN keeps what is held
     keeps: NDArray[np.bool_]  # (D,) whether the decision keeps any name
     acted: NDArray[np.bool_]  # (D,) all true; changed in place where the threshold was not reached
 
 
-class Book(NamedTuple):
-    """State between sessions; changed in place."""
+class AccountState(NamedTuple):
+    """An account between sessions; changed in place."""
 
     value: Floats  # (N,) rupees held
     order: Floats  # (N,) rupees still to be bought (+) or sold (-)
     decided: Integers  # (N,) session of the decision behind each open order
-    active: Integers  # (N,) names with a value or an order, the first n_active entries
+    active: Names  # (N,) names with a value or an order, the first n_active entries
     listed: NDArray[np.bool_]  # (N,) whether a name is among them
     cash: Floats  # (1,)
     n_active: Integers  # (1,)
@@ -101,10 +103,9 @@ FILLS, UNFILLED = 0, 1
 
 
 @numba.njit(cache=True)
-def open_book(n_names, cash_inr):  # type: ignore[no-untyped-def]
-    """A book that holds cash only."""
-    counts = np.zeros(n_names, np.int64)
-    return Book(
-        np.zeros(n_names), np.zeros(n_names), counts, counts.copy(), np.zeros(n_names, np.bool_),
-        np.full(1, cash_inr), np.zeros(1, np.int64),
+def open_state(n_names, cash_inr):  # type: ignore[no-untyped-def]
+    """An account that holds cash only."""
+    return AccountState(
+        np.zeros(n_names), np.zeros(n_names), np.zeros(n_names, np.int64), np.zeros(n_names, np.uint64),
+        np.zeros(n_names, np.bool_), np.full(1, cash_inr), np.zeros(1, np.int64),
     )  # fmt: skip

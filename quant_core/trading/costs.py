@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -76,12 +77,12 @@ class CostSchedule:
                 "nothing; lower the cost or its multiple."
             )
 
-    @property
+    @cached_property
     def total_buy_rate(self) -> Floats:
         """(T,) all proportional kinds on purchases."""
         return np.asarray(self.buy_rate.sum(axis=1))
 
-    @property
+    @cached_property
     def total_sell_rate(self) -> Floats:
         """(T,) all proportional kinds on sales."""
         return np.asarray(self.sell_rate.sum(axis=1))

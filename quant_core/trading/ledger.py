@@ -1,7 +1,7 @@
-"""The one book of account: what decisions would have earned, day by day, net of costs.
+"""The one ledger: what decisions would have earned, day by day, net of costs.
 
-Backtest and learning environment both use it (`session` holds the compiled steps, `book` their arrays). It knows arrays
-only: which tables they came from, and which decisions are wise, is the caller's.
+The backtest runs whole histories through it, a learning environment steps an `account` through the same compiled
+sessions (`day_loop`). It knows arrays only: which tables they came from, and which decisions are wise, is the caller's.
 
 Rules of a session, in order:
 1. Cash earns its rate since the last close. Holdings earn the overnight return; with dividends="cash" what was paid out
@@ -22,7 +22,6 @@ Rules of a session, in order:
 The first session only opens the account.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +37,9 @@ from quant_core.trading import arrays as b
 from quant_core.trading.costs import EVENT_KINDS, CostSchedule
 from quant_core.trading.day_loop import advance
 from quant_core.trading.decisions import Decisions
+from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import Market
-from quant_core.trading.rules import Rules
+from quant_core.trading.rules import Rules, check_capital
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -63,7 +63,7 @@ class Trades:
 
     start: Integers  # (T + 1,)
     name: Small  # (R,)
-    event: Small  # (R,) session of the decision behind an order, else book.DELISTING, DIVIDEND or RECEIVED
+    event: Small  # (R,) session of the decision behind an order, else arrays.DELISTING, DIVIDEND or RECEIVED
     # (R,) rupees: + bought, - sold; what a delisting paid by its terms, else the last value; a dividend; received
     amount: Floats
     cost: Floats  # (R,)
@@ -75,7 +75,7 @@ class Trades:
 
     @property
     def kind(self) -> Small:
-        """(R,) book.ORDER, DELISTING, DIVIDEND or RECEIVED."""
+        """(R,) arrays.ORDER, DELISTING, DIVIDEND or RECEIVED."""
         return np.minimum(self.event, np.int32(b.ORDER))
 
     @property
@@ -169,25 +169,19 @@ def run_ledgers(
         threads: at once; by default one a core. The book of a strategy with 5 names, rebalanced daily over 4,000
             sessions, takes 1.6 MB.
     """
-    rules = rules or Rules()
-    if not (math.isfinite(initial_capital) and initial_capital > 0.0):
-        raise DataError(f"ledger: initial_capital is {initial_capital}; wanted a positive number of rupees.")
-    for each in decisions:
-        _check_fit(market, each, costs, rules, first)
-    panel, charges = _panel(market, rules), _charges(costs)
+    check_capital(initial_capital)
     rates = _from(costs, first)
 
-    def account(wanted: Decisions) -> Ledger:
-        book = b.open_book(market.n_names, float(initial_capital))
-        terms, targets = _terms(rules, wanted, first), _targets(market, wanted, panel, rules)
-        log = advance(first, market.n_sessions, panel, charges, terms, targets, book)
+    def book_of(each: Decisions) -> Ledger:
+        given = loop_input(market, each, costs, rules or Rules(), first)
+        log = advance(first, market.n_sessions, *given, b.open_state(market.n_names, float(initial_capital)))
         return _assemble(log, rates, first, market)
 
     threads = min(threads or os.cpu_count() or 1, len(decisions))
     if threads <= 1:
-        return [account(each) for each in decisions]
+        return [book_of(each) for each in decisions]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(account, decisions))
+        return list(pool.map(book_of, decisions))
 
 
 def check_reconciles(book: Ledger) -> None:
@@ -221,71 +215,6 @@ def check_reconciles(book: Ledger) -> None:
             )
 
 
-def _check_fit(market: Market, decisions: Decisions, costs: CostSchedule, rules: Rules, first: int) -> None:
-    sessions, names = market.n_sessions, market.n_names
-    if not 0 <= first < sessions:
-        raise DataError(f"ledger: first is {first}; the market has sessions 0 to {sessions - 1}.")
-    if len(decisions.rows) and decisions.rows[0] < first:
-        raise DataError(f"ledger: a decision is dated row {decisions.rows[0]}, before the account opens at {first}.")
-    if len(decisions.rows) and decisions.rows[-1] >= sessions:
-        raise DataError(f"ledger: a decision is dated row {decisions.rows[-1]}; the market has {sessions} sessions.")
-    strange = (decisions.names < 0) | (decisions.names >= names)
-    if strange.any():
-        k = int(np.argmax(strange))
-        raise DataError(
-            f"ledger: a target of row {decisions.row_of_target[k]} names column {decisions.names[k]}; the market has "
-            f"columns 0 to {names - 1}."
-        )
-    if costs.buy_rate.shape[0] != sessions:
-        raise DataError(f"ledger: costs for {costs.buy_rate.shape[0]} sessions; the market has {sessions}.")
-    if rules.max_participation > 0.0:
-        market.need("traded_value_inr", "max_participation")
-    if costs.impact_coefficient > 0.0:
-        market.need("traded_value_inr", "impact")
-        market.need("volatility_1d", "impact")
-    if rules.whole_shares or decisions.unit == "shares":
-        market.need("open_inr", "whole_shares" if rules.whole_shares else "a target in shares")
-    if rules.trade_threshold > 0.0 and decisions.unit == "shares":
-        raise DataError("ledger: trade_threshold compares weights; give the targets as weights.")
-
-
-def _panel(market: Market, rules: Rules) -> b.MarketArrays:
-    before, after = market.legs(rules.fill, rules.dividends)
-    rows, columns, factor, into = market.delistings
-    nothing = np.empty((0, 0))
-    return b.MarketArrays(
-        before=before,
-        after=after,
-        dividend=market.dividend_return if rules.dividends == "cash" else nothing,
-        open_to=market.open_to,
-        cash_return=market.cash_return_1d,
-        traded_value=market.traded_value_inr,
-        volatility=market.volatility_1d,
-        price=market.fill_price_inr(rules.fill) if rules.whole_shares else nothing,
-        delisted_start=np.searchsorted(rows, np.arange(market.n_sessions + 1)).astype(np.int64),
-        delisted_name=columns,
-        delisted_factor=factor,
-        delisted_into=into,
-        delisted_growth=_received_growth(market, rules, before),
-    )
-
-
-def _received_growth(market: Market, rules: Rules, before: Floats) -> Floats:
-    """(E,) growth from the open to the fill of the name received, over its drift from the close before to the fill."""
-    rows, _, _, into = market.delistings
-    to_fill = np.zeros(len(rows))
-    if rules.fill != "open":
-        to_fill = (market.intraday_return if rules.fill == "close" else market.vwap_return)[rows, into]
-    grown = (1.0 + np.nan_to_num(to_fill)) / (1.0 + np.nan_to_num(before[rows, into]))
-    return np.where(into < 0, 1.0, grown)
-
-
-def _charges(costs: CostSchedule) -> b.Charges:
-    return b.Charges(
-        costs.buy_rate.sum(axis=1), costs.sell_rate.sum(axis=1), costs.per_sale_inr, float(costs.impact_coefficient)
-    )
-
-
 def _from(costs: CostSchedule, first: int) -> CostSchedule:
     if first == 0:
         return costs
@@ -293,41 +222,6 @@ def _from(costs: CostSchedule, first: int) -> CostSchedule:
         costs.kinds, costs.buy_rate[first:], costs.sell_rate[first:], costs.per_sale_inr[first:],
         costs.impact_coefficient,
     )  # fmt: skip
-
-
-def _terms(rules: Rules, decisions: Decisions, first: int) -> b.Terms:
-    return b.Terms(
-        rules.no_trade_band, rules.max_participation, rules.carry_over, rules.whole_shares, rules.delisting_haircut,
-        rules.max_position, rules.min_position, decisions.unit == "shares", rules.delay_sessions,
-        rules.trade_threshold, first,
-    )  # fmt: skip
-
-
-def _targets(market: Market, decisions: Decisions, panel: b.MarketArrays, rules: Rules) -> b.Wanted:
-    amounts = decisions.amounts if decisions.unit == "weight" else _rupees(market, decisions, panel, rules)
-    acted = np.ones(len(decisions.rows), np.bool_)
-    due = market.due_sessions(decisions.rows, rules.delay_sessions)
-    return b.Wanted(decisions.rows, due, decisions.start, decisions.names, amounts, decisions.keeps, acted)
-
-
-def _rupees(market: Market, decisions: Decisions, panel: b.MarketArrays, rules: Rules) -> Floats:
-    """What share targets are worth at their fill: the decision's close, moved by the returns until then."""
-    row, name = decisions.row_of_target, decisions.names
-    due = np.repeat(market.due_sessions(decisions.rows, rules.delay_sessions), np.diff(decisions.start))
-    value = decisions.amounts * market.fill_price_inr("close")[row, name]
-    unpriced = ~(np.isfinite(value) | np.isnan(decisions.amounts))
-    if unpriced.any():
-        k = int(np.argmax(unpriced))
-        raise DataError(
-            f"ledger: {decisions.amounts[k]} shares of column {name[k]} are wanted at row {row[k]}, without a price; "
-            "decide on a session in which the name traded."
-        )
-    for day in range(1, int(np.max(due - row, initial=0)) + 1):
-        at = np.minimum(row + day, market.n_sessions - 1)  # a fill past the end never happens
-        value *= np.where(row + day <= due, 1.0 + np.nan_to_num(panel.before[at, name]), 1.0)
-        if panel.after.size:
-            value *= np.where(row + day < due, 1.0 + np.nan_to_num(panel.after[at, name]), 1.0)
-    return value
 
 
 def _assemble(log: b.Log, rates: CostSchedule, first: int, market: Market) -> Ledger:

@@ -1,7 +1,7 @@
 """What a ledger needs to know of the market: one dense panel, checked once, shared by every strategy that trades it.
 
 It knows arrays only. Which tables they came from, and what may be traded when, is decided by the caller
-(`backtest.panel`). Prices enter for whole shares only; holdings drift with simple returns, so splits are in.
+(`panel`). Prices enter for whole shares only; holdings drift with simple returns, so splits are in.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quant_core.errors import DataError
+from quant_core.trading.arrays import MarketArrays
 
 Fill = Literal["open", "close", "vwap"]
 Dividends = Literal["reinvest", "cash"]
@@ -79,6 +80,7 @@ class Market:
     delistings: Delistings = field(default_factory=_no_delistings)
     outage: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     _legs: dict[tuple[Fill, Dividends], tuple[Floats, Floats]] = field(default_factory=dict, init=False, repr=False)
+    _arrays: dict[tuple[Fill, Dividends, bool], MarketArrays] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._set("overnight_return", _floats(self.overnight_return))
@@ -153,6 +155,41 @@ class Market:
             return self.open_inr
         move = self.intraday_return if fill == "close" else self.vwap_return
         return np.asarray(self.open_inr * (1.0 + np.nan_to_num(move)))
+
+    def arrays(self, fill: Fill, dividends: Dividends, whole_shares: bool) -> MarketArrays:
+        """The market as the day loop reads it under these rules. Made once for all books."""
+        key = (fill, dividends, whole_shares)
+        if key not in self._arrays:
+            self._arrays[key] = self._make_arrays(*key)
+        return self._arrays[key]
+
+    def _make_arrays(self, fill: Fill, dividends: Dividends, whole_shares: bool) -> MarketArrays:
+        before, after = self.legs(fill, dividends)
+        rows, columns, factor, into = self.delistings
+        return MarketArrays(
+            before=before,
+            after=after,
+            dividend=self.dividend_return if dividends == "cash" else _nothing(),
+            open_to=self.open_to,
+            cash_return=self.cash_return_1d,
+            traded_value=self.traded_value_inr,
+            volatility=self.volatility_1d,
+            price=self.fill_price_inr(fill) if whole_shares else _nothing(),
+            delisted_start=np.searchsorted(rows, np.arange(self.n_sessions + 1)).astype(np.int64),
+            delisted_name=columns.view(np.uint64),
+            delisted_factor=factor,
+            delisted_into=into,
+            delisted_growth=self._received_growth(fill, before),
+        )
+
+    def _received_growth(self, fill: Fill, before: Floats) -> Floats:
+        """(E,) growth of the name received, open to fill, over its drift from the close before to the fill."""
+        rows, _, _, into = self.delistings
+        to_fill = np.zeros(len(rows))
+        if fill != "open":
+            to_fill = (self.intraday_return if fill == "close" else self.vwap_return)[rows, into]
+        grown = (1.0 + np.nan_to_num(to_fill)) / (1.0 + np.nan_to_num(before[rows, into]))
+        return np.where(into < 0, 1.0, grown)
 
     def need(self, name: str, purpose: str) -> None:
         """Raise a DataError unless the optional panel `name` was given."""

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from quant_core import calendar, dense
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, INDEX
+from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Delistings, Fill, Market
+from quant_core.trading.risk_free import cash_return_1d as cash_returns
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -42,6 +44,23 @@ class MarketPanel:
     tickers: pl.Series
     market: Market
     fill_price_inr: Floats  # (T, N) NaN without a price
+
+
+def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: AccountConfig) -> MarketPanel:
+    """The market of `tickers` from `start` to the last price, as an account with these settings trades it.
+
+    Args:
+        prices: CleanPrices, see `assemble_panel`, which has the rules.
+    Raises:
+        DataError: as `assemble_panel`; no prices, or none before the table of cash rates begins.
+    """
+    last = prices["date"].max()
+    assert isinstance(last, date)
+    return assemble_panel(
+        prices, tickers, start,
+        cash_return_1d=cash_returns(calendar.sessions(start, last), config.risk_free_rate_ann),
+        fill=config.fill, price_band=config.price_band, delisted_after_sessions=config.delisted_after_sessions,
+    )  # fmt: skip
 
 
 def assemble_panel(

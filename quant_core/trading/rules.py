@@ -1,5 +1,6 @@
 """How decisions become trades: the settings of a ledger. What each of them does is told in `ledger`."""
 
+import math
 from dataclasses import dataclass
 
 from quant_core.errors import DataError
@@ -56,3 +57,9 @@ class Rules:
                 f"ledger: min_position {self.min_position} and max_position {self.max_position}; "
                 "wanted min_position <= max_position and max_position > 0."
             )
+
+
+def check_capital(capital_inr: float) -> None:
+    """Raise a DataError unless an account can open with so many rupees."""
+    if not 0.0 < capital_inr < math.inf:
+        raise DataError(f"account: a capital of {capital_inr} rupees; wanted a positive amount.")

@@ -246,7 +246,7 @@ def test_impact_needs_traded_value_and_volatility():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"initial_capital": 0.0}, "initial_capital is 0.0"),
+        ({"initial_capital": 0.0}, "a capital of 0.0 rupees"),
         ({"first": 3}, "first is 3; the market has sessions 0 to 2"),
         ({"first": 1}, "a decision is dated row 0, before the account opens at 1"),
         ({"decisions": Decisions.of([3], [], [], [])}, "a decision is dated row 3; the market has 3 sessions"),

@@ -15,14 +15,11 @@ from quant_core.trading import day_loop
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import (
     Rules,
-    _charges,
-    _panel,
-    _targets,
-    _terms,
     check_reconciles,
     run_ledger,
     run_ledgers,
 )
+from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import BUY, SELL, Market
 
 FLAT = ("series", "counts", "held", "held_inr", "tape", "tape_inr")  # what of a log can be put end to end
@@ -212,18 +209,17 @@ def test_shares_that_are_worth_the_weights_at_the_fill_make_the_same_book(seed, 
 @settings(max_examples=100, deadline=None)
 @given(cases(), st.integers(0, 24))
 def test_taking_the_sessions_in_two_calls_is_taking_them_in_one(case, middle):
-    panel, charges = _panel(case.market, case.rules), _charges(case.costs)
-    sessions, books, logs = case.market.n_sessions, [], []
+    sessions, accounts, logs = case.market.n_sessions, [], []
     for cuts in ((0, sessions), (0, min(middle, sessions), sessions)):
-        book, terms = arrays.open_book(case.market.n_names, case.capital), _terms(case.rules, case.decisions, 0)
-        wanted = _targets(case.market, case.decisions, panel, case.rules)
-        parts = [day_loop.advance(a, b, panel, charges, terms, wanted, book) for a, b in pairwise(cuts)]
-        books.append(book)
+        account = arrays.open_state(case.market.n_names, case.capital)
+        given = loop_input(case.market, case.decisions, case.costs, case.rules)
+        parts = [day_loop.advance(a, b, *given, account) for a, b in pairwise(cuts)]
+        accounts.append(account)
         logs.append([np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in FLAT])
     for name, one, two in zip(FLAT, *logs, strict=True):
         np.testing.assert_array_equal(one, two, err_msg=name)
     for name in ("value", "order", "cash", "n_active", "listed"):
-        np.testing.assert_array_equal(*(getattr(book, name) for book in books), err_msg=name)
+        np.testing.assert_array_equal(*(getattr(account, name) for account in accounts), err_msg=name)
 
 
 def test_many_books_at_once_are_the_single_ones_in_order():
