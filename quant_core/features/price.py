@@ -11,10 +11,11 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 
-@feature("log_returns", columns=("log_return_{w}d",))
+@feature("log_returns", columns=("log_return_{w}d",), default=True, place=10)
 def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Sum of daily log total returns over each window.
 
@@ -30,7 +31,7 @@ def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252))
     return {f"log_return_{w}d": panel.log_return(w) for w in windows}
 
 
-@feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2)
+@feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2, default=True, place=20)
 def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Trailing standard deviation (ddof 1) of daily log returns, annualised.
 
@@ -53,7 +54,7 @@ def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 
     return columns
 
 
-@feature("momentum", columns=("momentum_{w}d",), shortest_window=2)
+@feature("momentum", columns=("momentum_{w}d",), shortest_window=2, default=True, place=30)
 def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Simple total return over each window, with no month skipped.
 
@@ -71,7 +72,7 @@ def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> di
     return {f"momentum_{w}d": kernels.expm1_panel(panel.log_return(w)) for w in windows}
 
 
-@feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21)
+@feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21, default=True, place=40)
 def max_drawdown(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Worst peak-to-trough fall of the total-return index inside each window.
 

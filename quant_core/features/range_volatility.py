@@ -11,7 +11,8 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 BAR = ("open_inr", "high_inr", "low_inr", "close_inr")
 #: Garman & Klass (1980), the weight of the squared open-to-close return.
@@ -26,6 +27,8 @@ YANG_ZHANG_ALPHA = 1.34
     shortest_window=21,
     longest_window=63,
     reads=("high_inr", "low_inr"),
+    default=True,
+    place=220,
 )
 def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's high and low, annualised; overnight moves are not in it.
@@ -51,6 +54,8 @@ def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dic
     shortest_window=21,
     longest_window=63,
     reads=BAR,
+    default=True,
+    place=230,
 )
 def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's open, high, low and close, annualised; overnight moves are not in it.
@@ -76,6 +81,8 @@ def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> 
     shortest_window=21,
     longest_window=63,
     reads=("overnight_return_1d", *BAR),
+    default=True,
+    place=240,
 )
 def yang_zhang_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from overnight gaps, open to close and the day's range together, annualised; free of drift.
