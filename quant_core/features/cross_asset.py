@@ -43,6 +43,8 @@ def rolling_correlation(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252
 def rolling_beta(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[str, FloatPanel]:
     """Slope of the regression, with a constant, of daily log returns on the market index's.
 
+    cov(ticker, index) / var(index).
+
     Args:
         panel: reads `total_return_1d` of the ticker and of the index.
         windows: sessions, today included; each at least 3.
@@ -64,6 +66,8 @@ def rolling_beta(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[
 )
 def idiosyncratic_volatility(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[str, FloatPanel]:
     """Standard deviation of what the regression on the market index leaves unexplained, annualised.
+
+    sqrt(252 x sum(e^2) / (n - 2)) of the residuals e of `rolling_beta`'s regression over n observations.
 
     Args:
         panel: reads `total_return_1d` of the ticker and of the index.

@@ -30,6 +30,8 @@ TURNOVER = ("turnover_inr", "close_inr", "volume_shares")
 def volume_shock(panel: Panel, windows: Sequence[int] = (5, 21, 63)) -> dict[str, FloatPanel]:
     """Log of today's rupee turnover over its mean of the sessions before today.
 
+    Rupees, as the number of shares jumps on a split.
+
     Args:
         panel: reads turnover in rupees, which a split does not change.
         windows: sessions before today; each at least 1.
@@ -93,6 +95,8 @@ def turnover(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, Float
 def amihud_illiquidity(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Mean size of the daily return per crore of rupees traded: how far money moves the price.
 
+    mean(|simple return| / turnover in crore).
+
     Args:
         panel: reads `total_return_1d` and turnover in rupees; a session without turnover is a missing value.
         windows: sessions, today included; each at least 1.
@@ -117,6 +121,8 @@ def amihud_illiquidity(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[
 @feature("vwap_gap", columns=("vwap_gap_1d",), fixed_windows=(1,), reads=(*TURNOVER, "high_inr", "low_inr"))
 def vwap_gap(panel: Panel, windows: Sequence[int] = (1,)) -> dict[str, FloatPanel]:
     """Close over the day's volume-weighted average price, minus 1.
+
+    Off by default: a source without turnover leaves it null, and a model that needs complete rows drops its tickers.
 
     Args:
         panel: reads `turnover_inr`, `volume_shares` and the day's bar.

@@ -19,11 +19,13 @@ from quant_core.features.shapes import FloatPanel
 def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Sum of daily log total returns over each window.
 
+    ln(1 + r_1) + ln(1 + r_2) + .. + ln(1 + r_w).
+
     Args:
         panel: reads `total_return_1d`.
         windows: sessions, today included; each at least 1.
     Returns:
-        one column `log_return_{w}d` a window; null in each ticker's first w rows.
+        one column `log_return_{w}d` a window: log points (0.1 = about +10 %); null in each ticker's first w rows.
     Raises:
         DataError: a window below 1.
     """
@@ -34,6 +36,8 @@ def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252))
 @feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2, default=True, place=20)
 def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Trailing standard deviation (ddof 1) of daily log returns, annualised.
+
+    std(ln(1 + r)) x sqrt(252).
 
     Args:
         panel: reads `total_return_1d`.
@@ -57,6 +61,8 @@ def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 
 @feature("momentum", columns=("momentum_{w}d",), shortest_window=2, default=True, place=30)
 def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Simple total return over each window, with no month skipped.
+
+    (1 + r_1) (1 + r_2) .. (1 + r_w) - 1.
 
     Args:
         panel: reads `total_return_1d`.

@@ -33,6 +33,8 @@ YANG_ZHANG_ALPHA = 1.34
 def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's high and low, annualised; overnight moves are not in it.
 
+    sqrt(252 x mean(ln(high / low)^2 / (4 ln 2))).
+
     Args:
         panel: reads `high_inr`, `low_inr`.
         windows: sessions, today included; each at least 1.
@@ -60,6 +62,8 @@ def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dic
 def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's open, high, low and close, annualised; overnight moves are not in it.
 
+    sqrt(252 x mean(0.5 ln(high / low)^2 - (2 ln 2 - 1) ln(close / open)^2)).
+
     Args:
         panel: reads the day's bar.
         windows: sessions, today included; each at least 1.
@@ -86,6 +90,10 @@ def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> 
 )
 def yang_zhang_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from overnight gaps, open to close and the day's range together, annualised; free of drift.
+
+    sqrt(252 x (var(overnight) + k var(open to close) + (1 - k) mean(RS))) of log returns, where
+    RS = ln(high / open) ln(high / close) + ln(low / open) ln(low / close) (Rogers-Satchell) and
+    k = 0.34 / (1.34 + (n + 1) / (n - 1)) for n days.
 
     Args:
         panel: reads `overnight_return_1d` and the day's bar.

@@ -26,6 +26,8 @@ SKIPPED_SESSIONS = 21
 def momentum_12_1(panel: Panel, windows: Sequence[int] = (252,)) -> dict[str, FloatPanel]:
     """Simple total return over a year without its last month.
 
+    exp(log return of 252 sessions - log return of the last 21) - 1.
+
     Args:
         panel: reads `total_return_1d`.
         windows: sessions, the skipped ones included; each above 21.
