@@ -1,4 +1,4 @@
-"""Seed, device and numeric precision of a computation. torch is imported only when a function that needs it runs."""
+"""Seed, device, threads and numeric precision of a computation; torch is imported only by functions that need it."""
 
 import os
 import platform
@@ -84,6 +84,15 @@ def get_dtype(device: "torch.device") -> "torch.dtype":
         return torch.float32
     major, _ = torch.cuda.get_device_capability(device)
     return torch.bfloat16 if major >= AMPERE_MAJOR else torch.float16
+
+
+def worker_threads(most: int) -> int:
+    """Threads for compiled code that lets go of the interpreter's lock: the cores this process may use, `most` at most.
+
+    What such code computes must not depend on the number.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, most), 1)
 
 
 def device_info(device: "torch.device") -> dict[str, Any]:
