@@ -18,7 +18,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from quant_assets.automation import EVALUATION, refresh_months
-from quant_assets.currency import fingerprint, stored_stamp, upstream_partitions
+from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
 from quant_assets.fitting import TRAIN_SUFFIX
 from quant_assets.lab import Lab
 from quant_assets.live_runs import own_tags
@@ -147,10 +147,10 @@ class Runner:
     def stale(self, asset: str, partitions: Sequence[str]) -> list[str]:
         """Partitions that are missing, or were made from something else than a run would use now."""
         key, config = self.lab.key(asset), self.lab.changed_settings(asset, self.node_config(asset))
-        found = []
+        stamps, found = stamps_in(self.lab.root), []
         for partition in partitions:
-            stamp = stored_stamp(self.lab.root, key, partition)
-            now = fingerprint(self.graph, self.lab.root, key, partition, config, self.lab.external_version)
+            stamp = stamps(key, partition)
+            now = fingerprint(self.graph, stamps, key, partition, config, self.lab.external_version)
             if stamp is None or stamp.fingerprint != now:
                 found.append(partition)
         return found
