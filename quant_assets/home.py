@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from quant_assets.event_files import event_files
 from quant_assets.live_runs import bury_dead_runs, unjudged_runs
 from quant_assets.paths import project_root
 from quant_assets.profile import Profile
@@ -40,10 +41,11 @@ def open_runner(
     prepare_home(home)
     if not verbose:
         quiet()
-    with turn_of(profile.name, home, say), dg.DagsterInstance.get() as instance:
+    level = "INFO" if verbose else "CRITICAL"
+    with turn_of(profile.name, home, say), dg.DagsterInstance.get() as instance, event_files(instance) as open_run:
         for line in bury_dead_runs(instance):
             say(line)
-        yield Runner(lab, build_definitions(profile), instance, overrides, "INFO" if verbose else "CRITICAL", say)
+        yield Runner(lab, build_definitions(profile), instance, overrides, level, say, open_run)
 
 
 def bury_the_dead() -> tuple[list[str], list[str]]:
