@@ -1,7 +1,7 @@
 """Dagster's SQLite files at less cost a run, for a command that makes many short runs in its own process.
 
 Dagster 1.13.27 keeps a database a run and opens it anew for every event. Closing the only connection writes the journal
-back and deletes it, and making a database reads all of Dagster's migrations: on a busy disk most of a short run is that.
+back and deletes it, and making a database reads all of Dagster's migrations: on a busy disk a short run is mostly that.
 While a command works, one more connection to each file stays open, so that its journal stays; engines are kept, with
 the statements that they compiled; and a run's database begins as a copy of what the first one was when it was empty.
 What is stored is the same. Where Dagster's records are not in SQLite, nothing is done.

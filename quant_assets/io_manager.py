@@ -14,6 +14,7 @@ from upath import UPath
 
 from quant_assets.currency import fingerprint, node_config, stamps_in
 from quant_assets.lab import Lab
+from quant_assets.logs import note
 from quant_assets.partitions import months_of
 from quant_assets.storage import (
     Files,
@@ -52,8 +53,10 @@ class LabStorage(dg.IOManager):
             return
         partitions = list(context.asset_partition_keys)
         if isinstance(value, pl.DataFrame):
+            note(rows=value.height, partitions=len(partitions))
             hashes = self._store_table(context, partitions, value)
         else:
+            note(files=len(value), kib=round(sum(map(len, value.values())) / 1024))
             hashes = [self._store_artifact(context, partitions, value)]
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 

@@ -6,7 +6,6 @@ DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions 
 
 import gc
 import json
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,6 +25,7 @@ from quant_assets.event_files import OpenRun
 from quant_assets.fitting import TRAIN_SUFFIX
 from quant_assets.lab import Lab
 from quant_assets.live_runs import own_tags
+from quant_assets.logs import lab_console, reason
 from quant_assets.partitions import IST, first_month, fold_of, months_of
 from quant_assets.trial_witness import SETTINGS_TAG
 from quant_assets.waiting import Say, slot_waits_said
@@ -34,9 +34,6 @@ from quant_core.folds import fold
 
 #: Settings of a run: asset -> setting -> value.
 Overrides = Mapping[str, Mapping[str, Any]]
-
-#: How Dagster begins the message of an error that the lab raised on purpose.
-OWN_ERROR = re.compile(r"quant_core\.errors\.\w+: ")
 
 
 class RunFailed(QuantError):
@@ -195,9 +192,10 @@ class Runner:
         """The asset and its checks as a job of the asset's name: that is what lists of runs show of it."""
         if asset not in self.jobs:
             selection = dg.AssetSelection.assets(self.lab.key(asset))
-            self.jobs[asset] = dg.define_asset_job(asset, selection).resolve(
+            job = dg.define_asset_job(asset, selection).resolve(
                 self.graph, resource_defs=wrap_resources_for_execution(self.definitions.resources)
             )
+            self.jobs[asset] = job.with_logger_defs({"console": lab_console})
         return self.jobs[asset]
 
     def execute(self, step: Step) -> None:
@@ -252,15 +250,8 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
             details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
             return f"blocking check {evaluation.check_name} failed: {details}"
     for event in result.all_events:
-        if event.is_step_failure:
-            chain = []
-            error = event.step_failure_data.error
-            while error is not None:
-                chain.append(" ".join(error.message.split()))
-                error = error.cause
-            if chain:
-                own = [message for message in chain if OWN_ERROR.match(message)]
-                return OWN_ERROR.sub("", own[0]) if own else chain[-1]
+        if event.is_step_failure and (error := event.step_failure_data.error):
+            return reason(error)[0]
     return "the run failed without a step error; look at it in the UI"
 
 
