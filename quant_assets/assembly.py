@@ -8,6 +8,7 @@ from quant_assets import automation, checks
 from quant_assets.assets import evaluation, features, market_data, models, signals, training
 from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
+from quant_assets.logs import lab_console
 from quant_assets.profile import Profile
 from quant_assets.resources import mlflow_tracking
 
@@ -26,5 +27,6 @@ def build_definitions(profile: Profile) -> dg.Definitions:
         jobs=list(jobs.values()),
         schedules=[automation.build_schedule(lab, jobs["refresh"])],
         sensors=automation.build_sensors(lab, jobs),
+        loggers={"console": lab_console},
         resources={"io_manager": LabStorage(lab), "mlflow": mlflow_tracking},
     )

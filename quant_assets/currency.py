@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import dagster as dg
@@ -27,6 +27,9 @@ from quant_assets.storage import Stamp, pointer_path, read_stamp, table_path
 #: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
 #: a raw month is read from, by content, or the register that a report counts; "" for nothing.
 ExternalVersion = Callable[[dg.AssetKey, str], str]
+
+#: (asset key, partition) -> the stamp of what is stored, None where nothing is.
+Stamps = Callable[[dg.AssetKey, str], Stamp | None]
 
 
 def code_version(found: Reach, settings: Mapping[str, Any]) -> str:
@@ -75,13 +78,17 @@ def _month_number(partition: str) -> int:
 
 def fingerprint(
     graph: BaseAssetGraph,
-    root: UPath,
+    stamps: Stamps,
     key: dg.AssetKey,
     partition: str,
     config: Mapping[str, Any],
     external: ExternalVersion,
 ) -> str:
-    """Hash of what `partition` of `key` would be made from now; upstream partitions that are missing count as such."""
+    """Hash of what `partition` of `key` would be made from now; upstream partitions that are missing count as such.
+
+    Args:
+        stamps: `stamps_in` the root; one for all partitions of a plan or a write, since they share what is upstream.
+    """
     parts: list[str] = [
         key.to_user_string(),
         str(graph.get(key).code_version),
@@ -90,9 +97,22 @@ def fingerprint(
     ]
     for parent in sorted(graph.get(key).parent_keys, key=lambda k: k.to_user_string()):
         for upstream in upstream_partitions(graph, key, parent, partition):
-            stamp = stored_stamp(root, parent, upstream)
+            stamp = stamps(parent, upstream)
             parts.append(f"{parent.to_user_string()}:{upstream}:{stamp.content_hash if stamp else 'missing'}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def stamps_in(root: UPath) -> Stamps:
+    """Stamps of what is stored under `root`, each looked up once.
+
+    A cleaned month may depend on every raw month before it: without it, N months are looked up N * N / 2 times.
+    """
+
+    @cache
+    def found(key: dg.AssetKey, partition: str) -> Stamp | None:
+        return stored_stamp(root, key, partition)
+
+    return found
 
 
 def stored_stamp(root: UPath, key: dg.AssetKey, partition: str) -> Stamp | None:

@@ -12,8 +12,9 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
-from quant_assets.currency import fingerprint, node_config
+from quant_assets.currency import fingerprint, node_config, stamps_in
 from quant_assets.lab import Lab
+from quant_assets.logs import note
 from quant_assets.partitions import months_of
 from quant_assets.storage import (
     Files,
@@ -52,16 +53,19 @@ class LabStorage(dg.IOManager):
             return
         partitions = list(context.asset_partition_keys)
         if isinstance(value, pl.DataFrame):
+            note(rows=value.height, partitions=len(partitions))
             hashes = self._store_table(context, partitions, value)
         else:
+            note(files=len(value), kib=round(sum(map(len, value.values())) / 1024))
             hashes = [self._store_artifact(context, partitions, value)]
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 
-    def _fingerprint(self, context: dg.OutputContext, partition: str) -> str:
-        step, key = context.step_context, context.asset_key
+    def _fingerprints(self, context: dg.OutputContext, partitions: Sequence[str]) -> dict[str, str]:
+        step, key, stamps = context.step_context, context.asset_key, stamps_in(self.root)
         graph = step.job_def.asset_layer.asset_graph
         changed = self.lab.changed_settings(key.path[-1], node_config(step.run_config, step.node_handle.path[0]))
-        return fingerprint(graph, self.root, key, partition, changed, self.lab.external_version)
+        external = self.lab.external_version
+        return {name: fingerprint(graph, stamps, key, name, changed, external) for name in partitions}
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
         if len(partitions) != 1:
@@ -70,7 +74,7 @@ class LabStorage(dg.IOManager):
                 "run them one by one."
             )
         pointer = pointer_path(self.root, context.asset_key, partitions[0])
-        stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
+        stamp = write_artifact(pointer, files, self._fingerprints(context, partitions)[partitions[0]])
         drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
         context.add_output_metadata({"path": dg.MetadataValue.path(str(artifact_folder(pointer)))})
         return stamp.content_hash
@@ -88,9 +92,9 @@ class LabStorage(dg.IOManager):
                 "an asset returns rows of its own partitions only."
             )
         hashes = []
-        for name in sorted(partitions):
+        for name, fingerprint_now in self._fingerprints(context, sorted(partitions)).items():
             path = table_path(self.root, context.asset_key, name)
-            stamp = write_table(path, by_partition.get(name, table.clear()), self._fingerprint(context, name))
+            stamp = write_table(path, by_partition.get(name, table.clear()), fingerprint_now)
             hashes.append(stamp.content_hash)
         context.add_output_metadata(
             {"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))}
