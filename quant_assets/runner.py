@@ -8,13 +8,14 @@ import gc
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.execution.build_resources import wrap_resources_for_execution
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from quant_assets.automation import fold_assets, month_assets, refresh_months
@@ -56,6 +57,7 @@ class Runner:
     overrides: Overrides
     log_level: str = "ERROR"
     say: Say = print
+    jobs: dict[str, dg.JobDefinition] = field(default_factory=dict, compare=False)  # as they were resolved
 
     @property
     def graph(self) -> AssetGraph:
@@ -180,24 +182,27 @@ class Runner:
         """What the run's user chose, for the register of trials."""
         return {SETTINGS_TAG: json.dumps(self.overrides, sort_keys=True, default=str)} if self.overrides else {}
 
+    def _job(self, asset: str) -> dg.JobDefinition:
+        """The asset and its checks as a job of the asset's name: that is what lists of runs show of it."""
+        if asset not in self.jobs:
+            selection = dg.AssetSelection.assets(self.lab.key(asset))
+            self.jobs[asset] = dg.define_asset_job(asset, selection).resolve(
+                self.graph, resource_defs=wrap_resources_for_execution(self.definitions.resources)
+            )
+        return self.jobs[asset]
+
     def execute(self, step: Step) -> None:
         """One Dagster run; raises RunFailed with the reason."""
-        tags = {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
         single = len(step.partitions) == 1
+        span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
         key = self.lab.key(step.asset)
-        ops = (
-            {f"{self.lab.profile.name}__{step.asset}": self.node_config(step.asset)}
-            if self.overrides.get(step.asset)
-            else {}
-        )
+        node = f"{self.lab.profile.name}__{step.asset}"
+        ops = {node: self.node_config(step.asset)} if self.overrides.get(step.asset) else {}
         with slot_waits_said(self.instance, self.graph.get(key).pools or (), self.say):
-            result = dg.materialize(
-                [*(self.definitions.assets or []), *(self.definitions.asset_checks or [])],  # type: ignore[list-item]
-                selection=dg.AssetSelection.assets(key),
+            result = self._job(step.asset).execute_in_process(
                 partition_key=step.partitions[0] if single else None,
-                tags=own_tags(key.to_user_string()) | self._settings_tag() | ({} if single else tags),
+                tags=own_tags(key.to_user_string(), span) | self._settings_tag() | ({} if single else range_tags(step)),
                 instance=self.instance,
-                resources=self.definitions.resources,
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
                 raise_on_error=False,
             )
@@ -205,8 +210,12 @@ class Runner:
         del result  # it holds what the steps handed on, in circles that only the collector opens
         gc.collect()
         if failed is not None:
-            span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
             raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
+
+
+def range_tags(step: Step) -> dict[str, str]:
+    """What makes a run one over a range of partitions."""
+    return {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
