@@ -22,6 +22,7 @@ import polars as pl
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
+from quant_assets.pictures import curve_picture, importance_picture
 from quant_assets.resources import run_address, tracked
 from quant_assets.table_files import read_table, table_files
 from quant_core.errors import DataError
@@ -151,7 +152,7 @@ def _publish_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
             )
         seen = json.loads(files[TRAINED_FILE])
         context.add_output_metadata({
-            "mlflow_run": dg.MetadataValue.url(seen.pop("mlflow_run")),
+            "mlflow_run": dg.MetadataValue.md(f"[open in MLflow]({seen.pop('mlflow_run')})"),
             **_importance(files), **_curve(fitted.curve),
             "fit_start": str(manifest.fit_start), "fit_end": str(manifest.fit_end),
             "dagster/row_count": manifest.n_rows, "inputs": len(manifest.columns), **seen,
@@ -171,11 +172,12 @@ def fitted_of(files: Mapping[str, Mapping[str, bytes]] | None) -> dict[str, Fitt
 def _importance(files: Mapping[str, bytes]) -> dict[str, Any]:
     if f"{IMPORTANCE}.parquet" not in files:
         return {}
-    return {IMPORTANCE: markdown_table(read_table(dict(files), IMPORTANCE), 15)}
+    table = read_table(dict(files), IMPORTANCE)
+    return {IMPORTANCE: importance_picture(table), f"{IMPORTANCE}_table": markdown_table(table, 15)}
 
 
 def _curve(curve: pl.DataFrame) -> dict[str, Any]:
-    return {"curve": markdown_table(curve.tail(20), 20)} if curve.height else {}
+    return {"learning_curve": curve_picture(curve)} if curve.height else {}
 
 
 def _log_files(mlflow: Any, files: Mapping[str, bytes]) -> None:

@@ -210,7 +210,7 @@ class Runner:
             result = self._job(step.asset).execute_in_process(
                 run_id=run_id,
                 partition_key=step.partitions[0] if single else None,
-                tags=own_tags(key.to_user_string()) | self._settings_tag() | ({} if single else range_tags(step)),
+                tags=own_tags(key.to_user_string(), span) | self._settings_tag() | ({} if single else range_tags(step)),
                 instance=self.instance,
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
                 raise_on_error=False,

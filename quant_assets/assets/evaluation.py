@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trial_witness, trials
+from quant_assets.assets.market_data import lists_shown
 from quant_assets.checks import lost_sessions
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
@@ -18,8 +19,9 @@ from quant_assets.lab import Lab
 from quant_assets.lists import price_returns_after
 from quant_assets.metadata import markdown_table
 from quant_assets.partitions import months_of
+from quant_assets.pictures import book_pictures, ic_picture
 from quant_assets.reporting import report_input
-from quant_assets.resources import tracked
+from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import read_table, table_files
 from quant_core.allocation import STRATEGIES
 from quant_core.backtest.config import BacktestConfig
@@ -34,7 +36,8 @@ from quant_core.report.settings import ReportConfig
 from quant_core.schema import EQUITY, Forecasts
 from quant_core.trading.rebalancing import check_threshold
 
-SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "volatility_ann", "turnover_ann", "cost_ann", "n_unfilled")
+REPORT = "report.html"
+SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "cost_ann")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             mlflow.log_metrics({"new_trials": new})
             mlflow.set_tags(noted)
         context.add_output_metadata({
+            **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
             "metrics": markdown_table(headline(result.metrics), 30),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
@@ -223,7 +227,8 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         group_name="evaluation",
         partitions_def=lab.partitions.folds,
         backfill_policy=ONE_FOLD_A_RUN,
-        kinds={"plotly", "html"},
+        kinds={"plotly", "html", "mlflow"},
+        required_resource_keys={"mlflow"},
         code_version=lab.code("backtest_report", _backtest_report),
         ins={"backtest": dg.AssetIn(lab.key("backtest"))},
     )
@@ -235,12 +240,15 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         witness = trial_witness.witness(lab, context.instance)
         data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config), strategies, witness)
         html, summary = render_report(data), markdown_summary(data)
+        with tracked(context, "backtest_report", config.model_dump()) as mlflow:
+            mlflow.log_text(html, REPORT)
+            context.add_output_metadata({"report": artifact_link(mlflow, REPORT, "open the report")})
         context.add_output_metadata({
             "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
-            "lists": markdown_table(lab.lists_known(data.end), 20),
+            "lists": lists_shown(lab.lists_known(data.end)),
             "register_of_trials": data.register_damage or "whole",
         })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
-        return {"report.html": html.encode(), "summary.md": summary.encode(), **significance}
+        return {REPORT: html.encode(), "summary.md": summary.encode(), **significance}
 
     return backtest_report

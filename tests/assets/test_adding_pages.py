@@ -68,7 +68,7 @@ def test_what_training_had_to_say_is_on_the_page_of_the_asset(followed: SmallLab
         assert seen["process_peak_memory_gib"].value > 0  # type: ignore[operator]
         assert "/#/experiments/" in str(seen["mlflow_run"].value)
         assert str(seen["fit_end"].value) < "2020-01-01"
-    assert "curve" in metadata(followed, "rl_policy_breadth")
+    assert "learning_curve" in metadata(followed, "rl_policy_breadth")
     assert metadata(followed, "rl_policy_breadth")["facts"].value["count"] in (1, 2, 3, 4)  # type: ignore[index]
     assert "importance" in metadata(followed, "forecaster_ridge")
 
