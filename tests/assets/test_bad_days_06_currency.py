@@ -125,7 +125,7 @@ SOURCE_EDITS = {
         {"forecasts_ridge"},
     ),
     "what the backtest counts": (
-        "quant_assets/assets/evaluation.py", "def member_coverage(", "@print\ndef member_coverage(", {"backtest"},
+        "quant_core/cleaning/coverage.py", "def member_coverage(", "@print\ndef member_coverage(", {"backtest"},
     ),
     "the model": (
         "quant_core/forecasting/models/ridge.py", "def fit(", "@print\ndef fit(",

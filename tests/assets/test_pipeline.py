@@ -11,7 +11,6 @@ import pytest
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
-from quant_assets.assets.evaluation import member_coverage
 from quant_assets.checks import bad_clean_rows, infeasible
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
@@ -21,6 +20,7 @@ from quant_assets.storage import read_artifact, read_stamp, read_tables, table_p
 from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
+from quant_core.cleaning.coverage import member_coverage
 from quant_core.errors import DataError, LookaheadError, UnknownName
 from quant_core.features import compute_features
 from quant_core.forecasting import MODELS
