@@ -1,26 +1,32 @@
 """Puts the assets, checks, jobs, automation and resources of one profile together; nothing is defined here."""
 
+from typing import Any
+
 import dagster as dg
 
 from quant_assets import automation, checks
 from quant_assets.assets import evaluation, features, market_data, models, signals, training
 from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
+from quant_assets.logs import lab_console
 from quant_assets.profile import Profile
 from quant_assets.resources import mlflow_tracking
 
-STAGES = (market_data, features, training, models, signals, evaluation)
+#: The stages in the order of the data: each builds its assets and says what settings they have.
+STAGES: tuple[Any, ...] = (market_data, features, training, models, signals, evaluation)
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:
     """Assets, checks, jobs, schedule, sensors and resources of a profile."""
     lab = Lab(profile)
-    jobs = automation.build_jobs(lab)
+    assets = [asset for stage in STAGES for asset in stage.build(lab)]
+    jobs = automation.build_jobs(lab, assets)
     return dg.Definitions(
-        assets=[asset for stage in STAGES for asset in stage.build(lab)],
+        assets=assets,
         asset_checks=checks.build(lab),
         jobs=list(jobs.values()),
         schedules=[automation.build_schedule(lab, jobs["refresh"])],
         sensors=automation.build_sensors(lab, jobs),
+        loggers={"console": lab_console},
         resources={"io_manager": LabStorage(lab), "mlflow": mlflow_tracking},
     )

@@ -6,6 +6,7 @@ Fold assets carry AutomationCondition.on_missing themselves: a new fold trains o
 import json
 import os
 import urllib.request
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,57 +15,42 @@ import dagster as dg
 
 from quant_assets.lab import Lab
 from quant_assets.live_runs import bury_dead_runs
-from quant_assets.partitions import IST
+from quant_assets.partitions import IST, fold_of
 from quant_core.calendar import is_session, sessions
-from quant_core.forecasting import MODELS
 
 #: What dg.define_asset_job returns; Dagster does not export its name.
 Job = Any
 
+#: Group of the assets that test through a fold.
+EVALUATION = "evaluation"
 REFRESH_AT = "30 18 * * *"
 #: In the first sessions of a month the previous one is read again: vendors restate its last days.
 REREAD_SESSIONS = 3
 WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
 
 
-def month_assets(lab: Lab) -> list[dg.AssetKey]:
-    """Assets partitioned by month, upstream first."""
-    return [
-        lab.key(name)
-        for name in ("raw_ohlcv", "clean_prices", "features", *(f"forecasts_{m}" for m in MODELS), "target_weights")
-    ]
+def build_jobs(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> dict[str, Job]:
+    """refresh (every month asset, in one process), train and evaluate (fold assets)."""
 
-
-def fold_assets(lab: Lab) -> list[dg.AssetKey]:
-    """Assets partitioned by fold, upstream first."""
-    return [*training_assets(lab), lab.key("backtest"), lab.key("backtest_report")]
-
-
-def training_assets(lab: Lab) -> list[dg.AssetKey]:
-    """What must exist for a fold before its months can be forecast."""
-    return [lab.key("training_window"), *(lab.key(f"forecaster_{m}") for m in MODELS)]
-
-
-def build_jobs(lab: Lab) -> dict[str, Job]:
-    """refresh (months, in one process), train and evaluate (folds)."""
-
-    def job(name: str, keys: list[dg.AssetKey], **more: object) -> Job:
+    def job(name: str, chosen: Callable[[dg.AssetsDefinition], bool], **more: object) -> Job:
+        keys = [key for asset in assets if chosen(asset) for key in asset.keys]
         return dg.define_asset_job(name, dg.AssetSelection.assets(*keys), **more)  # type: ignore[arg-type]
 
     months, folds, here = lab.partitions.months, lab.partitions.folds, dg.in_process_executor
-    evaluation = [lab.key("backtest"), lab.key("backtest_report")]
     daily = "Fetch, clean, featurise, forecast and weigh one month; the daily schedule runs it."
     return {
-        "refresh": job("refresh", month_assets(lab), partitions_def=months, executor_def=here, description=daily),
-        "train": job("train", training_assets(lab), partitions_def=folds, description="Fit every model of one fold."),
-        "evaluate": job(
-            "evaluate",
-            evaluation,
-            partitions_def=folds,
-            executor_def=here,
-            description="Backtest through one fold, and its report.",
-        ),
-    }
+        "refresh": job("refresh", lambda asset: asset.partitions_def == months, partitions_def=months,
+                       executor_def=here, description=daily),
+        "train": job("train", lambda asset: asset.partitions_def == folds and not is_evaluation(asset),
+                     partitions_def=folds, description="Fit every model of one fold."),
+        "evaluate": job("evaluate", is_evaluation, partitions_def=folds, executor_def=here,
+                        description="Backtest through one fold, and its report."),
+    }  # fmt: skip
+
+
+def is_evaluation(asset: dg.AssetsDefinition) -> bool:
+    """Whether its fold tests everything through that fold: only the newest one is of interest."""
+    return set(asset.group_names_by_key.values()) == {EVALUATION}
 
 
 def refresh_months(day: date) -> list[str]:
@@ -112,8 +98,8 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
     )
     def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         month = context.dagster_run.tags.get("dagster/partition", "")
-        fold = month[:4]
-        if fold not in set(lab.partitions.folds.get_partition_keys()):
+        fold = fold_of(lab.partitions.folds, month)
+        if fold is None:
             return dg.SkipReason(f"month {month} lies before the first fold.")
         return dg.RunRequest(run_key=f"evaluate-{context.dagster_run.run_id}", partition_key=fold)
 

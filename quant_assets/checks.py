@@ -15,18 +15,16 @@ from quant_assets.table_files import read_table
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.guard import check_trades
 from quant_core.backtest.reconcile import unreconciled
-from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
+from quant_core.cleaning.coverage import longest_gap, lost_sessions, thin_sessions
 from quant_core.errors import QuantError
 from quant_core.features import FeatureConfig, compute_features
 from quant_core.features.drift import drift
-from quant_core.schema import CASH, EQUITY, IS_QUARANTINED, CleanPrices, validate
+from quant_core.schema import CASH, IS_QUARANTINED, CleanPrices, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
 DRIFT_MONTHS = 12
-#: Share of the members that a session should have prices of.
-MIN_PRICED = 0.95
 TOLERANCE = 1e-9
 
 
@@ -97,28 +95,6 @@ def _sessions_complete(lab: Lab) -> dg.AssetChecksDefinition:
     return sessions_complete
 
 
-def lost_sessions(table: pl.DataFrame) -> list[date]:
-    """NSE sessions without a price of any member, from the first month of `table` to its newest row.
-
-    An index that has its row does not make a session of it: nothing could be decided or traded.
-
-    Args:
-        table: CleanPrices; reads date, instrument, is_member, is_filled.
-    """
-    if table.is_empty():
-        return []
-    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
-    priced = table.filter(pl.col("instrument") == EQUITY, "is_member", ~pl.col("is_filled"))["date"].unique()
-    return sorted(set(sessions(first.replace(day=1), last)) - set(priced.to_list()))
-
-
-def thin_sessions(table: pl.DataFrame) -> pl.DataFrame:
-    """(date, members, priced) of sessions on which less than MIN_PRICED of the members with a row have a price."""
-    members = table.filter(pl.col("instrument") == EQUITY, "is_member")
-    counted = members.group_by("date").agg(members=pl.len(), priced=(~pl.col("is_filled")).sum())
-    return counted.filter((pl.col("priced") > 0) & (pl.col("priced") < MIN_PRICED * pl.col("members"))).sort("date")
-
-
 def _actions_resolved(lab: Lab) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=lab.key("clean_prices"), name="actions_resolved", blocking=True, partitions_def=lab.partitions.months,
@@ -161,21 +137,6 @@ def _index_present(lab: Lab) -> dg.AssetChecksDefinition:
         )
 
     return index_present
-
-
-def longest_gap(table: pl.DataFrame, index: str) -> tuple[int, date | None]:
-    """Most sessions in a row, up to the newest row of anything, without a row of the index; and the first of them."""
-    if table.is_empty():
-        return 0, None
-    priced = set(table.filter(pl.col("ticker") == index, ~pl.col("is_filled"))["date"].to_list())
-    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
-    longest, since, run = 0, None, 0
-    days = sessions(first, last)
-    for n, day in enumerate(days):
-        run = 0 if day in priced else run + 1
-        if run > longest:
-            longest, since = run, days[n - run + 1]
-    return longest, since
 
 
 def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:

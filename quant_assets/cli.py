@@ -5,15 +5,26 @@ import sys
 import time
 import webbrowser
 from datetime import date
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from quant_assets.actions_command import actions_app
+from quant_assets.terminal import (
+    FromOption,
+    PathOption,
+    ProfileOption,
+    SourceOption,
+    ToOption,
+    chosen_profile,
+    console,
+    errors,
+    plain,
+    say,
+)
 from quant_core.errors import DataError, QuantError
 
 app = typer.Typer(
@@ -27,18 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=False, highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Preset to use: see `quant list profiles`.")]
-SourceOption = Annotated[
-    str | None, typer.Option(help="Price source instead of the profile's own: see `quant list sources`.")
-]
-PathOption = Annotated[Path | None, typer.Option(help="Folder or file of prices for --source files.")]
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="YYYY-MM", help="First month; default: the profile's start.")
-]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="Last month; default: the current one.")]
+app.add_typer(actions_app, name="actions")
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,6 +50,9 @@ SetOption = Annotated[
 StagesOption = Annotated[
     str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")
 ]
+MlflowPortOption = Annotated[
+    int | None, typer.Option(help="Port of MLflow's UI on 127.0.0.1; default: QUANT_MLFLOW_PORT, else 5000.")
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Dagster's own log.")]
 
 
@@ -58,17 +61,8 @@ def main() -> None:
     try:
         app()
     except QuantError as error:
-        errors.print(f"[red]error[/red] {_plain(str(error))}", soft_wrap=True)
+        errors.print(f"[red]error[/red] {plain(str(error))}", soft_wrap=True)
         sys.exit(1)
-
-
-def say(line: str) -> None:
-    """One line between the bars of progress."""
-    console.print(f"[yellow]note[/yellow] {_plain(line)}", soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 @app.command()
@@ -117,9 +111,8 @@ def report(
 ) -> None:  # fmt: skip
     """Print the path of a stored report, or open it."""
     from quant_assets.lab import Lab
-    from quant_assets.profile import load_profile, source_override
 
-    lab = Lab(load_profile(profile, source_override(source, None)))
+    lab = Lab(chosen_profile(profile, source, None))
     found = _report_path(lab, fold)
     if found is None:
         raise DataError(
@@ -143,114 +136,8 @@ def validate(
     Needs `quant run --stages clean_prices` (or a whole run) first. See docs/validation.md.
     """
     from quant_assets.null_test import validate_profile
-    from quant_assets.profile import load_profile, source_override
 
-    chosen = load_profile(profile, source_override(source, str(path) if path else None))
-    print(validate_profile(chosen, from_, to, signals, seed))
-
-
-actions_app = typer.Typer(invoke_without_command=True, no_args_is_help=False, rich_markup_mode="rich")
-app.add_typer(actions_app, name="actions")
-TickerArgument = Annotated[str, typer.Argument(help="Ticker, e.g. INFY.")]
-DayArgument = Annotated[str, typer.Argument(metavar="DATE", help="Its ex-date or the day of the jump, YYYY-MM-DD.")]
-
-
-@actions_app.callback()
-def actions(
-    context: typer.Context, profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
-    from_: FromOption = None, to: ToOption = None,
-    all_: Annotated[bool, typer.Option("--all", help="Also those that were applied or kept.")] = False,
-) -> None:  # fmt: skip
-    """List price jumps that may be unlisted corporate actions, with the evidence; accept or reject them.
-
-    Examples:
-
-      quant actions --profile nifty50 --all
-
-      quant actions accept INFY 2018-09-04 0.5 --profile nifty50
-
-      quant actions accept HDFC 2023-07-13 merger --value 1.68 --into HDFCBANK --profile nifty50
-
-      quant actions reject YESBANK 2020-03-06 --profile nifty50
-    """
-    if context.invoked_subcommand is None:
-        from quant_assets.suspects import suspects
-
-        lab = _lab(profile, source, path)
-        found = suspects(lab, from_, to)
-        _print_suspects(found, lab.profile.name, all_)
-
-
-@actions_app.command("accept")
-def accept_action(
-    ticker: TickerArgument, day: DayArgument,
-    terms: Annotated[
-        str | None, typer.Argument(metavar="[RATIO|KIND]", help="Price factor (0.5), shares after:before (2:1), or "
-        "demerger, rights, merger, cash_out, write_off, suspension; default: the ratio that the evidence suggests.")
-    ] = None,
-    value: Annotated[float | None, typer.Option(help="Price factor, exchange ratio or rupees of a KIND.")] = None,
-    into: Annotated[str | None, typer.Option(help="Ticker whose shares a merger gives.")] = None,
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
-) -> None:  # fmt: skip
-    """Write that the jump is a corporate action; the next run recomputes what depends on it."""
-    from quant_assets.suspects import accept
-
-    console.print(
-        _plain(accept(_lab(profile, source, path), ticker, parse_day(day), terms, value, into)), soft_wrap=True
-    )
-
-
-@actions_app.command("reject")
-def reject_action(
-    ticker: TickerArgument, day: DayArgument,
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
-) -> None:  # fmt: skip
-    """Write that the jump is a real move; the next run recomputes what depends on it."""
-    from quant_assets.suspects import reject
-
-    console.print(_plain(reject(_lab(profile, source, path), ticker, parse_day(day))), soft_wrap=True)
-
-
-def _lab(profile: str, source: str | None, path: Path | None) -> Any:
-    from quant_assets.lab import Lab
-    from quant_assets.profile import load_profile, source_override
-
-    return Lab(load_profile(profile, source_override(source, str(path) if path else None)))
-
-
-def parse_day(text: str) -> date:
-    """A date from the command line."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise DataError(f"actions: {text!r} is not a date; write it as YYYY-MM-DD.") from None
-
-
-def _print_suspects(found: Any, profile: str, all_: bool) -> None:
-    import polars as pl
-
-    shown = found if all_ else found.filter(pl.col("outcome") == "quarantined")
-    by_outcome = dict(found.group_by("outcome").len().iter_rows())
-    total = ", ".join(f"{by_outcome.get(name, 0)} {name}" for name in ("applied", "quarantined", "kept"))
-    console.print(f"[bold]{profile}[/bold]: {found.height} suspected corporate actions: {total}")
-    if shown.is_empty():
-        console.print("None is unresolved." if found.height and not all_ else "None.")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("date", "ticker", "member", "outcome", "factor", "open", "close", "volume", "gap", "index", "why"):
-        table.add_column(column, overflow="fold")
-    for row in shown.iter_rows(named=True):
-        numbers = [row[name] for name in ("ratio", "open_ratio", "close_ratio", "volume_ratio")]
-        cells = ["-" if number is None else f"{number:.3g}" for number in numbers]
-        index = "-" if row["index_return_1d"] is None else f"{row['index_return_1d']:+.1%}"
-        member = "yes" if row["is_member"] else "no"
-        gap = "-" if row["gap_sessions"] is None else str(row["gap_sessions"])
-        table.add_row(
-            str(row["date"]), _plain(row["ticker"]), member, row["outcome"], *cells, gap, index, _plain(row["reason"])
-        )
-    console.print(table)
-    console.print("open and close over the close before; volume over its usual. `quant actions accept TICKER DATE`, or")
-    console.print("`quant actions reject TICKER DATE` (a real move), with the same --profile and --source.")
+    print(validate_profile(chosen_profile(profile, source, path), from_, to, signals, seed))
 
 
 @app.command("list")
@@ -270,7 +157,7 @@ def list_(
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     console.print(table)
 
 
@@ -278,55 +165,42 @@ def list_(
 def doctor(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None) -> None:
     """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where needed."""
     from quant_assets.doctor import examine
-    from quant_assets.profile import load_profile, source_override
 
-    findings = list(examine(load_profile(profile, source_override(source, str(path) if path else None))))
+    findings = list(examine(chosen_profile(profile, source, path)))
     for finding in findings:
         mark = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "fix": "[red]fix [/red]"}[finding.level]
-        console.print(f"{mark} {finding.what}: {_plain(finding.found)}", soft_wrap=True)
+        console.print(f"{mark} {finding.what}: {plain(finding.found)}", soft_wrap=True)
     if any(finding.level == "fix" for finding in findings):
         raise typer.Exit(1)
 
 
 @app.command()
-def dev(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
-        port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:  # fmt: skip
-    """Start the web UI on loopback together with the daemon that runs schedules, sensors and backfills."""
-    from quant_assets.home import bury_the_dead, prepare_home
-    from quant_assets.paths import dagster_home, project_root
-    from quant_assets.profile import load_profile, source_override
+def dev(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
+    port: Annotated[int, typer.Option(help="Port of Dagster's UI on 127.0.0.1.")] = 3000,
+    mlflow_port: MlflowPortOption = None,
+    automate: Annotated[bool, typer.Option("--automate", help="Switch on the daily refresh and every sensor.")] = False,
+) -> None:  # fmt: skip
+    """Start the web UI with its daemon (schedules, sensors, backfills), and MLflow's UI beside it, all on loopback.
 
-    chosen = load_profile(profile, source_override(source, str(path) if path else None))
-    prepare_home(dagster_home())
-    for line in chain.from_iterable(bury_the_dead()):
-        say(line)
+    One Ctrl-C stops everything that it started.
+    """
+    chosen = chosen_profile(profile, source, path)
     os.environ["QUANT_PROFILE"] = profile
     if source or path:
         os.environ["QUANT_SOURCE"] = str(chosen.source["name"])
         os.environ["QUANT_SOURCE_PATH"] = str(chosen.source.get("path", ""))
-    workspace = project_root() / "workspace.yaml"
-    where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "quant_assets.definitions"]
-    # Dagster's advice to use another command is none for the user of this one.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
-    console.print(f"[bold]{chosen.name}[/bold]: http://127.0.0.1:{port} (stop with Ctrl-C)")
-    _replace_process("dagster", ["dev", *where, "-h", "127.0.0.1", "-p", str(port)])
+    from quant_assets.dev import serve
+
+    raise typer.Exit(serve(chosen.name, port, mlflow_port, automate))
 
 
 @app.command()
-def mlflow(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
-    """Start MLflow's own UI on loopback, over the runs that the lab tracked."""
-    from quant_assets.resources import tracking_uri
+def mlflow(port: MlflowPortOption = None) -> None:
+    """Start MLflow's own UI on loopback, over the runs that the lab tracked; `quant dev` starts it too."""
+    from quant_assets.dev import become_mlflow
 
-    _replace_process(
-        "mlflow", ["ui", "--backend-store-uri", tracking_uri(), "--host", "127.0.0.1", "--port", str(port)]
-    )
-
-
-def _replace_process(command: str, arguments: list[str]) -> None:
-    """Become another command of this environment, so that signals reach it directly."""
-    executable = Path(sys.executable).with_name(command)
-    sys.stdout.flush()
-    os.execv(executable, [str(executable), *arguments])
+    become_mlflow(port)
 
 
 def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -366,7 +240,7 @@ def _run(
 
     chosen = load_profile(profile, source_override(source, str(path) if path else None) | entries)
     home = dagster_home()
-    console.print(f"[bold]{chosen.name}[/bold]  {_plain(chosen.description)}", soft_wrap=True)
+    console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
     from quant_assets.home import open_runner
 
     with open_runner(chosen, overrides, home, verbose, say) as runner:
@@ -407,7 +281,9 @@ def _print_results(lab: Any, last: str, made: bool) -> None:
 
 
 def _newest_fold(lab: Any, last: str) -> str | None:
-    folds = [fold for fold in _stored_folds(lab) if fold <= last[:4]]
+    from quant_assets.partitions import first_month
+
+    folds = [fold for fold in _stored_folds(lab) if first_month(fold) <= last]
     return folds[-1] if folds else None
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import dagster as dg
@@ -21,11 +21,15 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from upath import UPath
 
 from quant_assets.closure import Reach, library_versions
+from quant_assets.partitions import months_a_partition
 from quant_assets.storage import Stamp, pointer_path, read_stamp, table_path
 
 #: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
 #: a raw month is read from, by content, or the register that a report counts; "" for nothing.
 ExternalVersion = Callable[[dg.AssetKey, str], str]
+
+#: (asset key, partition) -> the stamp of what is stored, None where nothing is.
+Stamps = Callable[[dg.AssetKey, str], Stamp | None]
 
 
 def code_version(found: Reach, settings: Mapping[str, Any]) -> str:
@@ -52,34 +56,39 @@ def upstream_partitions(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.Asse
     own, theirs = graph.get(key).partitions_def, graph.get(parent).partitions_def
     if own is None or theirs is None:
         return []
-    mapping = graph.get_partition_mapping(key, parent)
-    first, last = _months_of(partition, getattr(mapping, "start_offset", 0), getattr(mapping, "end_offset", 0))
+    mapping, length = graph.get_partition_mapping(key, parent), months_a_partition(own)
+    first = _month_number(partition) + length * getattr(mapping, "start_offset", 0)
+    last = _month_number(partition) + length * getattr(mapping, "end_offset", 0) + length - 1
     known = _partition_months(theirs, datetime.now(UTC).date())
     return [name for name, (start, end) in known.items() if start <= last and end >= first]
 
 
 @lru_cache(maxsize=16)
 def _partition_months(definition: dg.PartitionsDefinition, today: date) -> dict[str, tuple[int, int]]:
-    return {name: _months_of(name) for name in definition.get_partition_keys()}
+    """First and last month since year 0 of each partition."""
+    length = months_a_partition(definition)
+    first = {name: _month_number(name) for name in definition.get_partition_keys()}
+    return {name: (month, month + length - 1) for name, month in first.items()}
 
 
-def _months_of(partition: str, start_offset: int = 0, end_offset: int = 0) -> tuple[int, int]:
-    """First and last month since year 0 of a "YYYY" or "YYYY-MM" partition, each end moved by whole partitions."""
-    if len(partition) == 4:
-        return (int(partition) + start_offset) * 12, (int(partition) + end_offset) * 12 + 11
-    month = int(partition[:4]) * 12 + int(partition[5:]) - 1
-    return month + start_offset, month + end_offset
+def _month_number(partition: str) -> int:
+    """First month since year 0 of a "YYYY" or "YYYY-MM" partition."""
+    return int(partition[:4]) * 12 + int(partition[5:] or 1) - 1
 
 
 def fingerprint(
     graph: BaseAssetGraph,
-    root: UPath,
+    stamps: Stamps,
     key: dg.AssetKey,
     partition: str,
     config: Mapping[str, Any],
     external: ExternalVersion,
 ) -> str:
-    """Hash of what `partition` of `key` would be made from now; upstream partitions that are missing count as such."""
+    """Hash of what `partition` of `key` would be made from now; upstream partitions that are missing count as such.
+
+    Args:
+        stamps: `stamps_in` the root; one for all partitions of a plan or a write, since they share what is upstream.
+    """
     parts: list[str] = [
         key.to_user_string(),
         str(graph.get(key).code_version),
@@ -88,9 +97,22 @@ def fingerprint(
     ]
     for parent in sorted(graph.get(key).parent_keys, key=lambda k: k.to_user_string()):
         for upstream in upstream_partitions(graph, key, parent, partition):
-            stamp = stored_stamp(root, parent, upstream)
+            stamp = stamps(parent, upstream)
             parts.append(f"{parent.to_user_string()}:{upstream}:{stamp.content_hash if stamp else 'missing'}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def stamps_in(root: UPath) -> Stamps:
+    """Stamps of what is stored under `root`, each looked up once.
+
+    A cleaned month may depend on every raw month before it: without it, N months are looked up N * N / 2 times.
+    """
+
+    @cache
+    def found(key: dg.AssetKey, partition: str) -> Stamp | None:
+        return stored_stamp(root, key, partition)
+
+    return found
 
 
 def stored_stamp(root: UPath, key: dg.AssetKey, partition: str) -> Stamp | None:

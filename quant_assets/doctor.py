@@ -125,7 +125,7 @@ def _source(lab: Lab) -> Iterator[Finding]:
     )
     yield Finding("ok" if stored else "note", f"stored {lab.profile.name}", held)
     today = datetime.now(UTC).astimezone(ZoneInfo(IST)).date()
-    yield from _lists(lab, min(last_day_of(months[-1]), today))
+    yield from _lists(lab, min(last_day_of("raw_ohlcv", months[-1]), today))
 
 
 def _lists(lab: Lab, used_until: date) -> Iterator[Finding]:

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
+from quant_assets.event_files import event_files
 from quant_assets.live_runs import bury_dead_runs, unjudged_runs
+from quant_assets.logs import command_level
 from quant_assets.paths import project_root
 from quant_assets.profile import Profile
 from quant_assets.runner import Overrides, Runner, check_overrides
@@ -40,10 +43,21 @@ def open_runner(
     prepare_home(home)
     if not verbose:
         quiet()
-    with turn_of(profile.name, home, say), dg.DagsterInstance.get() as instance:
+    level = command_level(verbose)
+    with turn_of(profile.name, home, say), own_instance(home) as instance, event_files(instance) as open_run:
         for line in bury_dead_runs(instance):
             say(line)
-        yield Runner(lab, build_definitions(profile), instance, overrides, "INFO" if verbose else "CRITICAL", say)
+        yield Runner(lab, build_definitions(profile), instance, overrides, level, say, open_run)
+
+
+def own_instance(home: Path) -> dg.DagsterInstance:
+    """The instance in `home` for runs in this process, whose output stays where it is.
+
+    Dagster would turn stdout and stderr of every step into files that two `tail` processes show again, each with a
+    Python process that watches it: seconds on a busy machine, and a display of progress that is drawn twice.
+    """
+    quiet_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
 
 
 def bury_the_dead() -> tuple[list[str], list[str]]:

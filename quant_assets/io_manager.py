@@ -12,8 +12,10 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
-from quant_assets.currency import fingerprint, node_config
+from quant_assets.currency import fingerprint, node_config, stamps_in
 from quant_assets.lab import Lab
+from quant_assets.logs import note
+from quant_assets.partitions import months_of
 from quant_assets.storage import (
     Files,
     artifact_folder,
@@ -26,6 +28,7 @@ from quant_assets.storage import (
     write_table,
 )
 from quant_core.errors import DataError
+from quant_core.folds import fold
 
 SCRATCH_KEPT = timedelta(days=7)
 
@@ -35,8 +38,8 @@ class LabStorage(dg.IOManager):
 
     A table's rows find their partition by their `date`. A missing upstream partition is an error that names it, unless
     the input's metadata says that it may be absent: before `optional_before` (a partition key), more than
-    `needed_months` (a number) before the run's own first month, or, with `unfinished`, in the run's own year after the
-    last month that is there.
+    `needed_months` (a number) before the run's own first month, or, with `unfinished`, in the run's own fold after
+    the last month that is there.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -50,16 +53,19 @@ class LabStorage(dg.IOManager):
             return
         partitions = list(context.asset_partition_keys)
         if isinstance(value, pl.DataFrame):
+            note(rows=value.height, partitions=len(partitions))
             hashes = self._store_table(context, partitions, value)
         else:
+            note(files=len(value), kib=round(sum(map(len, value.values())) / 1024))
             hashes = [self._store_artifact(context, partitions, value)]
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 
-    def _fingerprint(self, context: dg.OutputContext, partition: str) -> str:
-        step, key = context.step_context, context.asset_key
+    def _fingerprints(self, context: dg.OutputContext, partitions: Sequence[str]) -> dict[str, str]:
+        step, key, stamps = context.step_context, context.asset_key, stamps_in(self.root)
         graph = step.job_def.asset_layer.asset_graph
         changed = self.lab.changed_settings(key.path[-1], node_config(step.run_config, step.node_handle.path[0]))
-        return fingerprint(graph, self.root, key, partition, changed, self.lab.external_version)
+        external = self.lab.external_version
+        return {name: fingerprint(graph, stamps, key, name, changed, external) for name in partitions}
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
         if len(partitions) != 1:
@@ -68,7 +74,7 @@ class LabStorage(dg.IOManager):
                 "run them one by one."
             )
         pointer = pointer_path(self.root, context.asset_key, partitions[0])
-        stamp = write_artifact(pointer, files, self._fingerprint(context, partitions[0]))
+        stamp = write_artifact(pointer, files, self._fingerprints(context, partitions)[partitions[0]])
         drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
         context.add_output_metadata({"path": dg.MetadataValue.path(str(artifact_folder(pointer)))})
         return stamp.content_hash
@@ -86,9 +92,9 @@ class LabStorage(dg.IOManager):
                 "an asset returns rows of its own partitions only."
             )
         hashes = []
-        for name in sorted(partitions):
+        for name, fingerprint_now in self._fingerprints(context, sorted(partitions)).items():
             path = table_path(self.root, context.asset_key, name)
-            stamp = write_table(path, by_partition.get(name, table.clear()), self._fingerprint(context, name))
+            stamp = write_table(path, by_partition.get(name, table.clear()), fingerprint_now)
             hashes.append(stamp.content_hash)
         context.add_output_metadata(
             {"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))}
@@ -107,7 +113,7 @@ class LabStorage(dg.IOManager):
         pointers = {name: pointer_path(self.root, key, name) for name in partitions}
         present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
         unfinished = (context.definition_metadata or {}).get("unfinished")
-        needed = begun(partitions, present, context.partition_key) if unfinished else partitions
+        needed = begun(partitions, present, months_of(fold(context.partition_key))) if unfinished else partitions
         missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
@@ -154,9 +160,9 @@ def slices(table: pl.DataFrame, fmt: str) -> Iterator[tuple[str, pl.DataFrame]]:
         begin += length
 
 
-def begun(months: Sequence[str], present: Sequence[str], year: str) -> list[str]:
-    """`months` without those of `year` after its last stored one; all of them where none of it is stored."""
-    own = [month for month in present if month.startswith(year)]
+def begun(months: Sequence[str], present: Sequence[str], span: Sequence[str]) -> list[str]:
+    """`months` without those of `span` after its last stored one; all of them where none of it is stored."""
+    own = [month for month in present if month in span]
     return [month for month in months if not own or month <= own[-1]]
 
 

@@ -15,30 +15,29 @@ from quant_assets import trials
 from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version, plain
-from quant_assets.lists import list_versions, lists_of
+from quant_assets.lists import last_day_of, list_versions, lists_of
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_assets.reviewed import reviewed_actions
-from quant_core.allocation import AllocationConfig
-from quant_core.backtest.config import BacktestConfig
 from quant_core.calendar import sessions
-from quant_core.cleaning.clean import CleaningConfig
 from quant_core.cleaning.liquidity import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
-from quant_core.features import FeatureConfig, warm_up_sessions
+from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
-from quant_core.forecasting.labels import LabelConfig
 from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
 from quant_core.market.sources import SOURCES, last_closed_session
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
-from quant_core.report.settings import ReportConfig
+from quant_core.runtime import has_gpu
 
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
-PLUMBING = frozenset({"key", "prefix", "root", "partitions", "code", "config", "source_class", "changed_settings"})
+PLUMBING = frozenset({
+    "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
+    "models",
+})  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
 
@@ -65,22 +64,25 @@ class Lab:
     def key(self, asset: str) -> dg.AssetKey:
         return dg.AssetKey([self.profile.name, asset])
 
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Forecasters of the profile: those that it names, else all that this machine can finish.
+
+        Raises:
+            UnknownName: one is not registered.
+        """
+        if self.profile.models is None:
+            return tuple(name for name in MODELS if has_gpu() or not MODELS[name].resources.gpu_required)
+        return tuple(MODELS[name].name for name in self.profile.models)
+
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     @cached_property
     def settings_classes(self) -> dict[str, type]:
-        """The dataclass behind the run configuration of each asset that has one."""
-        forecasters = {f"forecaster_{name}": MODELS[name].config_class for name in MODELS}
-        return {
-            "raw_ohlcv": self.source_class,
-            "clean_prices": CleaningConfig,
-            "features": FeatureConfig,
-            "training_window": LabelConfig,
-            **forecasters,
-            "target_weights": AllocationConfig,
-            "backtest": BacktestConfig,
-            "backtest_report": ReportConfig,
-        }
+        """The dataclass behind the run configuration of each asset that has one, as its stage says."""
+        from quant_assets.assembly import STAGES
+
+        return {asset: settings for stage in STAGES for asset, settings in stage.setting_classes(self).items()}
 
     def settings(self, asset: str) -> dict[str, Any]:
         """The profile's settings of an asset: what replaces the defaults of its dataclass."""
@@ -88,7 +90,7 @@ class Lab:
         derived: dict[str, dict[str, Any]] = {
             "raw_ohlcv": {key: value for key, value in self.profile.source.items() if key != "name"},
             "features": {"index_ticker": price},
-            "target_weights": {"index_ticker": price},
+            "target_weights": {"index_ticker": price, "strategies": self.profile.strategies},
             "backtest": {"index_ticker": price, "total_return_index_ticker": total},
         }
         return derived.get(asset, {}) | dict(self.profile.presets.get(asset) or {})
@@ -263,7 +265,7 @@ class Lab:
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)
         if asset == "backtest_report":
-            return lists + trials.signature(self.root, self.profile.name, date(int(partition), 12, 31))
+            return lists + trials.signature(self.root, self.profile.name, last_day_of(asset, partition))
         if asset not in ("raw_ohlcv", "clean_prices"):
             return lists
         window = self.partitions.months.time_window_for_partition_key(partition)

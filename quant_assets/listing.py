@@ -37,7 +37,7 @@ def _features() -> Listing:
 
 
 def _models() -> Listing:
-    rows = [[name, "gpu" if MODELS[name].uses_gpu else "cpu", MODELS[name].summary] for name in MODELS]
+    rows = [[name, "gpu" if MODELS[name].resources.gpu else "cpu", MODELS[name].summary] for name in MODELS]
     return ["model", "runs on", ""], rows
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from quant_core import calendar
+from quant_core.folds import fold
 from quant_core.market.lists import (
     CALENDAR,
     CHARGES,
@@ -71,12 +72,18 @@ def _all_lists(lab: "Lab") -> list[KnownList]:
     return found
 
 
+#: Assets that read lists, by how they are partitioned.
+BY_MONTH, BY_FOLD = ("raw_ohlcv", "clean_prices", "features"), ("backtest", "backtest_report")
+
+
 def list_versions(lab: "Lab", asset: str, partition: str) -> str:
     """Digest of what an asset's partition reads from the lists, "" where it reads none.
 
     Members count as of the partition's last day, so a change of the index leaves what lies before it current.
     """
-    end = last_day_of(partition)
+    if asset not in BY_MONTH + BY_FOLD:
+        return ""
+    end = last_day_of(asset, partition)
     parts = {
         "raw_ohlcv": lambda: [repr(lab.wanted_tickers())],
         "clean_prices": lambda: [_members(lab, end)],
@@ -85,10 +92,8 @@ def list_versions(lab: "Lab", asset: str, partition: str) -> str:
         "backtest_report": lambda: [
             _members(lab, end), lab.sectors().write_csv(), lab.lists_known(end).write_csv(), repr(lab.universe()),
         ],
-    }.get(asset)  # fmt: skip
-    if parts is None:
-        return ""
-    return hashlib.sha256("\0".join(parts()).encode()).hexdigest()[:16]
+    }[asset]()  # fmt: skip
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _members(lab: "Lab", end: date) -> str:
@@ -99,10 +104,10 @@ def _members(lab: "Lab", end: date) -> str:
     return known.with_columns(to_date=pl.when(pl.col("to_date") <= end).then("to_date")).write_csv()
 
 
-def last_day_of(partition: str) -> date:
-    """Last day of a "YYYY" or "YYYY-MM" partition."""
-    if len(partition) == 4:
-        return date(int(partition), 12, 31)
+def last_day_of(asset: str, partition: str) -> date:
+    """Last day of an asset's fold or month."""
+    if asset in BY_FOLD:
+        return fold(partition).test_end
     year, month = int(partition[:4]), int(partition[5:])
     return date.fromordinal(date(year + month // 12, month % 12 + 1, 1).toordinal() - 1)
 

@@ -5,8 +5,10 @@ keep its slot in a pool for ever; its tags say in which process it lived, so tha
 """
 
 import os
+import shlex
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -22,17 +24,20 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-ASSET_TAG, HOST_TAG, PID_TAG, STARTED_TAG = "quant/asset", "quant/host", "quant/pid", "quant/started"
+ASSET_TAG, PARTITIONS_TAG, COMMAND_TAG = "quant/asset", "quant/partitions", "quant/command"
+#: For the lab, not for people: the UI shows tags with this prefix on request only.
+HOST_TAG, PID_TAG, STARTED_TAG = "dagster/quant_host", "dagster/quant_pid", "dagster/quant_started"
 PROC = Path("/proc")
 #: A run that ended has given its slots back by itself before this; what it still holds then is left over.
 LEFT_OVER_SECONDS = 60.0
 
 
-def own_tags(asset: str) -> dict[str, str]:
+def own_tags(asset: str, partitions: str) -> dict[str, str]:
     """Tags of a run of an asset in this process. The daemon does not start it again: the next command does."""
     pid = os.getpid()
     return {
-        ASSET_TAG: asset, HOST_TAG: socket.gethostname(), PID_TAG: str(pid), STARTED_TAG: str(process_started(pid)),
+        ASSET_TAG: asset, PARTITIONS_TAG: partitions, COMMAND_TAG: shlex.join(["quant", *sys.argv[1:]]),
+        HOST_TAG: socket.gethostname(), PID_TAG: str(pid), STARTED_TAG: str(process_started(pid)),
         MAX_RETRIES_TAG: "0",
     }  # fmt: skip
 

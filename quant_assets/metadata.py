@@ -1,28 +1,46 @@
 """What a person sees of a materialization in the UI: counts, previews, small plots in text."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from quant_core.report.formats import SPECS, known, rupees_and_paise, write
+
 SPARKS = "▁▂▃▄▅▆▇█"
+KEYS = ("date", "strategy", "model", "ticker")
+#: What a preview tells of each table, in this order: prices, scores, weights, labels.
+TOLD = ("close_inr", "volume_shares", "total_return_1d", "score", "weight", "label_end_date", "forward_return", "label")
 
 
 def markdown_table(table: pl.DataFrame, rows: int = 10) -> dg.MetadataValue:
-    """The first `rows` rows as a Markdown table, floats to four significant digits."""
+    """The first `rows` rows as Markdown: units by the column's name, other floats to four significant digits."""
     head = table.head(rows)
-    lines = ["| " + " | ".join(head.columns) + " |", "|" + "---|" * head.width]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in head.iter_rows()]
+    lines = ["| " + " | ".join(_title(name) for name in head.columns) + " |", "|" + "---|" * head.width]
+    for row in head.iter_rows():
+        lines.append("| " + " | ".join(map(_cell, head.columns, row)) + " |")
     if table.height > rows:
         lines.append(f"\n{table.height - rows:,} more rows")
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _cell(value: Any) -> str:
+def _title(column: str) -> str:
+    """What a column is called; spaces let a narrow page break the line, and its cells carry the rupee sign."""
+    return SPECS[column].label if column in SPECS else column.removesuffix("_inr").replace("_", " ")
+
+
+def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return str(value).replace("|", "\\|")
+    if column.endswith("_inr") and math.isfinite(value):
+        return rupees_and_paise(value)
+    if known(column) and not column.startswith("log_"):  # a log return is no percentage of anything
+        return write(column, value)
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -43,6 +61,13 @@ def table_metadata(table: pl.DataFrame, **more: Any) -> Mapping[str, Any]:
         "sessions": table["date"].n_unique(),
         "first_date": str(table["date"].min()),
         "last_date": str(table["date"].max()),
-        "preview": markdown_table(newest.select(newest.columns[:10]), 8),
+        "preview": markdown_table(newest.select(preview_columns(table)), 8),
         **more,
     }
+
+
+def preview_columns(table: pl.DataFrame) -> list[str]:
+    """The keys of a table and what a person wants to see of it, at most five columns: a page has no room for more."""
+    keys = [name for name in KEYS if name in table.columns]
+    told = [name for name in TOLD if name in table.columns] or [name for name in table.columns if name not in keys]
+    return [*keys, *told][:5]

@@ -1,4 +1,4 @@
-"""Months for data, years for folds, and which months a fold may see.
+"""Months for data, years or quarters for folds, and which months a fold may see.
 
 Offsets of a TimeWindowPartitionMapping count downstream partitions; a mapping that reaches before the first partition
 is clipped there. Every month asset has the same months (different starts would break one-run backfills): before the
@@ -12,6 +12,7 @@ from datetime import date
 import dagster as dg
 
 from quant_assets.profile import Profile
+from quant_core.folds import CADENCE_MONTHS, Fold, fold
 
 IST = "Asia/Kolkata"
 #: Below 2009's 243 sessions, the fewest of any year since 2000.
@@ -21,6 +22,8 @@ CLEANING_MONTHS = 3
 #: Raw months before a cleaned one that it may depend on: all of them, since a name may come back after any absence.
 #: Mappings are clipped at the profile's first month; fifty years are more than any profile has.
 CLEANING_REACH_MONTHS = 600
+#: Folds before one, the first included; more than any profile has.
+FOLDS_BEFORE = 400
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,32 @@ class Partitions:
     train: dg.TimeWindowPartitionMapping
     fold_of_month: dg.TimeWindowPartitionMapping
     through_fold: dg.TimeWindowPartitionMapping
+    train_folds: int  # folds that the years before one hold
+
+    def training_months(self, context_sessions: int) -> dg.TimeWindowPartitionMapping:
+        """Fold -> the months that may train it, and those that hold `context_sessions` sessions before them."""
+        folds_a_year = 12 // months_a_partition(self.folds)
+        context_folds = math.ceil(context_sessions * folds_a_year / FEWEST_SESSIONS_A_YEAR)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-self.train_folds - context_folds,
+            end_offset=-1,
+            allow_nonexistent_upstream_partitions=context_folds > 0,
+        )
 
 
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
     mapping = dg.TimeWindowPartitionMapping
+    train_folds = profile.train_years * 12 // CADENCE_MONTHS[profile.fold_cadence]
     return Partitions(
         months=_months(profile.start, profile.end),
         folds=_folds(profile),
         cleaning_lookback=mapping(start_offset=-CLEANING_REACH_MONTHS, allow_nonexistent_upstream_partitions=True),
         feature_lookback=lookback(warm_up_sessions),
-        train=mapping(start_offset=-profile.train_years, end_offset=-1),
+        train=mapping(start_offset=-train_folds, end_offset=-1),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
-        through_fold=mapping(start_offset=-100, allow_nonexistent_upstream_partitions=True),
+        through_fold=mapping(start_offset=-FOLDS_BEFORE, allow_nonexistent_upstream_partitions=True),
+        train_folds=train_folds,
     )
 
 
@@ -61,6 +77,11 @@ def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:
     return dg.TimeWindowPartitionMapping(start_offset=-math.ceil(sessions * 12 / FEWEST_SESSIONS_A_YEAR) - 1)
 
 
+def context_mapping(context_sessions: int) -> dg.TimeWindowPartitionMapping:
+    """A month, and the months that hold the sessions before it which a model looks back on."""
+    return lookback(context_sessions) if context_sessions else dg.TimeWindowPartitionMapping()
+
+
 def _months(start: str, end: str | None) -> dg.MonthlyPartitionsDefinition:
     if end is None:
         return dg.MonthlyPartitionsDefinition(start_date=start, fmt="%Y-%m", timezone=IST, end_offset=1)
@@ -70,15 +91,47 @@ def _months(start: str, end: str | None) -> dg.MonthlyPartitionsDefinition:
 
 
 def _folds(profile: Profile) -> dg.TimeWindowPartitionsDefinition:
-    end = None if profile.end is None else str(int(profile.end[:4]) + 1)
+    months = CADENCE_MONTHS[profile.fold_cadence]
+    end = None if profile.end is None else _first_fold_after(profile.end, months)
+    yearly = months == 12
     return dg.TimeWindowPartitionsDefinition(
-        start=str(profile.first_fold),
-        end=end,
-        fmt="%Y",
-        cron_schedule="0 0 1 1 *",
+        start=str(profile.first_fold) if yearly else f"{profile.first_fold}-01",
+        end=end if end is None or not yearly else end[:4],
+        fmt="%Y" if yearly else "%Y-%m",
+        cron_schedule="0 0 1 1 *" if yearly else "0 0 1 1,4,7,10 *",
         timezone=IST,
         end_offset=int(end is None),
     )
+
+
+def _first_fold_after(month: str, fold_months: int) -> str:
+    """First month of the first fold that begins after `month`."""
+    number = (int(month[:4]) * 12 + int(month[5:]) - 1) // fold_months * fold_months + fold_months
+    return f"{number // 12}-{number % 12 + 1:02d}"
+
+
+def fold_of(folds: dg.PartitionsDefinition, month: str) -> str | None:
+    """The fold that a month lies in; None before the first one."""
+    begun = [name for name in folds.get_partition_keys() if first_month(name) <= month]
+    return begun[-1] if begun and months_of(fold(begun[-1]))[-1] >= month else None
+
+
+def first_month(name: str) -> str:
+    """First month of a fold."""
+    return f"{fold(name).test_start:%Y-%m}"
+
+
+def months_of(span: Fold) -> list[str]:
+    """The months of a fold's test."""
+    return [f"{span.test_start.year}-{month:02d}" for month in range(span.test_start.month, span.test_end.month + 1)]
+
+
+def months_a_partition(definition: dg.PartitionsDefinition) -> int:
+    """How many months a partition spans: 1, or those of a fold."""
+    if isinstance(definition, dg.MonthlyPartitionsDefinition):
+        return 1
+    assert isinstance(definition, dg.TimeWindowPartitionsDefinition)  # months and folds are all that there are
+    return CADENCE_MONTHS["year" if definition.fmt == "%Y" else "quarter"]
 
 
 def month_span(

@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from quant_assets.paths import safe_name
 from quant_core.errors import DataError, UnknownName
+from quant_core.folds import Cadence
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 PRESETS = Path(__file__).parent / "presets"
@@ -32,7 +33,10 @@ class Profile:
         start: first month of data, "YYYY-MM".
         end: last month of data, or None for a profile that grows with the calendar.
         first_fold: first out-of-sample year.
+        fold_cadence: how often models are fitted again: "year" or "quarter".
         train_years: full years of data before a fold that its models are fitted on.
+        models, strategies: registered names that the profile uses; None for all, but for models that need what this
+            machine lacks.
         price_index, total_return_index: benchmark tickers as the source calls them.
         market_series: further index-like series to keep beside the prices, as the source calls them.
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
@@ -50,7 +54,10 @@ class Profile:
     start: str
     first_fold: int
     end: str | None = None
+    fold_cadence: Cadence = "year"
     train_years: int = 5
+    models: tuple[str, ...] | None = None
+    strategies: tuple[str, ...] | None = None
     price_index: str = "^NSEI"
     total_return_index: str | None = "NIFTY 50 TRI"
     market_series: tuple[str, ...] = ()
@@ -65,6 +72,12 @@ class Profile:
         for entry, month in (("start", self.start), ("end", self.end)):
             if month is not None and not MONTH.fullmatch(month):
                 raise DataError(f"profile {self.name}: {entry} {month!r} is not a month; write it as YYYY-MM.")
+        if self.fold_cadence not in get_args(Cadence):
+            raise DataError(
+                f"profile {self.name}: fold_cadence is {self.fold_cadence!r}; wanted one of {get_args(Cadence)}."
+            )
+        for entry in ("models", "strategies"):
+            object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
         if not isinstance(self.strict_lists, bool):
             raise DataError(f"profile {self.name}: strict_lists is {self.strict_lists!r}; wanted true or false.")
         if self.end is not None and self.end < self.start:
@@ -117,6 +130,15 @@ def _as_in(profile: Profile, key: str, value: Any) -> Any:
     if isinstance(own, int) and not isinstance(value, int):
         return _whole_number(f"profile {profile.name}: {key}", value)
     return str(value) if isinstance(own, str) else value
+
+
+def _names(where: str, value: Any) -> tuple[str, ...] | None:
+    """A list of names without repetition, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value) or len(set(value)) < len(value):
+        raise DataError(f"{where} is {value!r}; wanted a list of different names, e.g. [ridge].")
+    return tuple(value)
 
 
 def _whole_number(where: str, value: object) -> int:

@@ -16,9 +16,12 @@ import dagster as dg
 
 from quant_assets.paths import data_root, project_root
 from quant_assets.storage import local_path
+from quant_core.errors import DataError
 
 EXPERIMENT = "quant-lab"
 STORE = "mlflow.db"
+#: Where MLflow's UI is on loopback: for the links on asset pages, and for the commands that serve it.
+PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
 
 
 def tracking_uri() -> str:
@@ -33,6 +36,12 @@ def _local_folder() -> Path:
     folder = (local_path(root) or project_root() / "data") / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def prepare_store() -> None:
+    """Make the lab's own store where MLFLOW_TRACKING_URI names no other."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        make_store(_local_folder())
 
 
 def make_store(folder: Path) -> None:
@@ -57,8 +66,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         import dagster_mlflow
         import mlflow
 
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        make_store(_local_folder())
+    prepare_store()
     uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
     served = "MLFLOW_TRACKING_URI" in os.environ
     mlflow.set_tracking_uri(uri)
@@ -89,12 +97,40 @@ def tracked(
         mlflow.log_params(dict(params))
         mlflow.set_tags({"dagster_run_id": context.run_id, "partition": context.partition_key, "asset": asset})
         yield mlflow
-    context.add_output_metadata({"mlflow_run": _link(run.info.experiment_id, run.info.run_id)})
+    context.add_output_metadata({"mlflow_run": _link(run.info, "", "open in MLflow")})
 
 
-def _link(experiment_id: str, run_id: str) -> dg.MetadataValue:
+def run_address(mlflow: Any) -> str:
+    """Where the run that is being tracked is shown."""
+    return _address(mlflow.active_run().info, "")
+
+
+def artifact_link(mlflow: Any, name: str, text: str) -> dg.MetadataValue:
+    """A link to MLflow's page of an artifact of the active run; it shows HTML in place, where downloads would not."""
+    return _link(mlflow.active_run().info, f"/artifactPath/{name}", text)
+
+
+def _link(run: Any, page: str, text: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md(f"[{text}]({_address(run, page)})")
+
+
+def _address(run: Any, page: str) -> str:
+    return f"{ui_address()}/#/experiments/{run.experiment_id}/runs/{run.run_id}{page}"
+
+
+def ui_address() -> str:
+    """Where a browser finds MLflow: the tracking server, else what `quant dev` or `quant mlflow` serves on loopback."""
     uri = tracking_uri()
-    if uri.startswith("http"):
-        return dg.MetadataValue.url(f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}")
-    # `make mlflow` serves the SQLite store on loopback.
-    return dg.MetadataValue.url(f"http://127.0.0.1:5000/#/experiments/{experiment_id}/runs/{run_id}")
+    return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{usual_port()}"
+
+
+def usual_port() -> int:
+    """QUANT_MLFLOW_PORT, else 5000: links that were made keep working only while it stays the same.
+
+    Raises:
+        DataError: not a port.
+    """
+    text = os.environ.get(PORT_VARIABLE) or str(PORT)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise DataError(f"{PORT_VARIABLE}: {text!r} is not a port; give a number from 1 to 65535.")
+    return int(text)

@@ -1,7 +1,6 @@
 """`quant actions`: the jumps that may be unlisted corporate actions, their evidence, and a person's word on them."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -16,8 +15,6 @@ from quant_core.errors import DataError
 #: What a suspect or an event of the command line can be accepted as, beside a ratio.
 EVENT_KINDS = ("demerger", "rights", "merger", "cash_out", "write_off", "suspension")
 RATIO_KIND, REJECTED = "split_or_bonus_confirmed", "none"
-#: outcome -> its kind in the flags of clean prices.
-FLAGS = {"applied": "applied_action", "quarantined": "quarantined", "kept": "kept_move"}
 ORDER = {"quarantined": 0, "applied": 1, "kept": 2}
 SHARES = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
 
@@ -112,21 +109,3 @@ def _suggested(lab: Lab, ticker: str, day: date) -> float:
     if ratio is None:
         raise DataError(f"actions: {ticker} {day} lies near no simple ratio; give the price factor or the kind.")
     return float(ratio)
-
-
-def counts(rows: pl.DataFrame) -> Mapping[str, int]:
-    """How many suspects of clean rows were applied, quarantined and kept."""
-    flags = pl.col("flags")
-    found = rows.select(flags.str.contains(kind, literal=True).sum().alias(name) for name, kind in FLAGS.items())
-    return {name: int(found[name][0] or 0) for name in FLAGS}
-
-
-def sentence(found: Mapping[str, int]) -> str:
-    """The counts in words; "" where there was no suspect."""
-    if not any(found.values()):
-        return ""
-    return (
-        f"Unlisted price jumps of members in the tested span: {found['applied']} applied as corporate actions, "
-        f"{found['quarantined']} quarantined (no return, not traded), {found['kept']} kept as real moves; "
-        "`quant actions` lists them with their evidence."
-    )

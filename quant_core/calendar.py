@@ -111,6 +111,14 @@ def is_session(day: date) -> bool:
     return bool(sessions(day, day))
 
 
+def sessions_before(day: date, n: int) -> date:
+    """The `n`-th session before `day`, or the calendar's first where there are fewer; `day` itself for 0."""
+    if n == 0:
+        return day
+    earlier = bisect_left(_all_sessions(), day)
+    return _all_sessions()[max(earlier - n, 0)]
+
+
 def session_number(day: date) -> int:
     """Count of NSE sessions since 2000-01-01 up to and including `day`; 0 is the first session.
 

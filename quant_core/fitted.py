@@ -1,15 +1,15 @@
-"""Fitted artifacts on disk: plain arrays (safetensors) and a manifest (JSON) of what the fit could see. Never pickle.
+"""What a fit leaves: plain arrays (safetensors), a manifest (JSON) of what the fit could see, its curve. Never pickle.
 
-The manifest carries `fit_end`; `guard` refuses to apply the artifact to a row on or before it.
+One shape for everything that is fitted: forecaster, encoder, regime model, policy. The manifest carries `fit_end`;
+`guard` refuses what an artifact says of a row on or before it.
 """
 
 import hashlib
+import io
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ import polars as pl
 
 from quant_core.errors import DataError, LookaheadError
 
-ARRAYS_FILE, MANIFEST_FILE = "arrays.safetensors", "manifest.json"
+ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE = "arrays.safetensors", "manifest.json", "curve.parquet"
 REMEDY = "materialize the model's partition again."
+
+#: Where a fit tells how it goes: (epoch, values by name).
+Log = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -27,61 +30,94 @@ class Manifest:
 
     kind: str  # registered name of the model
     fit_start: date  # first training row
-    fit_end: date  # last label_end_date used: the last session the fit knew
+    fit_end: date  # last label_end_date used, or last row where nothing is labelled: the last session the fit knew
     n_rows: int
     columns: tuple[str, ...]  # inputs, in the order of the arrays
     data_hash: str
-    config: dict[str, Any]
-    seed: int
+    config: dict[str, Any]  # settings as given, the seed among them
     code_version: str
-    horizon_sessions: int
-    mlflow_run_id: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # what else the model must know of its fit, as JSON has it
 
 
-def save(directory: Path, arrays: Mapping[str, np.ndarray], manifest: Manifest) -> str:
-    """Write both files, each by an atomic replace; returns the content hash."""
-    from safetensors.numpy import save as to_bytes
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted model.
 
-    directory.mkdir(parents=True, exist_ok=True)
-    digest = content_hash(arrays, manifest)
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    _replace(directory / ARRAYS_FILE, to_bytes(plain))
-    _replace(directory / MANIFEST_FILE, (_to_json(manifest, content_hash=digest) + "\n").encode())
-    return digest
+    Args:
+        arrays: by name, of any shape.
+        curve: one row an epoch, `epoch` and what was logged; no row for a model that is solved, not trained.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    manifest: Manifest
+    curve: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"epoch": pl.Int32}))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of arrays, manifest and curve, equal between reruns: no clock and no tracker is read."""
+        digest = hashlib.sha256()
+        for name in sorted(self.arrays):
+            array = np.ascontiguousarray(self.arrays[name])
+            digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+            digest.update(array.tobytes())
+        digest.update(_to_json(self.manifest).encode())
+        digest.update(frame_hash(self.curve).encode())
+        return digest.hexdigest()
+
+    def to_bytes(self) -> dict[str, bytes]:
+        """File name -> content; equal fits give equal bytes."""
+        from safetensors.numpy import save
+
+        plain = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        curve = io.BytesIO()
+        self.curve.write_parquet(curve)
+        manifest = _to_json(self.manifest, content_hash=self.content_hash) + "\n"
+        return {ARRAYS_FILE: save(plain), MANIFEST_FILE: manifest.encode(), CURVE_FILE: curve.getvalue()}
+
+    @classmethod
+    def from_bytes(cls, files: Mapping[str, bytes], where: str = "artifact") -> "Fitted":
+        """What `to_bytes` gave.
+
+        Args:
+            where: what the reader knows the artifact as, e.g. "nifty50/forecaster_ridge 2021".
+        Raises:
+            DataError: a file is missing or unreadable, a manifest key is unknown, missing or of the wrong type, or the
+                files do not match the content hash (an interrupted write or an edited file).
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        absent = [name for name in (ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE) if name not in files]
+        if absent:
+            raise DataError(f"{where}: {', '.join(absent)} is missing (found {sorted(files)}); {REMEDY}")
+        raw = _read_manifest(files[MANIFEST_FILE], f"{where}/{MANIFEST_FILE}")
+        expected = raw.pop("content_hash", None)
+        manifest = _from_dict(raw, f"{where}/{MANIFEST_FILE}")
+        try:
+            arrays, curve = load(files[ARRAYS_FILE]), pl.read_parquet(io.BytesIO(files[CURVE_FILE]))
+        except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{where}: unreadable ({error}); {REMEDY}") from error
+        found = cls(arrays, manifest, curve)
+        if found.content_hash != expected:
+            raise DataError(f"{where}: content hash is {found.content_hash}, the manifest says {expected}; {REMEDY}")
+        return found
 
 
-def load(directory: Path) -> tuple[dict[str, np.ndarray], Manifest]:
-    """Read an artifact back.
+def guard(manifest: Manifest, rows: pl.DataFrame) -> None:
+    """Refuse what is said of rows that the artifact's fit has already seen.
 
     Raises:
-        DataError: a file is missing or unreadable, a manifest key is unknown, missing or of the wrong type, or arrays
-            and manifest do not match the content hash (an interrupted write or an edited file).
+        LookaheadError: a row is dated on or before `fit_end`.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
-    raw = _read_manifest(directory / MANIFEST_FILE)
-    expected = raw.pop("content_hash", None)
-    manifest = _from_dict(raw, directory / MANIFEST_FILE)
-    try:
-        arrays = from_bytes((directory / ARRAYS_FILE).read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{directory / ARRAYS_FILE}: unreadable ({error}); {REMEDY}") from error
-    found = content_hash(arrays, manifest)
-    if found != expected:
-        raise DataError(f"{directory}: content hash is {found}, the manifest says {expected}; {REMEDY}")
-    return arrays, manifest
-
-
-def content_hash(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> str:
-    """SHA-256 of arrays and manifest, equal between reruns: the tracking run's id is left out and no clock is read."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        digest.update(array.tobytes())
-    digest.update(_to_json(manifest, mlflow_run_id=None).encode())
-    return digest.hexdigest()
+    seen = rows.filter(pl.col("date") <= manifest.fit_end)
+    if seen.is_empty():
+        return
+    keys = [name for name in ("ticker", "date") if name in rows.columns]
+    first = " ".join(map(str, seen.select(keys).row(0)))
+    raise LookaheadError(
+        f"{manifest.kind}: {seen.height} rows are dated on or before fit_end {manifest.fit_end}, first {first}; "
+        "use the artifact of an earlier fold for these rows, or drop them."
+    )
 
 
 def frame_hash(table: pl.DataFrame) -> str:
@@ -100,21 +136,10 @@ def frame_hash(table: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def guard(manifest: Manifest, features: pl.DataFrame) -> None:
-    """Refuse rows that the artifact's fit has already seen.
-
-    Raises:
-        LookaheadError: a row of `features` is dated on or before `fit_end`.
-    """
-    seen = features.filter(pl.col("date") <= manifest.fit_end)
-    if seen.is_empty():
-        return
-    keys = [name for name in ("ticker", "date") if name in features.columns]
-    first = " ".join(map(str, seen.select(keys).row(0)))
-    raise LookaheadError(
-        f"{manifest.kind}: {seen.height} rows are dated on or before fit_end {manifest.fit_end}, first {first}; "
-        "use the artifact of an earlier fold for these rows, or drop them."
-    )
+def plain_settings(config: Any) -> dict[str, Any]:
+    """A settings dataclass as JSON has it: what `Manifest.config` holds."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return plain
 
 
 def code_version() -> str:
@@ -127,26 +152,26 @@ def code_version() -> str:
         return "source"
 
 
-def _to_json(manifest: Manifest, **override: object) -> str:
+def _to_json(manifest: Manifest, **more: object) -> str:
     plain = asdict(manifest) | {"fit_start": manifest.fit_start.isoformat(), "fit_end": manifest.fit_end.isoformat()}
-    return json.dumps(plain | override, sort_keys=True, indent=1)
+    return json.dumps(plain | more, sort_keys=True, indent=1)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(content: bytes, where: str) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: unreadable ({error}); {REMEDY}") from error
+        raw = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{where}: unreadable ({error}); {REMEDY}") from error
     if not isinstance(raw, dict):
-        raise DataError(f"{path}: holds a {type(raw).__name__}, wanted an object; {REMEDY}")
+        raise DataError(f"{where}: holds a {type(raw).__name__}, wanted an object; {REMEDY}")
     return raw
 
 
-def _from_dict(raw: dict[str, Any], path: Path) -> Manifest:
+def _from_dict(raw: dict[str, Any], where: str) -> Manifest:
     wanted = {field.name for field in fields(Manifest)}
     if raw.keys() != wanted:
         missing, unknown = sorted(wanted - raw.keys()), sorted(raw.keys() - wanted)
-        raise DataError(f"{path}: missing keys {missing}, unknown keys {unknown}; {REMEDY}")
+        raise DataError(f"{where}: missing keys {missing}, unknown keys {unknown}; {REMEDY}")
     try:
         typed = raw | {
             "fit_start": date.fromisoformat(raw["fit_start"]),
@@ -154,11 +179,5 @@ def _from_dict(raw: dict[str, Any], path: Path) -> Manifest:
             "columns": tuple(raw["columns"]),
         }
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: a value has the wrong type ({error}); {REMEDY}") from error
+        raise DataError(f"{where}: a value has the wrong type ({error}); {REMEDY}") from error
     return Manifest(**typed)
-
-
-def _replace(path: Path, payload: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(payload)
-    temporary.replace(path)

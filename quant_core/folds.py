@@ -1,4 +1,4 @@
-"""Walk-forward folds: one a calendar year, trained on the years before it, purged and embargoed.
+"""Walk-forward folds: one a calendar year or quarter, trained on the years before it, purged and embargoed.
 
 A row may train a fold only when the *end of its label window* lies before the fold starts less an embargo; the date of
 the row alone is not enough. What is fitted on the rows is no business of this file.
@@ -6,8 +6,10 @@ the row alone is not enough. What is fitted on the rows is no business of this f
 Source: M. Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 7 (purging and embargo).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Literal
 
 import polars as pl
 
@@ -17,29 +19,39 @@ from quant_core.errors import DataError, LookaheadError
 TRAIN_YEARS = 5
 EMBARGO_SESSIONS = 5
 
+Cadence = Literal["year", "quarter"]
+#: Months of a fold.
+CADENCE_MONTHS: dict[Cadence, int] = {"year": 12, "quarter": 3}
+_NAME = re.compile(r"(\d{4})(?:-(01|04|07|10))?")
+
 
 @dataclass(frozen=True)
 class Fold:
-    """One out-of-sample year and the span that may train for it; every bound is included."""
+    """One out-of-sample span and the span that may train for it; every bound is included."""
 
-    year: int
+    name: str  # "2021", or "2021-07" for the quarter that begins in July
     train_start: date
     train_end: date  # last date on which a label window may end, before the embargo is taken off
     test_start: date
     test_end: date
 
 
-def fold(year: int, train_years: int = TRAIN_YEARS) -> Fold:
-    """The fold that is tested in `year` and trained on the `train_years` calendar years before it."""
+def fold(name: str, train_years: int = TRAIN_YEARS) -> Fold:
+    """The fold of that name, trained on the `train_years` years before its first day.
+
+    Args:
+        name: "YYYY" for a calendar year, "YYYY-MM" for the quarter that begins in month MM.
+    """
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        raise DataError(f"fold {name!r}: wanted a year YYYY, or a quarter's first month YYYY-MM (01, 04, 07, 10).")
     if train_years < 1:
-        raise DataError(f"fold {year}: train_years is {train_years}, wanted at least 1; set it in the profile.")
-    return Fold(
-        year=year,
-        train_start=date(year - train_years, 1, 1),
-        train_end=date(year - 1, 12, 31),
-        test_start=date(year, 1, 1),
-        test_end=date(year, 12, 31),
-    )
+        raise DataError(f"fold {name}: train_years is {train_years}, wanted at least 1; set it in the profile.")
+    year, month = int(parts[1]), int(parts[2] or 1)
+    months = CADENCE_MONTHS["quarter" if parts[2] else "year"]
+    after = date(year + (month + months > 12), (month + months - 1) % 12 + 1, 1)
+    start, day = date(year, month, 1), timedelta(days=1)
+    return Fold(name, date(year - train_years, month, 1), start - day, start, after - day)
 
 
 def embargo_start(fold: Fold, embargo_sessions: int = EMBARGO_SESSIONS) -> date:
@@ -49,7 +61,7 @@ def embargo_start(fold: Fold, embargo_sessions: int = EMBARGO_SESSIONS) -> date:
     """
     if embargo_sessions < 0:
         raise DataError(
-            f"fold {fold.year}: embargo_sessions is {embargo_sessions}, wanted 0 or more; set it in the profile."
+            f"fold {fold.name}: embargo_sessions is {embargo_sessions}, wanted 0 or more; set it in the profile."
         )
     if embargo_sessions == 0:
         return fold.test_start
@@ -80,7 +92,7 @@ def assert_purged(rows: pl.DataFrame, fold: Fold, embargo_sessions: int = EMBARG
     keys = [name for name in ("ticker", "date", "label_end_date") if name in rows.columns]
     first = " ".join(map(str, late.select(keys).row(0)))
     raise LookaheadError(
-        f"fold {fold.year}: {late.height} training rows have a label window that ends on or after {limit} "
+        f"fold {fold.name}: {late.height} training rows have a label window that ends on or after {limit} "
         f"({embargo_sessions} sessions before {fold.test_start}); first ({', '.join(keys)}): {first}; "
         "pass the rows through folds.purge before fitting."
     )

@@ -1,8 +1,10 @@
-"""Seed, device and numeric precision of a computation. torch is imported only when a function that needs it runs."""
+"""Seed, device, threads and numeric precision of a computation; torch is imported only by functions that need it."""
 
 import os
 import platform
 import random
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant_core.errors import DataError
@@ -12,6 +14,28 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 AMPERE_MAJOR = 8  # first CUDA compute capability with bfloat16 units
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a fit needs of a machine.
+
+    Args:
+        gpu: it runs on one where there is one, and waits for it; it runs on a CPU elsewhere.
+        gpu_required: it is not offered where there is none.
+        cpu_cores, memory_gib: requested of a cluster.
+    """
+
+    gpu: bool = False
+    gpu_required: bool = False
+    cpu_cores: int = 1
+    memory_gib: int = 2
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA device is visible; asks the system, not torch, whose import takes seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+    return not hidden and Path("/dev/nvidia0").exists()
 
 
 def set_seed(seed: int, deterministic: bool = True) -> None:
@@ -60,6 +84,15 @@ def get_dtype(device: "torch.device") -> "torch.dtype":
         return torch.float32
     major, _ = torch.cuda.get_device_capability(device)
     return torch.bfloat16 if major >= AMPERE_MAJOR else torch.float16
+
+
+def worker_threads(most: int) -> int:
+    """Threads for compiled code that lets go of the interpreter's lock: the cores this process may use, `most` at most.
+
+    What such code computes must not depend on the number.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, most), 1)
 
 
 def device_info(device: "torch.device") -> dict[str, Any]:

@@ -11,6 +11,12 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.features import FeatureConfig, compute_features
+from quant_core.report.formats import percent
+
+
+def setting_classes(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"features": FeatureConfig}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -40,7 +46,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
                     columns=len(columns),
                     eligible_rows=int(table["is_eligible"].sum()),
                     coverage=markdown_table(shape.select("feature", "coverage"), 10),
-                    distribution=markdown_table(shape, 200),
+                    distribution=markdown_table(shape.select("feature", "median", "p1_to_p99", "histogram"), 200),
                 )
             )
         )
@@ -50,12 +56,14 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 
 
 def distribution(table: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """Coverage, mean, spread, tails and a small histogram of each feature, the least covered first."""
+    """Coverage, median, the range between the tails and a small histogram of each feature, the least covered first."""
     rows = []
     for name in columns:
         values = table[name].drop_nulls()
-        tails = [values.quantile(q) for q in (0.01, 0.5, 0.99)]
+        low, median, high = (values.quantile(q) for q in (0.01, 0.5, 0.99))
         counts = values.hist(bin_count=12)["count"].to_list() if len(values) > 1 else []
-        rows.append((name, len(values) / max(table.height, 1), values.mean(), values.std(), *tails, sparkline(counts)))
-    names = ["feature", "coverage", "mean", "std", "p1", "median", "p99", "histogram"]
-    return pl.DataFrame(rows, schema=names, orient="row").sort("coverage", "feature")
+        tails = "" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+        covered = percent(len(values) / max(table.height, 1))
+        rows.append((len(values), name, covered, median, tails, sparkline(counts)))
+    names = ["n_values", "feature", "coverage", "median", "p1_to_p99", "histogram"]
+    return pl.DataFrame(rows, schema=names, orient="row").sort("n_values", "feature").drop("n_values")

@@ -12,6 +12,7 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
+from quant_assets.pictures import coverage_picture
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.cleaning.quality import breaches
 from quant_core.errors import DataError, SourceError
@@ -22,6 +23,13 @@ SINGLE_RUN = dg.BackfillPolicy.single_run()
 #: A vendor that does not answer is asked again: after 15, 30 and 60 seconds, or QUANT_SOURCE_TRIES times.
 SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
 TRIES_VARIABLE = "QUANT_SOURCE_TRIES"
+#: `quant actions` shows the rest of the evidence.
+SUSPECT_SHOWN = ("date", "ticker", "outcome", "ratio", "reason")
+
+
+def setting_classes(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"raw_ohlcv": lab.source_class, "clean_prices": CleaningConfig}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -58,7 +66,8 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         actions = fetched.rows.filter((pl.col("price_factor") != 1) | (pl.col("dividend_inr") != 0))
         context.add_output_metadata(
             dict(
-                table_metadata(
+                coverage=coverage_picture(fetched.rows.group_by("date").agg(tickers=pl.col("ticker").n_unique())),
+                **table_metadata(
                     fetched.rows,
                     source=str(lab.profile.source["name"]),
                     lists=lists_table(lab, "raw_ohlcv", fetched.rows, end),
@@ -66,7 +75,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
                     corporate_actions=markdown_table(
                         actions.select("date", "ticker", "price_factor", "dividend_inr"), 50
                     ),
-                )
+                ),
             )
         )
         return fetched.rows
@@ -77,7 +86,12 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
 def lists_table(lab: Lab, asset: str, rows: pl.DataFrame, end: date) -> dg.MetadataValue:
     """Until when the asset's lists are known, beside the last day of its rows (of the span where it has none)."""
     last = rows["date"].max()
-    return markdown_table(lab.lists_known(last if isinstance(last, date) else end, asset), 20)
+    return lists_shown(lab.lists_known(last if isinstance(last, date) else end, asset))
+
+
+def lists_shown(known: pl.DataFrame) -> dg.MetadataValue:
+    """What a page has room for of `market.lists.lists_known`; `quant doctor` says where each list is from."""
+    return markdown_table(known.select("list", "known_until", ends_before="is_beyond"), 20)
 
 
 def source_tries() -> int:
@@ -134,7 +148,8 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         found = breaches(cleaned.quality, cleaned.prices.height, lab.thresholds())
         yield dg.AssetCheckResult(
             check_name="quality", passed=not found, severity=dg.AssetCheckSeverity.WARN,
-            metadata={"breaches": "; ".join(found) or "none", "suspects": markdown_table(cleaned.suspects, 50)},
+            metadata={"breaches": "; ".join(found) or "none",
+                      "suspects": markdown_table(cleaned.suspects.select(SUSPECT_SHOWN), 50)},
         )  # fmt: skip
 
     return clean_prices
@@ -143,27 +158,28 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
 def clean_metadata(cleaned: Cleaned, members: str) -> dict[str, Any]:
     """What a person wants to see of a cleaned span: coverage of the universe, what was wrong where and when."""
     prices = cleaned.prices
-    priced = prices.filter("is_member", ~pl.col("is_filled")).group_by("date").len().sort("date")["len"].to_list()
+    is_priced = ~pl.col("is_filled")
+    counts = prices.filter("is_member").group_by("date").agg(priced=is_priced.sum(), carried=pl.col("is_filled").sum())
+    priced = counts["priced"].sum() / max(counts.height, 1)
     kinds = (
         cleaned.quality.group_by("kind").agg(pl.col("n_rows").sum(), tickers=pl.len()).sort("n_rows", descending=True)
     )
     timeline = [
-        f"`{sparkline(rows.sort('month')['n_rows'].to_list()[-60:])}` {kind} ({rows['n_rows'].sum():,} rows)"
+        f"`{sparkline(rows.sort('month')['n_rows'].to_list()[-36:])}` {kind} ({rows['n_rows'].sum():,} rows)"
         for (kind,), rows in sorted(cleaned.by_month.partition_by("kind", as_dict=True).items())
     ]
     return dict(
-        table_metadata(
+        coverage=coverage_picture(counts),
+        members=f"{priced:.1f} priced a session, of {members}",
+        **table_metadata(
             prices.filter(pl.col("instrument") == EQUITY),
             defects=markdown_table(kinds, 30),
-            defects_by_ticker=markdown_table(cleaned.quality, 40),
-            defects_by_month=dg.MetadataValue.md("  \n".join(timeline) or "none"),
-            suspected_actions=markdown_table(cleaned.suspects, 50),
+            by_ticker=markdown_table(cleaned.quality, 10),
+            by_month=dg.MetadataValue.md("  \n".join(timeline) or "none"),
+            suspects=markdown_table(cleaned.suspects.select(SUSPECT_SHOWN), 10),
             filled_rows=int(prices["is_filled"].sum()),
             untradable_rows=int((~prices["is_tradable"]).sum()),
-            members_priced_a_session=dg.MetadataValue.md(
-                f"`{sparkline(priced[-60:])}` mean {sum(priced) / max(len(priced), 1):.1f} of {members}"
-            ),
-        )
+        ),
     )
 
 

@@ -12,15 +12,17 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.assets.market_data import SINGLE_RUN
-from quant_assets.assets.models import load_fitted
+from quant_assets.assets.models import context_sessions
 from quant_assets.config import core_settings
+from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
-from quant_assets.partitions import lookback, month_span
+from quant_assets.partitions import context_mapping, lookback, month_span
 from quant_assets.storage import table_path
 from quant_core.allocation import AllocationConfig, Decided, decide_all
 from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
+from quant_core.forecasting.model import forecasts as make_forecasts
 from quant_core.schema import CASH, FAILED, Forecasts, validate
 
 #: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
@@ -29,35 +31,20 @@ FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 FEWEST_SCORED = 0.95
 
 
+def setting_classes(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"target_weights": AllocationConfig}
+
+
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
-    """forecasts_{model} for every registered model, and target_weights."""
-    return [*(_forecasts(lab, MODELS[name]) for name in MODELS), _target_weights(lab, list(MODELS))]
-
-
-def score_month(model: Model, fitted_files: dict[str, bytes], fold: str, features: pl.DataFrame) -> pl.DataFrame:
-    """Scores of one fold's model for rows after its fit_end."""
-    fitted = load_fitted(fitted_files)
-    return model.predict(fitted, features).select(
-        "date",
-        "ticker",
-        model=pl.lit(model.name),
-        fold=pl.lit(int(fold), pl.Int32),
-        fit_end=pl.lit(fitted.manifest.fit_end),
-        horizon_sessions=pl.lit(fitted.manifest.horizon_sessions, pl.Int32),
-        score=pl.col("score").cast(pl.Float64),
-    )
-
-
-def score(model: Model, fitted: dict[str, dict[str, bytes]] | None, features: pl.DataFrame) -> pl.DataFrame:
-    """Forecasts of every row whose year has a fitted fold; rows of earlier years get none."""
-    parts = [
-        score_month(model, files, fold, features.filter(pl.col("date").dt.year() == int(fold)))
-        for fold, files in sorted((fitted or {}).items())
+    """forecasts_{model} for each model of the profile, and target_weights."""
+    return [
+        *(_forecasts(lab, MODELS[name], context_sessions(lab, name)) for name in lab.models),
+        _target_weights(lab, lab.models),
     ]
-    return pl.concat([Forecasts.create_empty(), *parts]).sort("date", "ticker", "model")
 
 
-def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
+def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
     asset = f"forecasts_{model.name}"
 
     @dg.asset(
@@ -80,21 +67,24 @@ def _forecasts(lab: Lab, model: Model) -> dg.AssetsDefinition:
             )
         ],
         ins={
-            "features": dg.AssetIn(lab.key("features")),
+            "features": dg.AssetIn(lab.key("features"), partition_mapping=context_mapping(looks_back)),
             "forecaster": dg.AssetIn(
                 lab.key(f"forecaster_{model.name}"), partition_mapping=lab.partitions.fold_of_month
             ),
         },
     )
-    def forecasts(features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
+    def forecasts(context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
         """Every score with its fold and the fit_end behind it."""
-        rows = features.filter("is_eligible").collect()  # no other row is scored
-        table = validate(score(model, forecaster, rows), Forecasts, asset, "report it: a model broke the contract.")
+        first, last = month_span(context)
+        scores = make_forecasts(model, fitted_of(forecaster), features, first, last, looks_back)
+        table = validate(scores, Forecasts, asset, "report it: a model broke the contract.")
+        tested = pl.col("date").is_between(max(first, date(lab.profile.first_fold, 1, 1)), last)
+        members = features.filter("is_eligible", tested).select("date", "ticker", "is_eligible").collect()
         newest = table.filter(pl.col("date") == pl.col("date").max()).sort("score", descending=True)
         metadata = table_metadata(
             table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
         )
-        few = unscored(table, rows.filter(pl.col("date").dt.year() >= lab.profile.first_fold))
+        few = unscored(table, members)
         return dg.MaterializeResult(value=table, metadata=metadata, check_results=[scored_check(few)])
 
     return forecasts

@@ -1,4 +1,4 @@
-"""What a fold's models may learn from: labelled, purged and embargoed rows of the years before it."""
+"""What a fold's models may learn: the purged and embargoed labels of the years before it."""
 
 from typing import Any
 
@@ -6,14 +6,17 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.config import core_settings
+from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
-from quant_assets.metadata import table_metadata
+from quant_assets.metadata import markdown_table, table_metadata
 from quant_assets.table_files import table_files
 from quant_core.folds import fold
-from quant_core.forecasting.labels import LabelConfig
-from quant_core.forecasting.labels import training_window as make_window
+from quant_core.forecasting.labels import LabelConfig, training_labels
 
-ONE_FOLD_A_RUN = dg.BackfillPolicy.multi_run(1)
+
+def setting_classes(lab: Lab) -> dict[str, type]:
+    """The settings class of each asset that has one."""
+    return {"training_window": LabelConfig}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -36,17 +39,24 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
     def training_window(
         context: dg.AssetExecutionContext, config: config_type, features: pl.LazyFrame, clean_prices: pl.LazyFrame
     ) -> dict:
-        """Rows whose label window ends before the fold less the embargo, with their forward return and label."""
-        year = fold(int(context.partition_key), lab.profile.train_years)
-        eligible = features.filter("is_eligible").collect()  # no other row has a label
-        window = make_window(eligible, clean_prices.collect(), year, core_settings(LabelConfig, config))
+        """Labels of every horizon whose window ends before the fold less the embargo, of the eligible rows."""
+        own = fold(context.partition_key, lab.profile.train_years)
+        eligible = features.filter("is_eligible").select("date", "ticker", "is_eligible").collect()
+        labels = training_labels(eligible, clean_prices.collect(), own, core_settings(LabelConfig, config))
+        per_horizon = labels.group_by("horizon_sessions").agg(
+            rows=pl.len(), tickers=pl.col("ticker").n_unique(), first=pl.col("date").min(), last=pl.col("date").max(),
+            last_label_end=pl.col("label_end_date").max(),
+        )  # fmt: skip
         context.add_output_metadata(
             dict(
                 table_metadata(
-                    window, last_label_end=str(window["label_end_date"].max()), fold_starts=str(year.test_start)
+                    labels,
+                    horizons=markdown_table(per_horizon.sort("horizon_sessions")),
+                    last_label_end=str(labels["label_end_date"].max()),
+                    fold_starts=str(own.test_start),
                 )
             )
         )
-        return table_files(window=window)
+        return table_files(labels=labels)
 
     return [training_window]

@@ -26,6 +26,7 @@ class AllocationConfig:
         lookback_sessions: history that risk is estimated from, the session of the estimate included; at least 60.
         momentum_sessions: history that momentum looks at; 252 less 21 skipped is the usual "12-1 months".
         momentum_skip_sessions: newest sessions that momentum leaves out, as they tend to reverse.
+        strategies: registered names of those that decide; None for all. A profile names them as `strategies`.
         optimiser_names: stocks that an optimiser chooses from: the most traded ones, by median turnover of the
             lookback.
     """
@@ -40,6 +41,7 @@ class AllocationConfig:
     momentum_sessions: int = 252
     momentum_skip_sessions: int = 21
     optimiser_names: int = 100
+    strategies: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_limits(self.max_position, self.min_position)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core import calendar
+from quant_core import calendar, dense
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, IS_ELIGIBLE, IS_QUARANTINED
 from quant_core.trading.weights import Array
@@ -68,28 +68,22 @@ def dense_history(prices: pl.DataFrame, first: date, last: date) -> History:
     Args:
         prices: CleanPrices; index rows and rows outside the two dates are not read.
     Raises:
-        DataError: a row on a date that is no session.
+        DataError: a row on a date that is no session, or one that repeats.
     """
     rows = prices.filter((pl.col("instrument") == EQUITY) & pl.col("date").is_between(first, last))
     days = pl.Series(calendar.sessions(first, last), dtype=pl.Date)
-    stray = rows.filter(~pl.col("date").is_in(days.implode())).head(1)
-    if len(stray):
-        found = stray.row(0, named=True)
-        raise DataError(f"prices: {found['ticker']} has a row on {found['date']}, which is no NSE session; clean it.")
     tickers = rows["ticker"].unique().sort()
-    cell = (days.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
-    traded = pl.coalesce("turnover_inr", pl.col("close_inr") * pl.col("volume_shares"))
-
-    def panel(value: pl.Expr) -> Array:
-        array = np.full((len(days), len(tickers)), np.nan)
-        array[cell] = rows.select(value.cast(pl.Float64)).to_series().to_numpy()
-        return array
-
+    cells = dense.cells(rows, days, tickers, "prices")
+    values = rows.select(
+        traded=pl.coalesce("turnover_inr", pl.col("close_inr") * pl.col("volume_shares")),
+        eligible=IS_ELIGIBLE,
+        quarantined=IS_QUARANTINED if "flags" in rows.columns else pl.lit(False),
+    )
     return History(
         first_session=calendar.session_number(first),
         tickers=tickers,
-        total_return_1d=panel(pl.col("total_return_1d")),
-        turnover_inr=panel(traded),
-        eligible=panel(IS_ELIGIBLE.fill_null(False)) == 1.0,
-        quarantined=panel(IS_QUARANTINED if "flags" in rows.columns else pl.lit(False)) == 1.0,
+        total_return_1d=cells.floats(rows["total_return_1d"]),
+        turnover_inr=cells.floats(values["traded"]),
+        eligible=cells.flags(values["eligible"]),
+        quarantined=cells.flags(values["quarantined"]),
     )

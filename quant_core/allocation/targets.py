@@ -89,7 +89,8 @@ def decide_all(
     inputs = decision_inputs(prices, forecasts, config, start or first, end or last)
     if inputs.decision_dates.is_empty():
         return Decided(_empty(), _no_failures(), inputs.lacking)
-    books, failures = zip(*(decide_or_keep(name, inputs) for name in STRATEGIES), strict=True)
+    chosen = sorted(STRATEGIES if config.strategies is None else config.strategies)
+    books, failures = zip(*(decide_or_keep(name, inputs) for name in chosen), strict=True)
     table = pl.concat(books).sort(KEYS)
     table = validate(table, TargetWeights, "target_weights", "report this as a bug: each strategy's rows were checked.")
     return Decided(table, pl.concat(failures).sort("date", "strategy"), inputs.lacking)

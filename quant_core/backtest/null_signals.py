@@ -13,20 +13,17 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core import dense
 from quant_core.backtest.config import BacktestConfig
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.errors import DataError
+from quant_core.measures import information_coefficient as ic
 from quant_core.measures import newey_west
-from quant_core.schema import IS_ELIGIBLE, IS_QUARANTINED
+from quant_core.measures.forward_returns import forward_returns
+from quant_core.schema import IS_ELIGIBLE
 from quant_core.trading.panel import MarketPanel, market_panel
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Integers = NDArray[np.int64]
-
-FEWEST_NAMES = 5  # a decision with fewer has no rank IC
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +34,8 @@ class Choices:
         panel: the market from the first decision on.
         rows: (D,) sessions of the panel at whose close was decided.
         eligible: (D, N) members that traded in the session of the decision: equities only.
-        forward_return: (D, N) from the open after the decision to the open `horizon` sessions later, as labels have it;
-            NaN where it is not known, is quarantined on the way or the name did not trade at either end. It is the
-            future: only `planted_scores` and `rank_ic` may read it.
+        forward_return: (D, N) from the open after the decision to the open `horizon` sessions later; NaN where it is
+            not known. It is the future: only `planted_scores` and `rank_ic` may read it.
     """
 
     panel: MarketPanel
@@ -68,12 +64,12 @@ def choices_of(
             "wanted two or more: give a longer span."
         )
     panel = market_panel(known, member["ticker"].unique().sort(), decided[0], config)
-    dates = pl.Series(panel.sessions, dtype=pl.Date)
-    rows = dates.search_sorted(pl.Series(decided, dtype=pl.Date)).to_numpy().astype(np.int64)
-    eligible = _flags(member, panel)[rows]
-    tradable = _flags(known.filter(pl.col("is_tradable")), panel)
-    withheld = _flags(known.filter(IS_QUARANTINED) if "flags" in known.columns else known.clear(), panel)
-    return Choices(panel, rows, eligible, _forward_return(panel, tradable, withheld, rows, horizon_sessions))
+    days = pl.Series(decided, dtype=pl.Date)
+    rows = pl.Series(panel.sessions, dtype=pl.Date).search_sorted(days).to_numpy().astype(np.int64)
+    here = pl.col("date").is_in(decided) & pl.col("ticker").is_in(panel.tickers.implode())
+    chosen, earned = (table.filter(here) for table in (member, forward_returns(known, horizon_sessions)))
+    eligible, forward = (dense.cells(table, days, panel.tickers, "null test") for table in (chosen, earned))
+    return Choices(panel, rows, eligible.present(), forward.floats(earned[f"forward_return_{horizon_sessions}d"]))
 
 
 def independent_scores(eligible: Flags, rng: np.random.Generator) -> Floats:
@@ -103,7 +99,7 @@ def planted_scores(universe: Choices, rng: np.random.Generator, rank_ic: float) 
     from scipy.special import ndtri
 
     valid = universe.eligible & ~np.isnan(universe.forward_return)
-    place = (_ranks(universe.forward_return, valid) - 0.5) / np.maximum(valid.sum(axis=1, keepdims=True), 1)
+    place = (ic.ranks(universe.forward_return, valid) - 0.5) / np.maximum(valid.sum(axis=1, keepdims=True), 1)
     skill = np.where(valid, ndtri(np.where(valid, place, 0.5)), 0.0)
     rho = 2.0 * math.sin(math.pi * rank_ic / 6.0)
     noise = rng.standard_normal(valid.shape)
@@ -111,12 +107,8 @@ def planted_scores(universe: Choices, rng: np.random.Generator, rank_ic: float) 
 
 
 def rank_ic(scores: Floats, universe: Choices) -> Floats:
-    """(D,) Spearman correlation of scores and forward returns over the eligible names, average ranks for ties.
-
-    NaN for a decision with fewer than FEWEST_NAMES known returns, or without variance.
-    """
-    valid = universe.eligible & ~np.isnan(universe.forward_return)
-    return _correlation(_ranks(scores, valid), _ranks(universe.forward_return, valid), valid)
+    """(D,) rank IC over the eligible names."""
+    return ic.rank_ic(scores, np.where(universe.eligible, universe.forward_return, np.nan))
 
 
 def newey_west_t(values: Floats, overlap: int = 0) -> float:
@@ -126,49 +118,3 @@ def newey_west_t(values: Floats, overlap: int = 0) -> float:
         overlap: lags that the values are dependent over by construction, as in `trading.newey_west`.
     """
     return newey_west.newey_west_t(values[~np.isnan(values)], horizon_sessions=overlap + 1)[1]
-
-
-def _flags(rows: pl.DataFrame, panel: MarketPanel) -> Flags:
-    """(T, N) True where `rows` has the session and name."""
-    inside = rows.filter((pl.col("date") >= panel.sessions[0]) & pl.col("ticker").is_in(panel.tickers.implode()))
-    table = np.zeros((len(panel.sessions), len(panel.tickers)), dtype=np.bool_)
-    dates = pl.Series(panel.sessions, dtype=pl.Date)
-    table[dates.search_sorted(inside["date"]).to_numpy(), panel.tickers.search_sorted(inside["ticker"]).to_numpy()] = (
-        True
-    )
-    return table
-
-
-def _forward_return(panel: MarketPanel, tradable: Flags, withheld: Flags, rows: Integers, horizon: int) -> Floats:
-    """Open after the decision to the open `horizon` sessions later; a session without a return in between counts 0, one
-    whose return is withheld leaves nothing known."""
-    market, n = panel.market, len(panel.sessions)
-    growth = (1.0 + np.nan_to_num(market.overnight_return)) * (1.0 + np.nan_to_num(market.intraday_return))
-    held = np.cumprod(growth, axis=0)
-    forward = np.full((len(rows), len(panel.tickers)), np.nan)
-    inside = rows + 1 + horizon < n
-    entry, leave = rows[inside] + 1, rows[inside] + 1 + horizon
-    path = held[leave - 1] / held[entry]
-    value = (1.0 + market.intraday_return[entry]) * path * (1.0 + market.overnight_return[leave]) - 1.0
-    n_withheld = np.cumsum(withheld, axis=0)
-    known = tradable[entry] & tradable[leave] & (n_withheld[leave] == n_withheld[entry])
-    forward[inside] = np.where(known, value, np.nan)
-    return forward
-
-
-def _ranks(values: Floats, valid: Flags) -> Floats:
-    """Ranks from 1 within each row among the valid cells, average for ties; others are beyond them."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(np.where(valid, values, np.inf), axis=1))
-
-
-def _correlation(one: Floats, other: Floats, valid: Flags) -> Floats:
-    n = valid.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = (
-            np.where(valid, ranks - np.where(valid, ranks, 0.0).sum(axis=1, keepdims=True) / n, 0.0)
-            for ranks in (one, other)
-        )
-        result = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    return np.where(n[:, 0] >= FEWEST_NAMES, result, np.nan)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quant_core.errors import DataError
-from quant_core.features.panel import ANCHOR_REACH_SESSIONS, FloatPanel, Panel
+from quant_core.features.panel import ANCHOR_REACH_SESSIONS, Panel
+from quant_core.features.shapes import FloatPanel
 from quant_core.registry import Registry
 
 FeatureFunction = Callable[[Panel, Sequence[int]], dict[str, FloatPanel]]
@@ -15,6 +16,8 @@ FeatureFunction = Callable[[Panel, Sequence[int]], dict[str, FloatPanel]]
 #: "ticker" reads a ticker's own rows and the market index, so it may be computed on any subset of tickers;
 #: "cross_section" compares the tickers of a day; "market" is one series, the same for every ticker.
 SCOPES = ("ticker", "cross_section", "market")
+#: Of a feature that does not say where in the default table it stands: after those that do.
+LAST_PLACE = 1000
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Feature:
         fixed_windows: windows used instead of the configured ones, for a feature that has its own.
         reads: columns of CleanPrices that the panel must hold beside the keys and `total_return_1d`.
         scope: one of SCOPES; decides which rows the function sees at once and how it can be normalised.
+        default: computed unless the settings name features themselves.
+        place: where its columns stand in the default table, the lowest first; features of one place by name.
         summary: first line of the function's docstring.
     """
 
@@ -39,6 +44,8 @@ class Feature:
     fixed_windows: tuple[int, ...] | None
     reads: tuple[str, ...]
     scope: str
+    default: bool
+    place: int
     summary: str
 
     def windows(self, configured: Sequence[int]) -> tuple[int, ...]:
@@ -79,6 +86,8 @@ def feature(
     fixed_windows: tuple[int, ...] | None = None,
     reads: tuple[str, ...] = (),
     scope: str = "ticker",
+    default: bool = False,
+    place: int = LAST_PLACE,
 ) -> Callable[[FeatureFunction], FeatureFunction]:
     """Register a function as the feature `name`; the arguments are those of `Feature`.
 
@@ -90,11 +99,17 @@ def feature(
 
     def add(function: FeatureFunction) -> FeatureFunction:
         summary = (function.__doc__ or "").strip().split("\n")[0]
-        entry = Feature(name, function, columns, shortest_window, longest_window, fixed_windows, reads, scope, summary)
+        windows = shortest_window, longest_window, fixed_windows
+        entry = Feature(name, function, columns, *windows, reads, scope, default, place, summary)
         FEATURES.register(name)(entry)
         return function
 
     return add
+
+
+def default_features() -> tuple[str, ...]:
+    """Names of the features that are computed unless the settings say which, in table order."""
+    return tuple(sorted((name for name in FEATURES if FEATURES[name].default), key=lambda name: FEATURES[name].place))
 
 
 def require_windows(name: str, windows: Sequence[int], at_least: int) -> None:

@@ -1,39 +1,12 @@
 """Which features to compute: the settings, the columns that follow from them, and the history that they need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quant_core.errors import DataError, UnknownName
-from quant_core.features.catalog import FEATURES, Feature
+from quant_core.features.catalog import FEATURES, Feature, default_features
 from quant_core.features.normalize import NORMALIZATIONS, applied, history_sessions, normalized_name
 from quant_core.features.panel import ANCHOR_REACH_SESSIONS
 
-#: Own returns only: what needs nothing but `total_return_1d`.
-BASIC_FEATURES = ("log_returns", "realized_volatility", "momentum", "max_drawdown")
-#: Everything but short_term_reversal, which is momentum with its sign turned, and vwap_gap, which a source without
-#: turnover leaves null: a model that needs complete rows would drop that source's tickers.
-DEFAULT_FEATURES = (
-    *BASIC_FEATURES,
-    "momentum_12_1",
-    "distance_to_52w_high",
-    "distance_to_average",
-    "rolling_correlation",
-    "rolling_beta",
-    "relative_strength",
-    "idiosyncratic_volatility",
-    "cross_sectional_rank",
-    "sector_relative_momentum",
-    "sector_relative_volatility",
-    "vol_regime",
-    "volume_shock",
-    "gap_stats",
-    "breadth_indicators",
-    "breadth_above_average",
-    "amihud_illiquidity",
-    "turnover",
-    "parkinson_volatility",
-    "garman_klass_volatility",
-    "yang_zhang_volatility",
-)
 EVERYTHING = "all"
 
 
@@ -42,7 +15,7 @@ class FeatureConfig:
     """Which features to compute and how to scale them.
 
     Args:
-        names: registered features, in table order; ("all",) for every registered one.
+        names: registered features, in table order; those that are on by default unless given; ("all",) for every one.
         windows: sessions, today included; each feature uses those it can (`Feature.windows`).
         normalization: "rolling_zscore", "winsorized_zscore", "cross_sectional_rank" or "none".
         zscore_lookback: sessions of the rolling z-score.
@@ -52,7 +25,7 @@ class FeatureConfig:
         outlier_sigma: standard deviations at which "winsorized_zscore" cuts a value.
     """
 
-    names: tuple[str, ...] = DEFAULT_FEATURES
+    names: tuple[str, ...] = field(default_factory=default_features)
     windows: tuple[int, ...] = (1, 5, 21, 63, 126, 252)
     normalization: str = "rolling_zscore"
     zscore_lookback: int = 252

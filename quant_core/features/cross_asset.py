@@ -13,13 +13,14 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import ANCHOR_REACH_SESSIONS, BoolPanel, FloatPanel, Panel, needed
+from quant_core.features.panel import ANCHOR_REACH_SESSIONS, Panel, needed
+from quant_core.features.shapes import BoolPanel, FloatPanel
 
 #: Sessions for which the level of the index stands in where its vendor lost rows.
 INDEX_CARRY_SESSIONS = 5
 
 
-@feature("rolling_correlation", columns=("market_correlation_{w}d",), shortest_window=21)
+@feature("rolling_correlation", columns=("market_correlation_{w}d",), shortest_window=21, default=True, place=80)
 def rolling_correlation(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Pearson correlation of daily log returns with the market index.
 
@@ -38,9 +39,11 @@ def rolling_correlation(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252
     return {f"market_correlation_{w}d": _regression(panel, w, pair_kernels.CORRELATION) for w in windows}
 
 
-@feature("rolling_beta", columns=("market_beta_{w}d",), shortest_window=63)
+@feature("rolling_beta", columns=("market_beta_{w}d",), shortest_window=63, default=True, place=90)
 def rolling_beta(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[str, FloatPanel]:
     """Slope of the regression, with a constant, of daily log returns on the market index's.
+
+    cov(ticker, index) / var(index).
 
     Args:
         panel: reads `total_return_1d` of the ticker and of the index.
@@ -58,9 +61,13 @@ def rolling_beta(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[
     return {f"market_beta_{w}d": _regression(panel, w, pair_kernels.BETA) for w in windows}
 
 
-@feature("idiosyncratic_volatility", columns=("idiosyncratic_vol_{w}d_ann",), shortest_window=63)
+@feature(
+    "idiosyncratic_volatility", columns=("idiosyncratic_vol_{w}d_ann",), shortest_window=63, default=True, place=110
+)
 def idiosyncratic_volatility(panel: Panel, windows: Sequence[int] = (63, 126, 252)) -> dict[str, FloatPanel]:
     """Standard deviation of what the regression on the market index leaves unexplained, annualised.
+
+    sqrt(252 x sum(e^2) / (n - 2)) of the residuals e of `rolling_beta`'s regression over n observations.
 
     Args:
         panel: reads `total_return_1d` of the ticker and of the index.
@@ -80,7 +87,7 @@ def idiosyncratic_volatility(panel: Panel, windows: Sequence[int] = (63, 126, 25
     return {f"idiosyncratic_vol_{w}d_ann": _regression(panel, w, pair_kernels.RESIDUAL_STD) * year for w in windows}
 
 
-@feature("relative_strength", columns=("relative_strength_{w}d",), shortest_window=21)
+@feature("relative_strength", columns=("relative_strength_{w}d",), shortest_window=21, default=True, place=100)
 def relative_strength(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Log total return of the ticker minus that of the market index over the same window.
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 #: A sector with fewer eligible members on a day says little: its tickers are compared with the whole universe.
 SMALLEST_SECTOR = 3
@@ -22,6 +23,8 @@ SMALLEST_SECTOR = 3
     columns=("rank_return_1d", "rank_realized_vol_21d", "rank_momentum_63d", "rank_momentum_252d"),
     fixed_windows=(1, 21, 63, 252),
     scope="cross_section",
+    default=True,
+    place=120,
 )
 def cross_sectional_rank(panel: Panel, windows: Sequence[int] = (1, 21, 63, 252)) -> dict[str, FloatPanel]:
     """Share of the day's eligible members that a ticker beats, by return, volatility and momentum.
@@ -49,6 +52,8 @@ def cross_sectional_rank(panel: Panel, windows: Sequence[int] = (1, 21, 63, 252)
     columns=("sector_relative_momentum_{w}d",),
     shortest_window=21,
     scope="cross_section",
+    default=True,
+    place=130,
 )
 def sector_relative_momentum(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Momentum minus the mean momentum of the sector's eligible members on the day.
@@ -81,6 +86,8 @@ def sector_relative_momentum(panel: Panel, windows: Sequence[int] = (21, 63, 126
     shortest_window=21,
     longest_window=63,
     scope="cross_section",
+    default=True,
+    place=140,
 )
 def sector_relative_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Realised volatility minus the mean of the sector's eligible members on the day.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_core.features.kernels import BoolPanel, FloatPanel, compiled
-from quant_core.features.panel import Row
+from quant_core.features.kernels import compiled
+from quant_core.features.shapes import BoolPanel, FloatPanel, Row
 
 #: Sessions handled together when a panel is read by day: eight float64 values fill one cache line.
 TILE = 8
@@ -126,26 +126,40 @@ def count_signs(values: FloatPanel, among: BoolPanel) -> NDArray[np.int64]:
 
 
 @compiled
-def scatter(values: Row, cell: NDArray[np.int64], out: Row) -> None:
-    """out[cell] = values, the way from long rows to a flat panel."""
-    for row in range(len(cell)):
-        out[cell[row]] = values[row]
+def scatter(
+    values: Row, wanted: NDArray[np.bool_], ticker: NDArray[np.uint32], session: NDArray[np.uint32], out: NDArray[Any]
+) -> None:
+    """out[ticker, session] = values, the way from long rows to an (N, T) panel; only of the `wanted` rows."""
+    for row in range(len(values)):
+        if wanted[row]:
+            out[ticker[row], session[row]] = values[row]
 
 
 @compiled
-def melt(panel: NDArray[Any], listed: BoolPanel, begin: int, first_row: NDArray[np.int64], out: NDArray[Any]) -> None:
+def melt(
+    panel: NDArray[Any],
+    listed: BoolPanel,
+    begin: int,
+    first_row: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    out: NDArray[Any],
+) -> None:
     """Copy listed cells of sessions begin.. to long order: by session, then by ticker.
 
     Args:
         first_row: for each session from `begin` on, the row of its first listed ticker.
-        out: one slot a listed cell.
+        counts: for each of them, how many of the panel's tickers are listed.
+        out: one slot a listed cell of the whole table.
     """
     tickers, sessions = panel.shape
-    cursor = first_row.copy()
     for tile in range(begin, sessions, TILE):
-        stop = min(tile + TILE, sessions)
-        for n in range(tickers):
-            for t in range(tile, stop):
-                if listed[n, t]:
-                    out[cursor[t - begin]] = panel[n, t]
-                    cursor[t - begin] += 1
+        for t in range(tile, min(tile + TILE, sessions)):
+            row = np.uint64(first_row[t - begin])
+            if counts[t - begin] == tickers:
+                for n in range(np.uint64(tickers)):
+                    out[row + n] = panel[n, t]
+            else:
+                for n in range(tickers):
+                    if listed[n, t]:
+                        out[row] = panel[n, t]
+                        row += np.uint64(1)

@@ -5,7 +5,6 @@ to long rows stay in the processor's cache; the others see the whole panel. The 
 release the interpreter lock.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from quant_core.errors import DataError
 from quant_core.features.catalog import Feature
 from quant_core.features.config import FeatureConfig, feature_columns, features_of
-from quant_core.features.melt import Melter, melter_from
+from quant_core.features.melt import Melter, Part, melter_from
 from quant_core.features.normalize import (
     applied,
     cross_sectional_rank,
@@ -25,12 +24,15 @@ from quant_core.features.normalize import (
     rolling_zscore,
     winsorized_zscore,
 )
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
+from quant_core.runtime import worker_threads
 
 #: More threads than this only wait for memory.
 MOST_THREADS = 8
-#: Cells of a panel that are worked on together: one megabyte of float64.
-CHUNK_CELLS = 1 << 17
+#: Cells of a panel that are worked on together: one megabyte of float64. Smaller parts take less memory and stay in
+#: nearer caches, larger ones write longer runs of the table.
+PART_CELLS = 1 << 17
 
 Outputs = dict[str, NDArray[np.float64]]
 Job = Callable[[], None]
@@ -38,15 +40,22 @@ Job = Callable[[], None]
 
 def feature_table(panel: Panel, config: FeatureConfig, start: date) -> pl.DataFrame:
     """Features of the panel's rows from `start` on: date, ticker, is_eligible, then `feature_columns(config)`."""
-    melter = melter_from(panel, start, max(CHUNK_CELLS // len(panel.days), 1))
+    threads = worker_threads(MOST_THREADS)
+    melter = melter_from(panel, start, _n_parts(panel, threads))
     outputs = {name: np.empty(melter.height) for name in feature_columns(config)}
     keys = melter.keys()
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         _run(pool, _jobs(panel, config, melter, outputs))
         if config.normalization == "cross_sectional_rank":
             _run(pool, _rank_jobs(config, melter, outputs, keys[2].to_numpy()))
         columns = list(pool.map(lambda name: pl.Series(name, outputs.pop(name), nan_to_null=True), list(outputs)))
     return pl.DataFrame([*keys, *columns])
+
+
+def _n_parts(panel: Panel, threads: int) -> int:
+    """Enough parts for their size, and equally many for each thread."""
+    enough = -(-panel.listed.size // PART_CELLS)
+    return min(-(-enough // threads) * threads, len(panel.tickers))
 
 
 def _run(pool: ThreadPoolExecutor, jobs: Iterable[Job]) -> None:
@@ -62,16 +71,17 @@ def _jobs(panel: Panel, config: FeatureConfig, melter: Melter, outputs: Outputs)
     def whole(entry: Feature, windows: tuple[int, ...]) -> Job:
         return lambda: _write(entry, panel, windows, config, melter, outputs, None)
 
-    def part(chunk: int) -> Job:
+    def some(part: Part) -> Job:
         def job() -> None:
-            few = panel.some(*melter.chunks[chunk])
+            few = panel.some(part.begin, part.end)
             for entry in by_ticker:
-                _write(entry, few, entry.windows(config.windows), config, melter, outputs, chunk)
+                for windows in _apart(entry, config):
+                    _write(entry, few, windows, config, melter, outputs, part)
 
         return job
 
     together = [whole(e, windows) for e in chosen if e.scope != "ticker" for windows in _apart(e, config)]
-    return together + [part(chunk) for chunk in range(len(melter.chunks) if by_ticker else 0)]
+    return together + [some(part) for part in melter.parts if by_ticker]
 
 
 def _apart(entry: Feature, config: FeatureConfig) -> list[tuple[int, ...]]:
@@ -87,7 +97,7 @@ def _write(
     config: FeatureConfig,
     melter: Melter,
     outputs: Outputs,
-    chunk: int | None,
+    part: Part | None,
 ) -> None:
     """Compute one feature on (part of) the panel and write its columns, raw and normalised."""
     how = applied(config.normalization, entry.scope)
@@ -96,7 +106,7 @@ def _write(
         for name, result in ((column, values), (normalized_name(column, how, config.zscore_lookback), scaled)):
             if result is not None:
                 spread = np.where(panel.priced, result, np.nan) if entry.scope == "market" else result
-                melter.write(spread, outputs[name], chunk)
+                melter.write(spread, outputs[name], part)
 
 
 def _computed(entry: Feature, panel: Panel, windows: tuple[int, ...]) -> dict[str, FloatPanel]:
@@ -128,7 +138,9 @@ def _rank_jobs(config: FeatureConfig, melter: Melter, outputs: Outputs, is_eligi
 
     def rank(column: str) -> Job:
         target = normalized_name(column, "cross_sectional_rank", config.zscore_lookback)
-        return lambda: outputs.__setitem__(target, cross_sectional_rank(outputs[column], is_eligible, melter.first_row))
+        return lambda: outputs.__setitem__(
+            target, cross_sectional_rank(outputs[column], is_eligible, melter.whole.first_row)
+        )
 
     entries = [entry for entry in features_of(config) if entry.scope != "market"]
     return [rank(column) for entry in entries for column in entry.columns(config.windows)]

@@ -11,14 +11,15 @@ References: van Herk (1992) and Gil & Werman (1993) for the two-block scheme; Ch
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-FloatPanel = NDArray[np.float64]
-BoolPanel = NDArray[np.bool_]
+from quant_core.features.shapes import BoolPanel, FloatPanel
+
+Counts = NDArray[np.uint64]  # unsigned, as they are used as indices: a signed one is checked for being negative
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: A standard deviation below this share of the mean's magnitude is rounding noise, not dispersion.
@@ -31,12 +32,18 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
+def to_log1p(values: FloatPanel) -> None:
+    """Replace x by log(1 + x), by the scalar library function: a value never depends on its position in the array."""
+    for n in range(values.shape[0]):
+        for t in range(values.shape[1]):
+            values[n, t] = np.log1p(values[n, t])
+
+
+@compiled
 def log1p_panel(simple: FloatPanel) -> FloatPanel:
-    """log(1 + x) by the scalar library function, so that a value never depends on its position in the array."""
-    out = np.empty_like(simple)
-    for n in range(simple.shape[0]):
-        for t in range(simple.shape[1]):
-            out[n, t] = np.log1p(simple[n, t])
+    """log(1 + x) of every cell."""
+    out = simple.copy()
+    to_log1p(out)
     return out
 
 
@@ -146,88 +153,99 @@ def window_sum(values: FloatPanel, window: int, first_session: int, full: BoolPa
     return out
 
 
-@compiled
-def _reciprocals(window: int) -> NDArray[np.float64]:
-    """1 / k for k = 0..window (0 for k = 0), so that the loops multiply instead of dividing."""
-    out = np.zeros(window + 1)
-    for k in range(1, window + 1):
-        out[k] = 1.0 / k
-    return out
+class Spans(NamedTuple):
+    """Moments of the values in spans of one ticker's sessions; those of an empty span are zero.
+
+    Args:
+        n_values, mean, variance: one a span.
+        inverse: 1 / k for k = 0, 1.. (0 for k = 0), so that the loops multiply instead of dividing.
+    """
+
+    n_values: Counts
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    inverse: NDArray[np.float64]
 
 
 @compiled
-def _block_tails(
-    row: NDArray[np.float64],
-    lo: int,
-    hi: int,
-    counts: NDArray[np.int64],
-    tails: NDArray[np.float64],
-    inverse: NDArray[np.float64],
-) -> None:
-    """counts[p] and tails[p] = (mean, M2) of the block's values from position p to its end, the block ending before hi.
+def _no_spans(spans: int, most_values: int) -> Spans:
+    """Room for that many spans of up to `most_values` values each."""
+    inverse = np.zeros(most_values + 1)
+    for k in range(1, most_values + 1):
+        inverse[k] = 1.0 / k
+    return Spans(np.zeros(spans, dtype=np.uint64), np.zeros(spans), np.zeros(spans), inverse)
+
+
+@compiled
+def _tails(values: NDArray[np.float64], before: int, tails: Spans) -> None:
+    """Count, mean and M2 of a block's values from each position to its end, into tails[position].
 
     Deviations are taken from one of the values themselves, which bounds the rounding error of M2 by the count.
+
+    Args:
+        values: the block without its first `before` sessions, which lie ahead of the panel and have no value.
     """
-    window = counts.shape[0] - 1
-    begin = hi - window
-    count, shift, total, squares = 0, 0.0, 0.0, 0.0
-    for t in range(hi - 1, lo - 1, -1):
-        if row[t] == row[t]:
+    n_after, mean, squared = tails.n_values[before:], tails.mean[before:], tails.variance[before:]
+    count, shift, total, squares = np.uint64(0), 0.0, 0.0, 0.0
+    for back in range(1, len(values) + 1):
+        p = np.uint64(len(values) - back)
+        if values[p] == values[p]:
             if count == 0:
-                shift = row[t]
-            deviation = row[t] - shift
-            count += 1
+                shift = values[p]
+            deviation = values[p] - shift
+            count += np.uint64(1)
             total += deviation
             squares += deviation * deviation
-        offset = total * inverse[count]
-        counts[t - begin] = count
-        tails[t - begin, 0] = shift + offset
-        tails[t - begin, 1] = max(squares - total * offset, 0.0)
-    for p in range(lo - begin):  # sessions before the panel have no value
-        counts[p] = count
-        tails[p] = tails[lo - begin]
+        offset = total * tails.inverse[count]
+        n_after[p] = count
+        mean[p] = shift + offset
+        squared[p] = max(squares - total * offset, 0.0)
+    tails.n_values[:before], tails.mean[:before], tails.variance[:before] = n_after[0], mean[0], squared[0]
 
 
 @compiled
-def _row_moments(
-    row: NDArray[np.float64],
-    first_session: int,
-    inverse: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    tails: NDArray[np.float64],
-    n_values: NDArray[np.int64],
-    mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
-) -> None:
+def _merge(values: NDArray[np.float64], before: int, tails: Spans, out: Spans, at: int) -> None:
+    """Moments of the windows that end in a block: its values up to each one, and the tail of the block before it.
+
+    Args:
+        values, before: as in `_tails`.
+        tails: of the block before, as `_tails` leaves them.
+        out: windows in order of their last session; written from `at` on, variance with ddof 1.
+    """
+    n_tail, tail_mean, tail_m2 = tails.n_values[before + 1 :], tails.mean[before + 1 :], tails.variance[before + 1 :]
+    n_values, mean, variance = out.n_values[at:], out.mean[at:], out.variance[at:]
+    count, shift, total, squares = np.uint64(0), 0.0, 0.0, 0.0
+    for p in range(np.uint64(len(values))):
+        if values[p] == values[p]:
+            if count == 0:
+                shift = values[p]
+            deviation = values[p] - shift
+            count += np.uint64(1)
+            total += deviation
+            squares += deviation * deviation
+        offset = total * tails.inverse[count]
+        both = n_tail[p] + count
+        share = count * tails.inverse[both]
+        delta = shift + offset - tail_mean[p]
+        m2 = tail_m2[p] + max(squares - total * offset, 0.0) + delta * delta * n_tail[p] * share
+        n_values[p] = both
+        mean[p] = tail_mean[p] + delta * share
+        variance[p] = m2 * tails.inverse[max(both, np.uint64(1)) - np.uint64(1)]
+
+
+@compiled
+def _row_moments(row: NDArray[np.float64], first_session: int, tails: Spans, out: Spans) -> None:
     """Count, mean and variance (ddof 1) of the values in the window ending at each t, for one ticker.
 
-    `inverse`, `counts` and `tails` are scratch of length window + 1.
+    `tails` is scratch of length window + 1.
     """
-    sessions, window = row.shape[0], counts.shape[0] - 1
-    counts[:] = 0
-    tails[:] = 0.0
+    sessions, window = len(row), len(tails.n_values) - 1
+    tails.n_values[:], tails.mean[:], tails.variance[:] = np.uint64(0), 0.0, 0.0
     for begin in range(-(first_session % window), sessions, window):
         lo, hi = max(begin, 0), min(begin + window, sessions)
-        count, shift, total, squares = 0, 0.0, 0.0, 0.0
-        for t in range(lo, hi):
-            if row[t] == row[t]:
-                if count == 0:
-                    shift = row[t]
-                deviation = row[t] - shift
-                count += 1
-                total += deviation
-                squares += deviation * deviation
-            offset = total * inverse[count]
-            before = t - begin + 1
-            both = counts[before] + count
-            share = count * inverse[both]
-            delta = shift + offset - tails[before, 0]
-            m2 = tails[before, 1] + max(squares - total * offset, 0.0) + delta * delta * counts[before] * share
-            n_values[t] = both
-            mean[t] = tails[before, 0] + delta * share
-            variance[t] = m2 * inverse[max(both - 1, 0)]
+        _merge(row[lo:hi], lo - begin, tails, out, lo)
         if hi == begin + window:
-            _block_tails(row, lo, hi, counts, tails, inverse)
+            _tails(row[lo:hi], lo - begin, tails)
 
 
 @compiled
@@ -235,13 +253,12 @@ def window_std(values: FloatPanel, window: int, first_session: int, full: BoolPa
     """Sample standard deviation (ddof 1) of the window's values where `full`, else NaN."""
     tickers, sessions = values.shape
     out = np.empty((tickers, sessions))
-    counts, tails, inverse = np.zeros(window + 1, dtype=np.int64), np.zeros((window + 1, 2)), _reciprocals(window)
-    n_values, mean, variance = np.zeros(sessions, dtype=np.int64), np.zeros(sessions), np.zeros(sessions)
+    tails, windows = _no_spans(window + 1, window), _no_spans(sessions, 0)
     for n in range(tickers):
-        _row_moments(values[n], first_session, inverse, counts, tails, n_values, mean, variance)
+        _row_moments(values[n], first_session, tails, windows)
         for t in range(sessions):
-            std = np.sqrt(variance[t])
-            out[n, t] = std if full[n, t] and n_values[t] > 1 else np.nan
+            std = np.sqrt(windows.variance[t])
+            out[n, t] = std if full[n, t] and windows.n_values[t] > 1 else np.nan
     return out
 
 
@@ -304,14 +321,13 @@ def window_zscore(values: FloatPanel, window: int, first_session: int, need: int
     tickers, sessions = values.shape
     least = max(need, 2)
     out = np.empty((tickers, sessions))
-    counts, tails, inverse = np.zeros(window + 1, dtype=np.int64), np.zeros((window + 1, 2)), _reciprocals(window)
-    n_values, mean, variance = np.zeros(sessions, dtype=np.int64), np.zeros(sessions), np.zeros(sessions)
+    tails, windows = _no_spans(window + 1, window), _no_spans(sessions, 0)
     for n in range(tickers):
-        _row_moments(values[n], first_session, inverse, counts, tails, n_values, mean, variance)
+        _row_moments(values[n], first_session, tails, windows)
         for t in range(sessions):
-            std = np.sqrt(variance[t])
-            score = (values[n, t] - mean[t]) / std
-            out[n, t] = score if n_values[t] >= least and std > RELATIVE_STD_FLOOR * abs(mean[t]) else np.nan
+            std, mean = np.sqrt(windows.variance[t]), windows.mean[t]
+            score = (values[n, t] - mean) / std
+            out[n, t] = score if windows.n_values[t] >= least and std > RELATIVE_STD_FLOOR * abs(mean) else np.nan
     return out
 
 
@@ -324,14 +340,13 @@ def cap_outliers(values: FloatPanel, window: int, first_session: int, need: int,
     tickers, sessions = values.shape
     least = max(need, 2)
     out = values.copy()
-    counts, tails, inverse = np.zeros(window + 1, dtype=np.int64), np.zeros((window + 1, 2)), _reciprocals(window)
-    n_values, mean, variance = np.zeros(sessions, dtype=np.int64), np.zeros(sessions), np.zeros(sessions)
+    tails, windows = _no_spans(window + 1, window), _no_spans(sessions, 0)
     for n in range(tickers):
-        _row_moments(values[n], first_session, inverse, counts, tails, n_values, mean, variance)
+        _row_moments(values[n], first_session, tails, windows)
         for t in range(1, sessions):
-            std = np.sqrt(variance[t - 1])
-            if n_values[t - 1] >= least and std > RELATIVE_STD_FLOOR * abs(mean[t - 1]):
-                highest, lowest = mean[t - 1] + sigma * std, mean[t - 1] - sigma * std
+            std, mean = np.sqrt(windows.variance[t - 1]), windows.mean[t - 1]
+            if windows.n_values[t - 1] >= least and std > RELATIVE_STD_FLOOR * abs(mean):
+                highest, lowest = mean + sigma * std, mean - sigma * std
                 if out[n, t] > highest:
                     out[n, t] = highest
                 elif out[n, t] < lowest:

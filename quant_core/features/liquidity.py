@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 RUPEES_PER_CRORE = 1e7
 #: A day's average price lies between its low and its high; beyond this share outside, turnover is in another unit.
@@ -17,9 +18,19 @@ VWAP_TOLERANCE = 0.005
 TURNOVER = ("turnover_inr", "close_inr", "volume_shares")
 
 
-@feature("volume_shock", columns=("volume_shock_{w}d",), shortest_window=5, longest_window=63, reads=TURNOVER)
+@feature(
+    "volume_shock",
+    columns=("volume_shock_{w}d",),
+    shortest_window=5,
+    longest_window=63,
+    reads=TURNOVER,
+    default=True,
+    place=160,
+)
 def volume_shock(panel: Panel, windows: Sequence[int] = (5, 21, 63)) -> dict[str, FloatPanel]:
     """Log of today's rupee turnover over its mean of the sessions before today.
+
+    Rupees, as the number of shares jumps on a split.
 
     Args:
         panel: reads turnover in rupees, which a split does not change.
@@ -41,7 +52,15 @@ def volume_shock(panel: Panel, windows: Sequence[int] = (5, 21, 63)) -> dict[str
     return columns
 
 
-@feature("turnover", columns=("log_turnover_{w}d",), shortest_window=21, longest_window=63, reads=TURNOVER)
+@feature(
+    "turnover",
+    columns=("log_turnover_{w}d",),
+    shortest_window=21,
+    longest_window=63,
+    reads=TURNOVER,
+    default=True,
+    place=210,
+)
 def turnover(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Log of the mean rupee turnover: how large and liquid a ticker is.
 
@@ -70,9 +89,13 @@ def turnover(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, Float
     shortest_window=21,
     longest_window=63,
     reads=("total_return_1d", *TURNOVER),
+    default=True,
+    place=200,
 )
 def amihud_illiquidity(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Mean size of the daily return per crore of rupees traded: how far money moves the price.
+
+    mean(|simple return| / turnover in crore).
 
     Args:
         panel: reads `total_return_1d` and turnover in rupees; a session without turnover is a missing value.
@@ -98,6 +121,8 @@ def amihud_illiquidity(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[
 @feature("vwap_gap", columns=("vwap_gap_1d",), fixed_windows=(1,), reads=(*TURNOVER, "high_inr", "low_inr"))
 def vwap_gap(panel: Panel, windows: Sequence[int] = (1,)) -> dict[str, FloatPanel]:
     """Close over the day's volume-weighted average price, minus 1.
+
+    Off by default: a source without turnover leaves it null, and a model that needs complete rows drops its tickers.
 
     Args:
         panel: reads `turnover_inr`, `volume_shares` and the day's bar.

@@ -7,7 +7,7 @@ fold and live with the models.
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_core.features.panel import FloatPanel
+from quant_core.features.shapes import FloatPanel
 
 NORMALIZATIONS = ("rolling_zscore", "winsorized_zscore", "cross_sectional_rank", "none")
 

@@ -26,11 +26,8 @@ from numpy.typing import NDArray
 
 from quant_core.calendar import session_number, sessions
 from quant_core.errors import DataError
+from quant_core.features.shapes import BoolPanel, FloatPanel, Row
 from quant_core.schema import IS_QUARANTINED
-
-FloatPanel = NDArray[np.float64]
-BoolPanel = NDArray[np.bool_]
-Row = NDArray[Any]
 
 #: Sessions before a window within which its ticker must have had a price.
 ANCHOR_REACH_SESSIONS = 10
@@ -62,7 +59,7 @@ class Panel:
         broken: (N, T) the row is quarantined.
         member: (N, T) in the universe that day.
         eligible: (N, T) member with enough history and few enough gaps as of that day.
-        inputs: price columns as (N, T) float64; NaN where absent or filled.
+        inputs: the columns that features read, as (N, T) float64; NaN where absent or filled.
         log_return_1d: (N, T) log of one plus the one-day total return; NaN where there is none.
         index_log_return_1d: (1, T) the same of the market index.
         index_priced: (1, T) the index has a row that is not filled.
@@ -164,7 +161,7 @@ def build_panel(
     """The panel of `rows`: non-empty CleanPrices rows of equities in any order, each (date, ticker) once.
 
     Args:
-        reads: value columns to lay out beside the keys and the return; each must be numeric.
+        reads: value columns to keep in `inputs`; each must be numeric.
         index: the market index's rows; days outside those of `rows` are not read. None for no index.
         sectors: columns ticker, sector; None for no sectors.
         min_history_sessions, max_missing_share: who is eligible, see `FeatureConfig`.
@@ -177,6 +174,8 @@ def build_panel(
     tickers = rows["ticker"].unique().sort()
     days = sessions(*_bounds(rows))
     layout = _lay_out(rows, tickers, days, tuple(dict.fromkeys((RETURN, *reads))))
+    steps = layout.inputs[RETURN].copy() if RETURN in reads else layout.inputs.pop(RETURN)
+    kernels.to_log1p(steps)
     index_return, index_priced = _index_series(index, days)
     history = min_history_sessions
     need = math.ceil(round(history * (1.0 - max_missing_share), 9))
@@ -192,7 +191,7 @@ def build_panel(
         member=layout.member,
         eligible=who,
         inputs=layout.inputs,
-        log_return_1d=kernels.log1p_panel(layout.inputs[RETURN]),
+        log_return_1d=steps,
         index_log_return_1d=kernels.log1p_panel(index_return),
         index_priced=index_priced,
         sector=_sector_numbers(tickers, sectors),
@@ -223,30 +222,32 @@ def _lay_out(rows: pl.DataFrame, tickers: pl.Series, days: list[date], reads: tu
     """Long rows to (N, T) arrays."""
     from quant_core.features import day_kernels
 
-    ticker = rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy().astype(np.int64)
-    cell = ticker * len(days) + _session_index(rows, days)
-    shape = (len(tickers), len(days))
+    ticker = rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy().astype(np.uint32, copy=False)
+    session = _session_index(rows, days)
+    filled = rows["is_filled"].fill_null(True).to_numpy()
 
-    def lay(values: NDArray[Any], empty: bool | float) -> NDArray[Any]:
-        panel = np.full(shape[0] * shape[1], empty)
-        day_kernels.scatter(np.ascontiguousarray(values), cell, panel)
-        return panel.reshape(shape)
+    def lay(values: Row, wanted: NDArray[np.bool_], empty: bool | float) -> NDArray[Any]:
+        panel = np.full((len(tickers), len(days)), empty)
+        day_kernels.scatter(values, wanted, ticker, session, panel)
+        return panel
 
-    listed = lay(np.ones(rows.height, dtype=np.bool_), False)
+    def flags(wanted: NDArray[np.bool_]) -> BoolPanel:
+        return lay(wanted, wanted, False)
+
+    listed = flags(np.ones(rows.height, dtype=np.bool_))
     if int(np.count_nonzero(listed)) != rows.height:
         raise DataError(_repeated(rows))
-    filled = rows["is_filled"].fill_null(True).to_numpy()
     inputs = {}
     for name in reads:
-        values = np.where(filled, np.nan, rows[name].cast(pl.Float64).to_numpy())
+        values = np.ascontiguousarray(rows[name].cast(pl.Float64).to_numpy())
         if name == RETURN:
-            _check_returns(rows, values)
-        inputs[name] = lay(values, np.nan)
+            _check_returns(rows, values, ~filled)
+        inputs[name] = lay(values, ~filled, np.nan)
     broken = np.zeros(rows.height, dtype=np.bool_)
     if FLAGS in rows.columns:
         broken = rows.select(IS_QUARANTINED.fill_null(False)).to_series().to_numpy()
     member = rows["is_member"].fill_null(False).to_numpy()
-    return _Layout(listed, lay(~filled, False), lay(broken, False), lay(member, False), inputs)
+    return _Layout(listed, flags(~filled), flags(broken), flags(member), inputs)
 
 
 def _index_series(index: pl.DataFrame | None, days: list[date]) -> tuple[FloatPanel, BoolPanel]:
@@ -280,14 +281,15 @@ def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
     return first, last
 
 
-def _session_index(rows: pl.DataFrame, days: list[date]) -> NDArray[np.int64]:
+def _session_index(rows: pl.DataFrame, days: list[date]) -> NDArray[np.uint32]:
     """Column of each row's date, by a table over the calendar days that rows and sessions span."""
     bounds = (*_bounds(rows), *days)
     first, last = min(bounds), max(bounds)
-    table = np.full((last - first).days + 1, -1, dtype=np.int64)
-    table[[(day - first).days for day in days]] = np.arange(len(days))
-    index: NDArray[np.int64] = table[rows["date"].cast(pl.Int32).to_numpy() - (first - date(1970, 1, 1)).days]
-    off = index < 0
+    nowhere = len(days)
+    table = np.full((last - first).days + 1, nowhere, dtype=np.uint32)
+    table[[(day - first).days for day in days]] = np.arange(nowhere)
+    index: NDArray[np.uint32] = table[rows["date"].cast(pl.Int32).to_numpy() - (first - date(1970, 1, 1)).days]
+    off = index == nowhere
     if off.any():
         row = rows.filter(pl.Series(off)).sort("date", "ticker").row(0, named=True)
         raise DataError(
@@ -305,8 +307,8 @@ def _repeated(rows: pl.DataFrame) -> str:
     )
 
 
-def _check_returns(rows: pl.DataFrame, returns: FloatPanel) -> None:
-    bad = (returns <= -1.0) | np.isinf(returns)
+def _check_returns(rows: pl.DataFrame, returns: Row, wanted: NDArray[np.bool_]) -> None:
+    bad = ((returns <= -1.0) | np.isinf(returns)) & wanted
     if bad.any():
         row = rows.filter(pl.Series(bad)).sort("date", "ticker").row(0, named=True)
         raise DataError(

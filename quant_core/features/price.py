@@ -11,18 +11,21 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 
-@feature("log_returns", columns=("log_return_{w}d",))
+@feature("log_returns", columns=("log_return_{w}d",), default=True, place=10)
 def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Sum of daily log total returns over each window.
+
+    ln(1 + r_1) + ln(1 + r_2) + .. + ln(1 + r_w).
 
     Args:
         panel: reads `total_return_1d`.
         windows: sessions, today included; each at least 1.
     Returns:
-        one column `log_return_{w}d` a window; null in each ticker's first w rows.
+        one column `log_return_{w}d` a window: log points (0.1 = about +10 %); null in each ticker's first w rows.
     Raises:
         DataError: a window below 1.
     """
@@ -30,9 +33,11 @@ def log_returns(panel: Panel, windows: Sequence[int] = (1, 5, 21, 63, 126, 252))
     return {f"log_return_{w}d": panel.log_return(w) for w in windows}
 
 
-@feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2)
+@feature("realized_volatility", columns=("realized_vol_{w}d_ann",), shortest_window=2, default=True, place=20)
 def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Trailing standard deviation (ddof 1) of daily log returns, annualised.
+
+    std(ln(1 + r)) x sqrt(252).
 
     Args:
         panel: reads `total_return_1d`.
@@ -53,9 +58,11 @@ def realized_volatility(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 
     return columns
 
 
-@feature("momentum", columns=("momentum_{w}d",), shortest_window=2)
+@feature("momentum", columns=("momentum_{w}d",), shortest_window=2, default=True, place=30)
 def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Simple total return over each window, with no month skipped.
+
+    (1 + r_1) (1 + r_2) .. (1 + r_w) - 1.
 
     Args:
         panel: reads `total_return_1d`.
@@ -71,7 +78,7 @@ def momentum(panel: Panel, windows: Sequence[int] = (5, 21, 63, 126, 252)) -> di
     return {f"momentum_{w}d": kernels.expm1_panel(panel.log_return(w)) for w in windows}
 
 
-@feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21)
+@feature("max_drawdown", columns=("max_drawdown_{w}d",), shortest_window=21, default=True, place=40)
 def max_drawdown(panel: Panel, windows: Sequence[int] = (21, 63, 126, 252)) -> dict[str, FloatPanel]:
     """Worst peak-to-trough fall of the total-return index inside each window.
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 BAR = ("open_inr", "high_inr", "low_inr", "close_inr")
 #: Garman & Klass (1980), the weight of the squared open-to-close return.
@@ -26,9 +27,13 @@ YANG_ZHANG_ALPHA = 1.34
     shortest_window=21,
     longest_window=63,
     reads=("high_inr", "low_inr"),
+    default=True,
+    place=220,
 )
 def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's high and low, annualised; overnight moves are not in it.
+
+    sqrt(252 x mean(ln(high / low)^2 / (4 ln 2))).
 
     Args:
         panel: reads `high_inr`, `low_inr`.
@@ -51,9 +56,13 @@ def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dic
     shortest_window=21,
     longest_window=63,
     reads=BAR,
+    default=True,
+    place=230,
 )
 def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from the day's open, high, low and close, annualised; overnight moves are not in it.
+
+    sqrt(252 x mean(0.5 ln(high / low)^2 - (2 ln 2 - 1) ln(close / open)^2)).
 
     Args:
         panel: reads the day's bar.
@@ -76,9 +85,15 @@ def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> 
     shortest_window=21,
     longest_window=63,
     reads=("overnight_return_1d", *BAR),
+    default=True,
+    place=240,
 )
 def yang_zhang_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dict[str, FloatPanel]:
     """Volatility from overnight gaps, open to close and the day's range together, annualised; free of drift.
+
+    sqrt(252 x (var(overnight) + k var(open to close) + (1 - k) mean(RS))) of log returns, where
+    RS = ln(high / open) ln(high / close) + ln(low / open) ln(low / close) (Rogers-Satchell) and
+    k = 0.34 / (1.34 + (n + 1) / (n - 1)) for n days.
 
     Args:
         panel: reads `overnight_return_1d` and the day's bar.

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import ANCHOR_REACH_SESSIONS, FloatPanel, Panel, needed
+from quant_core.features.panel import ANCHOR_REACH_SESSIONS, Panel, needed
+from quant_core.features.shapes import FloatPanel
 from quant_core.features.trend import distance_from_mean
 
 #: The long window of a volatility ratio, in units of the short one.
 LONG_OVER_SHORT = 6
 
 
-@feature("vol_regime", columns=("vol_ratio_21d_126d",), fixed_windows=(126,))
+@feature("vol_regime", columns=("vol_ratio_21d_126d",), fixed_windows=(126,), default=True, place=150)
 def vol_regime(panel: Panel, windows: Sequence[int] = (126,)) -> dict[str, FloatPanel]:
     """Volatility of the last month over that of the last half year.
 
@@ -48,6 +49,8 @@ def vol_regime(panel: Panel, windows: Sequence[int] = (126,)) -> dict[str, Float
     columns=("gap_1d", "gap_mean_{w}d", "gap_std_{w}d", "gap_max_abs_{w}d"),
     fixed_windows=(21,),
     reads=("overnight_return_1d", "open_inr"),
+    default=True,
+    place=170,
 )
 def gap_stats(panel: Panel, windows: Sequence[int] = (21,)) -> dict[str, FloatPanel]:
     """Overnight gap, previous close to open on the same basis, and its trailing mean, spread and largest size.
@@ -79,6 +82,8 @@ def gap_stats(panel: Panel, windows: Sequence[int] = (21,)) -> dict[str, FloatPa
     columns=("breadth_1d", "advancing_share_1d", "breadth_mean_{w}d"),
     fixed_windows=(5, 21),
     scope="market",
+    default=True,
+    place=180,
 )
 def breadth_indicators(panel: Panel, windows: Sequence[int] = (5, 21)) -> dict[str, FloatPanel]:
     """Advances against declines among the members of the day, and the trailing mean.
@@ -106,7 +111,14 @@ def breadth_indicators(panel: Panel, windows: Sequence[int] = (5, 21)) -> dict[s
     return columns | {f"breadth_mean_{w}d": _mean_of_series(panel, breadth, w) for w in windows}
 
 
-@feature("breadth_above_average", columns=("share_above_average_{w}d",), fixed_windows=(50, 200), scope="market")
+@feature(
+    "breadth_above_average",
+    columns=("share_above_average_{w}d",),
+    fixed_windows=(50, 200),
+    scope="market",
+    default=True,
+    place=190,
+)
 def breadth_above_average(panel: Panel, windows: Sequence[int] = (50, 200)) -> dict[str, FloatPanel]:
     """Share of the day's members whose total-return index is above its 50- or 200-session average.
 

@@ -9,15 +9,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant_core.features import feature, require_windows
-from quant_core.features.panel import FloatPanel, Panel
+from quant_core.features.panel import Panel
+from quant_core.features.shapes import FloatPanel
 
 #: Momentum leaves out the last month, which tends to revert (Jegadeesh 1990).
 SKIPPED_SESSIONS = 21
 
 
-@feature("momentum_12_1", columns=(f"momentum_{{w}}d_skip_{SKIPPED_SESSIONS}d",), fixed_windows=(252,))
+@feature(
+    "momentum_12_1",
+    columns=(f"momentum_{{w}}d_skip_{SKIPPED_SESSIONS}d",),
+    fixed_windows=(252,),
+    default=True,
+    place=50,
+)
 def momentum_12_1(panel: Panel, windows: Sequence[int] = (252,)) -> dict[str, FloatPanel]:
     """Simple total return over a year without its last month.
+
+    exp(log return of 252 sessions - log return of the last 21) - 1.
 
     Args:
         panel: reads `total_return_1d`.
@@ -57,7 +66,7 @@ def short_term_reversal(panel: Panel, windows: Sequence[int] = (5, 21)) -> dict[
     return {f"reversal_{w}d": np.negative(kernels.expm1_panel(panel.log_return(w))) for w in windows}
 
 
-@feature("distance_to_52w_high", columns=("distance_to_high_{w}d",), fixed_windows=(252,))
+@feature("distance_to_52w_high", columns=("distance_to_high_{w}d",), fixed_windows=(252,), default=True, place=60)
 def distance_to_52w_high(panel: Panel, windows: Sequence[int] = (252,)) -> dict[str, FloatPanel]:
     """Today's total-return index over its highest close of the last 252 sessions, minus 1.
 
@@ -78,7 +87,7 @@ def distance_to_52w_high(panel: Panel, windows: Sequence[int] = (252,)) -> dict[
     return {f"distance_to_high_{w}d": level_kernels.distance_to_high(steps, w, first, panel.full(w)) for w in windows}
 
 
-@feature("distance_to_average", columns=("distance_to_average_{w}d",), fixed_windows=(50, 200))
+@feature("distance_to_average", columns=("distance_to_average_{w}d",), fixed_windows=(50, 200), default=True, place=70)
 def distance_to_average(panel: Panel, windows: Sequence[int] = (50, 200)) -> dict[str, FloatPanel]:
     """Today's total-return index over the mean of its last 50 or 200 closes, minus 1.
 

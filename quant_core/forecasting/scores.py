@@ -1,10 +1,7 @@
-"""How well scores agreed with the returns that followed: IC a day, its t statistic, quantile returns, baselines.
+"""Forecast quality over a span: headline of the daily ICs, what score quantiles earned, baselines.
 
-How the IC fades over longer horizons is in `decay`.
-
-Overlapping label windows make neighbouring ICs dependent, so every t statistic is Newey-West's. Nothing is fitted here.
-
-Source: Grinold and Kahn, Active Portfolio Management (2000), ch. 6 (information coefficient).
+The IC of a day is `measures.information_coefficient`; how it fades over longer horizons is in `decay`. Overlapping
+label windows make neighbouring ICs dependent, so every t statistic is Newey-West's. Nothing is fitted here.
 """
 
 import math
@@ -15,37 +12,11 @@ import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.measures.information_coefficient import scored_returns
 from quant_core.measures.newey_west import newey_west_lags, newey_west_t
 from quant_core.schema import ForecastQuantiles, validate
 
-MIN_TICKERS = 5
 MOMENTUM_COLUMNS = ("momentum_126d", "log_return_126d")  # the first that is present is the baseline's score
-FORWARD_PREFIX = "forward_return_"
-
-
-def rank_ic_by_date(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFrame:
-    """Spearman and Pearson correlation of scores and forward returns over each day's names.
-
-    Args:
-        forecasts: rows (date, ticker, score) and, where several are compared, `model`.
-        forward_returns: rows (date, ticker) with one `forward_return_{h}d`.
-    Returns:
-        ForecastQuality rows. A day with fewer than 5 names or without variance has no correlation and no row;
-        `undefined_dates` lists those.
-    """
-    daily = _daily(forecasts, forward_returns)
-    return daily.filter(pl.col("reason") == "").select(
-        "date", "model", "rank_ic", "ic", pl.col("n_tickers").cast(pl.Int32)
-    )
-
-
-def undefined_dates(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFrame:
-    """Days that `rank_ic_by_date` leaves out: rows (date, model, n_tickers, reason).
-
-    A day whose returns are not known yet has no pair of score and return and appears in neither.
-    """
-    daily = _daily(forecasts, forward_returns)
-    return daily.filter(pl.col("reason") != "").select("date", "model", pl.col("n_tickers").cast(pl.Int32), "reason")
 
 
 def summary(quality: pl.DataFrame, horizon: int) -> dict[str, Any]:
@@ -83,27 +54,13 @@ def summaries(quality: pl.DataFrame, horizon: int) -> list[dict[str, Any]]:
     return [summary(rows, horizon) for _, rows in sorted(quality.partition_by("model", as_dict=True).items())]
 
 
-def quantile_returns(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int = 5) -> pl.DataFrame:
-    """Mean forward return of each score quantile, a day.
-
-    Returns:
-        rows (date, model) with `forward_return_q1` (lowest scores) .. `forward_return_q{q}` and
-        `forward_return_spread` (highest less lowest), over the horizon of the input; days with fewer than q names are
-        left out. Tied scores share a quantile, so a quantile can be empty (null).
-    """
-    pairs = _bucketed(forecasts, forward_returns, q)
-    means = [
-        pl.col("forward").filter(pl.col("bucket") == k).mean().alias(f"{FORWARD_PREFIX}q{k}") for k in range(1, q + 1)
-    ]
-    spread = (pl.col(f"{FORWARD_PREFIX}q{q}") - pl.col(f"{FORWARD_PREFIX}q1")).alias(f"{FORWARD_PREFIX}spread")
-    return pairs.group_by("date", "model", maintain_order=True).agg(means).with_columns(spread).sort("date", "model")
-
-
 def quantile_summary(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int = 5) -> pl.DataFrame:
     """What the names of each score quantile earned on average, and how fast the quantile changes its names.
 
     Args:
-        forecasts, forward_returns: as in `rank_ic_by_date`; the quantiles are those of `quantile_returns`.
+        forecasts, forward_returns: as in `rank_ic_by_date`.
+        q: quantiles of a day's scores, 1 the lowest; days with fewer names are left out. Tied scores share one, so one
+            can be empty.
     Returns:
         ForecastQuantiles. Means are over days, each day counting the same; the excess is over the mean of all of the
         model's names that day. `turnover_1d` is the share of the quantile's names that it did not hold on the model's
@@ -156,46 +113,10 @@ def baseline_scores(features: pl.DataFrame, names: Sequence[str] = ("momentum",)
     return pl.concat(parts).filter(pl.col("score").is_finite()).sort("date", "ticker", "model")
 
 
-def _pairs(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFrame:
-    """Rows (date, ticker, model, score, forward) where both numbers are known."""
-    columns = [name for name in forward_returns.columns if name.startswith(FORWARD_PREFIX)]
-    if len(columns) != 1:
-        raise DataError(
-            f"scores: forward return columns are {columns}, wanted exactly one; use labels.forward_returns."
-        )
-    scores = forecasts if "model" in forecasts.columns else forecasts.with_columns(pl.lit("model").alias("model"))
-    returns = forward_returns.select("date", "ticker", pl.col(columns[0]).alias("forward"))
-    pairs = scores.select("date", "ticker", "model", "score").join(returns, on=["date", "ticker"], how="inner")
-    return pairs.filter(pl.col("score").is_finite() & pl.col("forward").is_finite())
-
-
 def _bucketed(forecasts: pl.DataFrame, forward_returns: pl.DataFrame, q: int) -> pl.DataFrame:
-    """`_pairs` with `bucket` 1 (lowest scores) .. q, on the days with at least q names; tied scores share one."""
+    """`scored_returns` with `bucket` 1 (lowest scores) .. q, on days with at least q names; tied scores share one."""
     if q < 2:
         raise DataError(f"scores: q is {q} quantiles, wanted at least 2; correct the setting.")
-    pairs = _pairs(forecasts, forward_returns)
+    pairs = scored_returns(forecasts, forward_returns)
     bucket = (pl.col("score").rank("average") * q / pl.len()).ceil().clip(1, q).cast(pl.Int32).over("date", "model")
     return pairs.with_columns(bucket.alias("bucket")).filter(pl.len().over("date", "model") >= q)
-
-
-def _daily(forecasts: pl.DataFrame, forward_returns: pl.DataFrame) -> pl.DataFrame:
-    pairs = _pairs(forecasts, forward_returns)
-    ranks = [pl.col(name).rank("average").over("date", "model").alias(f"{name}_rank") for name in ("score", "forward")]
-    daily = (
-        pairs.with_columns(ranks)
-        .group_by("date", "model", maintain_order=True)
-        .agg(
-            pl.corr("score_rank", "forward_rank").alias("rank_ic"),
-            pl.corr("score", "forward").alias("ic"),
-            pl.len().alias("n_tickers"),
-            (pl.col("score").n_unique() < 2).alias("flat_score"),
-            (pl.col("forward").n_unique() < 2).alias("flat_forward"),
-        )
-    )
-    reason = (
-        pl.when(pl.col("n_tickers") < MIN_TICKERS).then(pl.lit(f"fewer than {MIN_TICKERS} names"))
-        .when(pl.col("flat_score")).then(pl.lit("all scores are equal"))
-        .when(pl.col("flat_forward")).then(pl.lit("all returns are equal"))
-        .otherwise(pl.lit(""))
-    )  # fmt: skip
-    return daily.with_columns(reason.alias("reason")).sort("date", "model")

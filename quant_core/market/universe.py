@@ -53,6 +53,19 @@ class Universe:
     known_until: date | None = None
     n_companies: int | None = None
 
+    def note(self, start: date) -> str:
+        """What the list does to a test that begins on `start`: survivorship, and from when on it is complete."""
+        if self.survivors_only:
+            return (
+                f"SURVIVORSHIP BIAS: {self.description}. Names that failed or were dropped are missing; "
+                "returns are overstated."
+            )
+        if self.complete_from is None:
+            return f"Universe: {self.description}."
+        if start < self.complete_from:
+            return f"SURVIVORSHIP BIAS before {self.complete_from}: {self.description}, complete only from that day on."
+        return f"Universe: {self.description}, complete from {self.complete_from}."
+
 
 UNIVERSES = {
     universe.name: universe

@@ -33,6 +33,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_core import dense
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
 from quant_core.measures.overfitting import MIN_COMMON_SESSIONS
@@ -206,10 +207,8 @@ def clusters(trials: pl.DataFrame) -> dict[str, str]:
 
 
 def _panel(trials: pl.DataFrame) -> SideBySide:
-    names = trials["trial"].unique(maintain_order=True).to_list()
-    days = trials["date"].unique().sort()
-    column = trials["trial"].replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy().astype(np.int64)
-    row = days.search_sorted(trials["date"]).to_numpy()
+    names, days = trials["trial"].unique(maintain_order=True), trials["date"].unique().sort()
+    cells = dense.cells(trials, days, names, "trials", key="trial")
     own, cash = (
         checked_returns(trials[name].cast(pl.Float64).to_numpy(), "trials")
         for name in ("simple_return_1d", "risk_free_return_1d")
@@ -218,16 +217,15 @@ def _panel(trials: pl.DataFrame) -> SideBySide:
     if "benchmark_return_1d" in trials.columns:
         index = trials["benchmark_return_1d"].cast(pl.Float64).fill_null(math.nan).to_numpy()
 
-    def dense(values: Array) -> Array:
-        table = np.full((len(days), len(names)), np.nan)
-        table[row, column] = values
-        return table
+    def laid_out(values: Array) -> Array:
+        return cells.floats(pl.Series(values))
 
     is_shipped = np.zeros(len(names), dtype=bool)
     if "is_shipped" in trials.columns:
-        is_shipped[column] = trials["is_shipped"].to_numpy()
-    active = dense(own - np.where(np.isnan(index), cash, index))
-    return SideBySide(names, days.to_list(), dense(own - cash), dense(own - index), active, is_shipped)
+        is_shipped[cells.column] = trials["is_shipped"].to_numpy()
+    active = laid_out(own - np.where(np.isnan(index), cash, index))
+    over_cash, over_index = laid_out(own - cash), laid_out(own - index)
+    return SideBySide(names.to_list(), days.to_list(), over_cash, over_index, active, is_shipped)
 
 
 def _founders(active: Array) -> NDArray[np.int64]:

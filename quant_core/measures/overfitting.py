@@ -8,7 +8,7 @@ Computational Finance 20 (combinatorially symmetric cross-validation, CSCV).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,12 +16,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from quant_core import dense
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
 from quant_core.measures.risk import FLAT
 
 Array = NDArray[np.float64]
 
+N_BLOCKS = 16
 MAX_BLOCKS = 20  # 184,756 splits; each two blocks more make about four times as many
 CHUNK_CELLS = 2**20  # splits x strategies held at once
 ROUNDING = 1e-12  # Sharpe ratios (relative, where above 1) and shares of a sum of squares nearer than this are equal
@@ -41,6 +43,7 @@ class Overfitting:
             of an odd number, or a tie of all) counts half, so that choosing among equals gives 0.5.
         logits: (n_splits,) ln(w / (1 - w)) of its relative rank w = rank / (S + 1) out of sample; below 0 is overfit.
         n_splits: C(n_blocks, n_blocks / 2).
+        n_trials: S, the histories that were ranked.
         degradation_slope: of its out-of-sample Sharpe ratio on the in-sample one; NaN where the latter never varies.
         loss_probability: share of the splits in which its out-of-sample Sharpe ratio was below 0.
         sharpe_in_1d, sharpe_out_1d: (n_splits,) its Sharpe ratios per session in and out of sample.
@@ -49,13 +52,14 @@ class Overfitting:
     pbo: float
     logits: Array
     n_splits: int
+    n_trials: int
     degradation_slope: float
     loss_probability: float
     sharpe_in_1d: Array
     sharpe_out_1d: Array
 
 
-def probability_of_backtest_overfitting(returns: ArrayLike, n_blocks: int = 16) -> Overfitting:
+def probability_of_backtest_overfitting(returns: ArrayLike, n_blocks: int = N_BLOCKS) -> Overfitting:
     """CSCV: cut time into blocks, choose the best Sharpe ratio on every half of them, rank it on the other half.
 
     Ties: the choice among equal in-sample Sharpe ratios falls on the first column; equal out-of-sample ones share their
@@ -89,11 +93,51 @@ def probability_of_backtest_overfitting(returns: ArrayLike, n_blocks: int = 16) 
         pbo=float(below.mean() + level.mean() / 2.0),
         logits=logits,
         n_splits=len(splits),
+        n_trials=values.shape[1],
         degradation_slope=_slope(sharpe_in, sharpe_out),
         loss_probability=float((sharpe_out < 0.0).mean()),
         sharpe_in_1d=sharpe_in,
         sharpe_out_1d=sharpe_out,
     )
+
+
+def overfitting_of(tried: pl.DataFrame, days: pl.Series) -> Overfitting | None:
+    """CSCV over the trials that cover every tested session; None where too few do, or for too short a test.
+
+    Args:
+        tried: `trial`, `date`, `simple_return_1d`, `risk_free_return_1d`, one row a session and trial.
+        days: (T,) sessions of the test.
+    """
+    inside = tried.filter(pl.col("date").is_in(days.implode()))
+    whole = inside.filter(pl.len().over("trial") == len(days)).sort("trial", "date")
+    names = whole["trial"].unique(maintain_order=True).to_list()
+    if len(names) < 2 or len(days) < 2 * N_BLOCKS:
+        return None
+    excess = whole.select(pl.col("simple_return_1d") - pl.col("risk_free_return_1d")).to_series().to_numpy()
+    return probability_of_backtest_overfitting(np.reshape(excess, (len(names), -1)).T)
+
+
+def overfitting_by_family(tried: pl.DataFrame, days: pl.Series, registered: Sequence[str]) -> dict[str, Overfitting]:
+    """`overfitting_of` the variants of each family of which at least two cover the whole test.
+
+    Args:
+        tried: as in `overfitting_of`, with `strategy`.
+        registered: names of the strategies that there are; a book's family is one of them.
+    """
+    found = {}
+    names = tried["strategy"].unique().sort().to_list()
+    for name in sorted({family(strategy, registered) for strategy in names}):
+        variants = tried.filter(pl.col("strategy").is_in([own for own in names if family(own, registered) == name]))
+        one = overfitting_of(variants, days)
+        if one is not None:
+            found[name] = one
+    return found
+
+
+def family(strategy: str, registered: Sequence[str]) -> str:
+    """The registered strategy whose variant this is: top_n for top_n_ridge; its own name where there is none."""
+    known = [name for name in registered if strategy == name or strategy.startswith(f"{name}_")]
+    return max(known, key=len, default=strategy)
 
 
 def _sharpes_of_halves(blocks: Array, splits: NDArray[np.int64]) -> Iterator[tuple[Array, Array]]:
@@ -204,13 +248,9 @@ def _long(table: pl.DataFrame, trial: str | None = None) -> pl.DataFrame:
 
 def _panel(rows: pl.DataFrame) -> tuple[list[str], Array]:
     """Names in order of appearance and (T, K) returns, NaN where a trial has none."""
-    names = rows["trial"].unique(maintain_order=True).to_list()
-    settled = rows.drop_nulls("date")
-    column = settled.select(pl.col("trial").replace_strict(names, range(len(names)), return_dtype=pl.Int64))
-    day = settled.select(pl.col("date").rank("dense").cast(pl.Int64) - 1)
-    panel = np.full((settled["date"].n_unique(), len(names)), np.nan)
-    panel[day.to_series().to_numpy(), column.to_series().to_numpy()] = settled["simple_return_1d"].to_numpy()
-    return names, panel
+    names, settled = rows["trial"].unique(maintain_order=True), rows.drop_nulls("date")
+    cells = dense.cells(settled, settled["date"].unique().sort(), names, "trials", key="trial")
+    return names.to_list(), cells.floats(settled["simple_return_1d"])
 
 
 def _is_same(one: Array, other: Array) -> NDArray[np.bool_]:

@@ -69,6 +69,11 @@ def rupees(value: float) -> str:
     return _signed(f"\u20b9{value:,.0f}")
 
 
+def rupees_and_paise(value: float) -> str:
+    """Rupees with two decimals below 10,000, for prices and dividends of a share; as `rupees` above."""
+    return _signed(f"\u20b9{value:,.2f}") if abs(value) < 10_000 else rupees(value)
+
+
 SPECS: dict[str, Spec] = {
     "total_return": Spec("Total return", percent),
     "cagr": Spec("CAGR", percent),
@@ -180,13 +185,22 @@ def spec(name: str) -> Spec:
 
     An unknown name is shown by its suffix, as a count after "n_", else as a ratio; "cagr_at_2" is shown as "cagr".
     """
+    return known(name) or Spec(_label(name), count if name.startswith("n_") else ratio)
+
+
+def known(name: str) -> Spec | None:
+    """The display of a column whose unit its name says; None for any other."""
     name = name.split(AT)[0]
     if name in SPECS:
         return SPECS[name]
-    label = name.removesuffix("_ann").removeprefix("n_").replace("_", " ")
-    label = label[:1].upper() + label[1:] + (", a year" if name.endswith("_ann") else "")
     suffix = next((write for ending, write in _BY_SUFFIX if name.endswith(ending)), None)
-    return Spec(label, suffix or (count if name.startswith("n_") else ratio))
+    return Spec(_label(name), suffix) if suffix else None
+
+
+def _label(name: str) -> str:
+    name = name.split(AT)[0]
+    label = name.removesuffix("_ann").removeprefix("n_").replace("_", " ")
+    return label[:1].upper() + label[1:] + (", a year" if name.endswith("_ann") else "")
 
 
 def write(name: str, value: object) -> str:

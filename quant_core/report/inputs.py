@@ -14,8 +14,11 @@ import polars as pl
 
 from quant_core import schema
 from quant_core.errors import DataError
+from quant_core.measures.overfitting import Overfitting
 from quant_core.report import series
 
+#: Books of a model; the first of them is shown where no strategy was chosen.
+PREFERRED = "top_n_"
 SORTED_BY = ("date", "ticker", "kind", "side")  # the order of a sum is part of its last digit
 BENCHMARK = "benchmark"  # its row in `metrics`, `significance` and `by_regime`
 
@@ -31,23 +34,6 @@ _SCHEMAS: Mapping[str, type[dy.Schema]] = {
     "quantiles": schema.ForecastQuantiles,
 }
 _OPTIONAL = (*_SCHEMAS, "regimes", "by_regime", "sectors", "data_quality")
-
-
-@dataclass(frozen=True)
-class Overfit:
-    """What combinatorially symmetric cross-validation found.
-
-    Args:
-        pbo: share of the splits in which the strategy that was best in one half fell below the median of the other.
-        logits: one a split, of its relative rank in the other half; below 0 is overfit.
-        n_splits: how many.
-        n_trials: return histories that were ranked.
-    """
-
-    pbo: float
-    logits: Sequence[float]
-    n_splits: int
-    n_trials: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +85,8 @@ class ReportInput:
     regimes: pl.DataFrame | None = None
     by_regime: pl.DataFrame | None = None
     sectors: pl.DataFrame | None = None
-    overfitting: Overfit | None = None
-    overfitting_by_family: Mapping[str, Overfit] = field(default_factory=dict)
+    overfitting: Overfitting | None = None
+    overfitting_by_family: Mapping[str, Overfitting] = field(default_factory=dict)
     register_damage: str = ""
     data_quality: pl.DataFrame | None = None
     warnings: Sequence[str] = ()
@@ -211,6 +197,28 @@ class Prepared:
     def is_own_model(self) -> bool:
         """Whether `model` is the chosen strategy's own rather than the first of the list."""
         return self.model is not None and self.model in self.strategy
+
+
+def tested_span(daily: pl.DataFrame) -> tuple[date, date]:
+    """First and last session of a BacktestDaily table."""
+    first, last = daily["date"].min(), daily["date"].max()
+    assert isinstance(first, date) and isinstance(last, date)  # noqa: PT018 - for the type checker
+    return first, last
+
+
+def chosen_strategy(daily: pl.DataFrame, wanted: str) -> str:
+    """The strategy that is shown in detail: the wanted one, else the first model's book, else the first by name.
+
+    Raises:
+        DataError: `wanted` is not in the BacktestDaily table.
+    """
+    strategies = daily["strategy"].unique().sort().to_list()
+    if wanted and wanted not in strategies:
+        raise DataError(
+            f"backtest_report: strategy is {wanted!r}; the backtest has {', '.join(strategies)}; "
+            "choose one of them, or leave it empty."
+        )
+    return wanted or next((name for name in strategies if name.startswith(PREFERRED)), strategies[0])
 
 
 def prepare(data: ReportInput) -> Prepared:

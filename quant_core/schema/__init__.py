@@ -26,7 +26,7 @@ from quant_core.schema.backtest import (
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
 from quant_core.schema.contract import OPTIONAL, validate
 from quant_core.schema.features import Features
-from quant_core.schema.forecasting import ForecastDecay, ForecastQuality, ForecastQuantiles, Forecasts
+from quant_core.schema.forecasting import ForecastDecay, ForecastQuality, ForecastQuantiles, Forecasts, TrainingLabels
 from quant_core.schema.market import (
     CONFIRMED_KINDS,
     DIVIDEND_KINDS,
@@ -80,5 +80,6 @@ __all__ = [
     "Sensitivity",
     "Significance",
     "TargetWeights",
+    "TrainingLabels",
     "validate",
 ]

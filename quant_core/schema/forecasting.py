@@ -3,13 +3,27 @@
 import dataframely as dy
 
 
+class TrainingLabels(dy.Schema):
+    """What a fold's models may learn: one row per eligible (date, ticker) and horizon, from fill to fill."""
+
+    horizon_sessions = dy.Int32(primary_key=True)
+    date = dy.Date(primary_key=True)
+    ticker = dy.String(primary_key=True)
+    label_end_date = dy.Date()  # session of the exit
+    forward_return = dy.Float64()  # simple, total
+    rank_label = dy.Float64()  # centred rank among the date's eligible names, in (-0.5, 0.5); average for ties
+    zscore_label = dy.Float64()  # (return - mean) / standard deviation of the date's eligible names
+    direction = dy.Int8(nullable=True)  # -1, 0, 1: beyond k sigma sqrt(h); null where sigma is not known
+    realized_variance = dy.Float64(nullable=True)  # sum of squared log returns from fill to fill
+
+
 class Forecasts(dy.Schema):
     """One score per (date, ticker, model): higher means a higher expected return over the horizon."""
 
     date = dy.Date(primary_key=True)
     ticker = dy.String(primary_key=True)
     model = dy.String(primary_key=True)
-    fold = dy.Int32()  # the year whose fold made the score
+    fold = dy.String()  # whose model made the score: "2021", or "2021-07" for a quarter
     fit_end = dy.Date()  # last date whose label the fold's model could see
     horizon_sessions = dy.Int32()
     score = dy.Float64()

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core import calendar
+from quant_core import calendar, dense
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, INDEX
 from quant_core.trading.account_config import AccountConfig
@@ -155,33 +155,20 @@ class _Grid:
     """Long rows as (T, N) arrays."""
 
     def __init__(self, rows: pl.DataFrame, days: Sequence[date], tickers: pl.Series) -> None:
-        dates = pl.Series(days, dtype=pl.Date)
-        off_calendar = rows.filter(~pl.col("date").is_in(dates.implode())).head(1)
-        if len(off_calendar):
-            found = off_calendar.row(0, named=True)
-            raise DataError(
-                f"backtest: {found['ticker']} has a price on {found['date']}, which is no NSE session; clean it first."
-            )
-        self.rows, self.tickers, self.shape = rows, tickers, (len(days), len(tickers))
+        self.rows, self.tickers = rows, tickers
         self.laid_out: dict[str, Floats] = {}
-        self.cell = (dates.search_sorted(rows["date"]).to_numpy(), tickers.search_sorted(rows["ticker"]).to_numpy())
-        if len(np.unique(np.ravel_multi_index(self.cell, self.shape))) != len(rows):
-            raise DataError("backtest: a (date, ticker) repeats in prices; clean_prices must hold one row each.")
+        self.cells = dense.cells(rows, pl.Series(days, dtype=pl.Date), tickers, "backtest")
         self.priced = self.flags(~pl.col("is_filled"))
         self.is_index = self.flags(pl.col("instrument") == INDEX)
 
     def values(self, column: str) -> Floats:
         """One column, laid out once; not to be written to."""
         if column not in self.laid_out:
-            panel = np.full(self.shape, np.nan)
-            panel[self.cell] = self.rows[column].cast(pl.Float64).to_numpy()
-            self.laid_out[column] = panel
+            self.laid_out[column] = self.cells.floats(self.rows[column])
         return self.laid_out[column]
 
     def flags(self, rule: pl.Expr) -> Flags:
-        panel = np.zeros(self.shape, dtype=np.bool_)
-        panel[self.cell] = self.rows.select(rule.fill_null(False)).to_series().to_numpy()
-        return panel
+        return self.cells.flags(self.rows.select(rule).to_series())
 
     def fill_price_inr(self, fill: Fill) -> Floats:
         """Open or close; or turnover over volume where that lies in the day's range, else the mean of open, high, low
@@ -218,7 +205,7 @@ class _Grid:
 
     def terms(self) -> Delistings:
         """The terminal rows."""
-        rows = self.rows.with_columns(pl.Series("row", self.cell[0]), pl.Series("column", self.cell[1]))
+        rows = self.rows.with_columns(row=pl.Series(self.cells.row), column=pl.Series(self.cells.column))
         last = rows.filter(pl.col("terminal_factor").is_not_null()).sort("row", "column")
         into = last["terminal_into"]
         received = np.where(into.is_not_null(), self.tickers.search_sorted(into.fill_null("")).cast(pl.Int64), -1)

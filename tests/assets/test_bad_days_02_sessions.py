@@ -4,8 +4,8 @@ from datetime import date
 
 import polars as pl
 
-from quant_assets.checks import longest_gap, lost_sessions, thin_sessions
 from quant_core.calendar import sessions
+from quant_core.cleaning.coverage import longest_gap, lost_sessions, thin_sessions
 
 INDEX = "^NSEI"
 DAYS = sessions(date(2021, 11, 1), date(2021, 11, 12))

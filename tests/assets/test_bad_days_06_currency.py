@@ -13,7 +13,7 @@ from upath import UPath
 from quant_assets import closure
 from quant_assets.assembly import STAGES
 from quant_assets.closure import Tree, reach
-from quant_assets.currency import fingerprint
+from quant_assets.currency import fingerprint, stamps_in
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override
 from quant_core.market import universe
@@ -30,6 +30,8 @@ ON_SESSIONS = {
     "clean_prices",
     "features",
     "training_window",
+    "forecaster_ridge",
+    "forecasts_ridge",
     "target_weights",
     "backtest",
     "backtest_report",
@@ -119,11 +121,11 @@ SOURCE_EDITS = {
     # What is computed with, in the module that computes and far below it.
     "a special session": ("quant_core/calendar.py", '"2026-11-08"', '"2026-11-09"', ON_SESSIONS),
     "scores negated": (
-        "quant_assets/assets/signals.py", 'pl.col("score").cast(pl.Float64)', '-pl.col("score").cast(pl.Float64)',
+        "quant_core/forecasting/model.py", 'pl.col("score").cast(pl.Float64)', '-pl.col("score").cast(pl.Float64)',
         {"forecasts_ridge"},
     ),
     "what the backtest counts": (
-        "quant_assets/assets/evaluation.py", "def member_coverage(", "@print\ndef member_coverage(", {"backtest"},
+        "quant_core/cleaning/coverage.py", "def member_coverage(", "@print\ndef member_coverage(", {"backtest"},
     ),
     "the model": (
         "quant_core/forecasting/models/ridge.py", "def fit(", "@print\ndef fit(",
@@ -365,7 +367,7 @@ def test_a_fingerprint_holds_the_code_version_the_settings_and_what_lies_outside
     key, root = dg.AssetKey(["p", "table"]), UPath(tmp_path)
 
     def made(code: str = "1", config: Mapping[str, Any] = {}, outside: str = "") -> str:
-        return fingerprint(graph_of(code), root, key, "a", config, lambda key, partition: outside)
+        return fingerprint(graph_of(code), stamps_in(root), key, "a", config, lambda key, partition: outside)
 
     assert made() == made()
     assert len({made(), made(code="2"), made(config={"top_n": 3}), made(outside="edited")}) == 4

@@ -16,11 +16,13 @@ from upath import UPath
 from quant_assets import trial_index, trial_witness, trials
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.reporting import damage_warnings, family, overfitting_by_family, register_damage
+from quant_assets.reporting import register_damage
 from quant_assets.trials import Witness
 from quant_core.allocation import STRATEGIES
 from quant_core.calendar import sessions
 from quant_core.measures.luck import Luck, histories
+from quant_core.measures.overfitting import family, overfitting_by_family
+from quant_core.report.notes import damage_warnings
 
 DAYS = sessions(date(2020, 1, 1), date(2020, 12, 31))
 MARKET = np.random.default_rng(0).normal(0.0004, 0.01, len(DAYS))

@@ -66,8 +66,10 @@ def test_months_after_the_last_stored_one_of_the_own_year_are_not_needed() -> No
 def test_the_report_names_no_open_year_that_is_over() -> None:
     from datetime import date
 
-    from quant_assets.reporting import unfinished
+    from quant_core.report.notes import unfinished
 
     assert unfinished("2020", date(2020, 12, 31)) == ""
     assert unfinished("2022", date(2022, 12, 30)) == ""  # the 31st is a Saturday
     assert unfinished("2020", date(2020, 12, 30)) == " (2020 unfinished: to 2020-12-30)"
+    assert unfinished("2020-07", date(2020, 9, 30)) == ""
+    assert unfinished("2020-07", date(2020, 9, 29)) == " (2020-07 unfinished: to 2020-09-29)"

@@ -44,7 +44,7 @@ def a_dead_pid() -> int:
 
 
 def tags_of(pid: int, started_at: str | None = None, host: str = "") -> dict[str, str]:
-    return own_tags("demo/table") | {
+    return own_tags("demo/table", "2020-01") | {
         HOST_TAG: host or socket.gethostname(),
         PID_TAG: str(pid),
         STARTED_TAG: started_at or str(process_started(os.getpid())),
@@ -55,7 +55,7 @@ def tags_of(pid: int, started_at: str | None = None, host: str = "") -> dict[str
 
 
 def test_a_process_lives_while_its_number_and_its_start_agree() -> None:
-    mine = own_tags("demo/table")
+    mine = own_tags("demo/table", "2020-01")
     assert is_alive(mine) is True
     assert is_alive(mine | {PID_TAG: str(a_dead_pid())}) is False
     boot, namespace, ticks = mine[STARTED_TAG].split("/")
@@ -112,7 +112,7 @@ def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def test_a_dead_run_is_marked_failed_and_its_slot_goes_to_the_next(instance: dg.DagsterInstance) -> None:
     pid = a_dead_pid()
     dead = begun(instance, tags_of(pid))
-    next_one = begun(instance, own_tags("demo/table"))
+    next_one = begun(instance, own_tags("demo/table", "2020-01"))
     (line,) = bury_dead_runs(instance)
     assert dead.run_id[:8] in line
     assert str(pid) in line
@@ -128,7 +128,7 @@ def test_a_dead_run_is_marked_failed_and_its_slot_goes_to_the_next(instance: dg.
 
 
 def test_what_a_dead_run_only_waited_for_is_freed_too(instance: dg.DagsterInstance) -> None:
-    holder = begun(instance, own_tags("demo/table"))
+    holder = begun(instance, own_tags("demo/table", "2020-01"))
     begun(instance, tags_of(a_dead_pid()))
     assert len(bury_dead_runs(instance)) == 1
     assert {run_id for _, run_id in held_slots(instance)} == {holder.run_id}
@@ -194,7 +194,7 @@ def materialized_behind(instance: dg.DagsterInstance, holder: dg.DagsterRun, fre
     if free_after_s:
         threading.Thread(target=release, daemon=True).start()
     with slot_waits_said(instance, [POOL], said.append):
-        assert dg.materialize([table], instance=instance, tags=own_tags("demo/table")).success
+        assert dg.materialize([table], instance=instance, tags=own_tags("demo/table", "2020-01")).success
     return said
 
 
@@ -209,7 +209,7 @@ def test_a_wait_for_a_living_run_says_whose_and_does_not_spin(
         return asked(self)
 
     monkeypatch.setattr(ActiveExecution, "get_next_step", counted)
-    holder = begun(instance, own_tags("demo/forecaster_ridge"))
+    holder = begun(instance, own_tags("demo/forecaster_ridge", "2020"))
     said = materialized_behind(instance, holder, free_after_s=4.0)
     assert turns[-1] - turns[0] > 3.0
     assert len(turns) < 50  # a loop that does not sleep turns tens of thousands of times
@@ -234,7 +234,6 @@ OPS = {
     "clean_prices": ("2020-02", "clean_prices"),
     "features": ("2020-02", "features"),
     "training_window": ("2020", "training_window"),
-    "forecaster_ridge: prepare": ("2020", "ridge__prepare"),
     "forecaster_ridge: train": ("2020", "ridge__train"),
     "forecaster_ridge: publish": ("2020", "ridge__publish"),
     "forecasts_ridge": ("2020-02", "forecasts_ridge"),

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from upath import UPath
 
-from quant_assets.currency import fingerprint
+from quant_assets.currency import fingerprint, stamps_in
 from quant_assets.storage import table_path, write_table
 
 PRICES, FEATURES = dg.AssetKey(["demo", "prices"]), dg.AssetKey(["demo", "features"])
@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> UPath:
 
 def mark(root: UPath, *, of: BaseAssetGraph | None = None, key: dg.AssetKey = FEATURES, **over: Any) -> str:
     given: dict[str, Any] = {"partition": "2021-03", "config": {"window": 5}, "external": lambda *_: "", **over}
-    return fingerprint(of or graph(), root, key, given["partition"], given["config"], given["external"])
+    return fingerprint(of or graph(), stamps_in(root), key, given["partition"], given["config"], given["external"])
 
 
 def test_another_code_version_is_another_fingerprint(root: UPath) -> None:

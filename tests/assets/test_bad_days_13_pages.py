@@ -7,12 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_assets.assets.evaluation import defect_counts, forecast_quality, member_coverage
 from quant_assets.checks import bad_clean_rows, sample_prices
 from quant_assets.metadata import SPARKS, markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
-from quant_assets.reporting import coverage_notes
 from quant_core.calendar import sessions
+from quant_core.cleaning.coverage import defect_counts, member_coverage
+from quant_core.forecasting.evaluate import evaluate_forecasts
+from quant_core.report.notes import coverage_notes
 
 DAYS = sessions(date(2021, 3, 1), date(2021, 3, 12))
 SOUND: dict[str, Any] = {
@@ -115,7 +116,7 @@ def test_the_quality_of_forecasts_is_of_the_models_own_horizon_with_momentum_bes
     keys = table.filter(pl.col("date") == days[0])
     scores = keys.select("date", "ticker", model=pl.lit("m"), horizon_sessions=pl.lit(2, pl.Int32), score="r")
     features = keys.select("date", "ticker", is_eligible=True, log_return_126d=-pl.col("r"))
-    quality, decay, quantiles = forecast_quality(scores, features.lazy(), market)
+    quality, decay, quantiles = evaluate_forecasts(scores, features.lazy(), market)
     assert dict(quality.select("model", "rank_ic").iter_rows()) == pytest.approx({"m": 1.0, "momentum": -1.0})
     assert decay["model"].unique().sort().to_list() == ["m", "momentum"]
     best = quantiles.filter((pl.col("model") == "m") & (pl.col("quantile") == 5))

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from quant_assets.partitions import build_partitions, lookback
+from quant_assets.partitions import build_partitions, fold_of, lookback
 from quant_assets.profile import load_profile
 
 PARTITIONS = build_partitions(
@@ -51,6 +51,23 @@ def test_a_fold_trains_on_whole_years_before_it_and_a_month_belongs_to_its_year(
     assert upstream(p.fold_of_month, p.months, p.folds, "2019-12") == ("2019", "2019")
     assert upstream(p.fold_of_month, p.months, p.folds, "2017-12") is None
     assert upstream(p.through_fold, p.folds, p.months, "2019") == ("2015-01", "2019-12")
+
+
+def test_quarters_train_on_the_years_before_their_first_day_and_hold_three_months() -> None:
+    profile = load_profile(
+        "demo",
+        {"start": "2015-01", "end": "2019-08", "first_fold": "2018", "train_years": "2", "fold_cadence": "quarter"},
+    )
+    p = build_partitions(profile, 252)
+    keys = ["2018-01", "2018-04", "2018-07", "2018-10", "2019-01", "2019-04", "2019-07"]
+    assert p.folds.get_partition_keys() == keys
+    assert upstream(p.train, p.folds, p.months, "2018-07") == ("2016-07", "2018-06")
+    assert upstream(p.training_months(5), p.folds, p.months, "2018-07") == ("2016-04", "2018-06")
+    assert upstream(p.fold_of_month, p.months, p.folds, "2018-09") == ("2018-07", "2018-07")
+    assert upstream(p.through_fold, p.folds, p.months, "2018-04") == ("2015-01", "2018-06")
+    assert [fold_of(p.folds, month) for month in ("2017-12", "2018-01", "2018-09", "2019-08")] == [
+        None, "2018-01", "2018-07", "2019-07",
+    ]  # fmt: skip
 
 
 def test_a_month_of_features_reads_the_year_before_it_and_two_months_more() -> None:

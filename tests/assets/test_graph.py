@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 
 from quant_assets.assembly import build_definitions
-from quant_assets.assets.models import GPU_TAGS
+from quant_assets.fitting import pool_and_tags
 from quant_assets.profile import load_profile, profile_names
+from quant_core.runtime import Resources
 
 GRAPH = {
     # asset: (group, partitions, upstream)
@@ -13,7 +14,7 @@ GRAPH = {
     "clean_prices": ("market_data", "months", {"raw_ohlcv"}),
     "features": ("features", "months", {"clean_prices"}),
     "training_window": ("training", "folds", {"features", "clean_prices"}),
-    "forecaster_ridge": ("models", "folds", {"training_window"}),
+    "forecaster_ridge": ("models", "folds", {"training_window", "features"}),
     "forecasts_ridge": ("signals", "months", {"features", "forecaster_ridge"}),
     "target_weights": ("signals", "months", {"clean_prices", "forecasts_ridge"}),
     "backtest": ("evaluation", "folds", {"clean_prices", "target_weights", "features", "forecasts_ridge"}),
@@ -63,13 +64,23 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
     }
 
 
-def test_training_is_three_ops_whose_train_step_holds_a_pool_and_resource_tags(definitions: dg.Definitions) -> None:
+def test_training_is_two_ops_whose_train_step_holds_a_pool_and_resource_tags(definitions: dg.Definitions) -> None:
     asset = definitions.resolve_assets_def(dg.AssetKey(["nifty50", "forecaster_ridge"]))
     ops = {op.name: op for op in asset.node_def.iterate_op_defs()}
-    assert set(ops) == {"ridge__prepare", "ridge__train", "ridge__publish"}
+    assert set(ops) == {"ridge__train", "ridge__publish"}
     assert ops["ridge__train"].pool == "cpu_training"
     assert "dagster-k8s/config" in ops["ridge__train"].tags
-    assert GPU_TAGS["dagster-k8s/config"]["container_config"]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+
+
+def test_a_fit_for_a_gpu_waits_in_its_pool_and_asks_a_cluster_for_one() -> None:
+    pool, tags = pool_and_tags(Resources(gpu=True, cpu_cores=4, memory_gib=16))
+    assert pool == "gpu"
+    assert tags["dagster-k8s/config"]["container_config"]["resources"] == {
+        "requests": {"cpu": "4", "memory": "16Gi"}, "limits": {"nvidia.com/gpu": "1"},
+    }  # fmt: skip
+    assert tags["dagster-ray/config"] == {"num_cpus": 4, "num_gpus": 1}
+    pool, tags = pool_and_tags(Resources())
+    assert (pool, tags["dagster-ray/config"]) == ("cpu_training", {"num_cpus": 1})
 
 
 def test_every_asset_says_what_it_is_and_every_profile_has_its_own_keys() -> None:

@@ -11,9 +11,8 @@ import pytest
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
-from quant_assets.assets.evaluation import member_coverage
-from quant_assets.assets.signals import score
 from quant_assets.checks import bad_clean_rows, infeasible
+from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.runner import RunFailed, Runner, Step, check_overrides
@@ -21,9 +20,11 @@ from quant_assets.storage import read_artifact, read_stamp, read_tables, table_p
 from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
+from quant_core.cleaning.coverage import member_coverage
 from quant_core.errors import DataError, LookaheadError, UnknownName
 from quant_core.features import compute_features
 from quant_core.forecasting import MODELS
+from quant_core.forecasting.model import forecasts
 from quant_core.schema import Forecasts
 
 SMALL = {
@@ -86,7 +87,7 @@ def test_the_report_is_one_page_with_every_strategy(runner: Runner, done: dict[s
 def test_no_training_row_reaches_into_the_fold(runner: Runner, done: dict[str, list[str]]) -> None:
     import io
 
-    window = pl.read_parquet(io.BytesIO(artifact(runner, "training_window", "2020")["window.parquet"]))
+    window = pl.read_parquet(io.BytesIO(artifact(runner, "training_window", "2020")["labels.parquet"]))
     assert window["label_end_date"].max() < date(2019, 12, 31)  # type: ignore[operator]
     assert window["date"].min() >= date(2018, 1, 1)  # type: ignore[operator]
 
@@ -94,21 +95,21 @@ def test_no_training_row_reaches_into_the_fold(runner: Runner, done: dict[str, l
 def test_forecasts_exist_from_the_first_fold_on_only_and_know_what_their_model_saw(
     runner: Runner, done: dict[str, list[str]]
 ) -> None:
-    forecasts = table(runner, "forecasts_ridge")
-    assert forecasts["date"].dt.year().unique().to_list() == [2020]
-    assert (forecasts["fit_end"] < forecasts["date"]).all()
+    made = table(runner, "forecasts_ridge")
+    assert made["date"].dt.year().unique().to_list() == [2020]
+    assert (made["fit_end"] < made["date"]).all()
 
 
 def test_the_forecast_path_from_prices_to_weights_never_reads_the_future(
     runner: Runner, done: dict[str, list[str]]
 ) -> None:
     """Fitted artifacts held fixed, the certificate covers features, scores and weights in one go."""
-    config, fitted = runner.lab.defaults("features"), {"2020": artifact(runner, "forecaster_ridge", "2020")}
+    config, fitted = runner.lab.defaults("features"), fitted_of({"2020": artifact(runner, "forecaster_ridge", "2020")})
     prices = table(runner, "clean_prices")
     start, end = date(2020, 3, 1), date(2020, 5, 31)
 
     def weights(known: pl.DataFrame) -> pl.DataFrame:
-        scores = score(MODELS["ridge"], fitted, compute_features(known, config, start, end))
+        scores = forecasts(MODELS["ridge"], fitted, compute_features(known, config, start, end).lazy(), start, end)
         recent = known.filter(pl.col("date").is_between(start, end))
         return target_weights(recent, scores, AllocationConfig(rebalance="weekly"))
 
@@ -119,7 +120,7 @@ def test_the_forecast_path_from_prices_to_weights_never_reads_the_future(
 
     def leaking(known: pl.DataFrame) -> pl.DataFrame:
         peeked = known.with_columns(pl.col("total_return_1d").shift(-1).over("ticker"))
-        return score(MODELS["ridge"], fitted, compute_features(peeked, config, start, end))
+        return forecasts(MODELS["ridge"], fitted, compute_features(peeked, config, start, end).lazy(), start, end)
 
     with pytest.raises(LookaheadError):  # in the scores: the same five names may be best all the same
         assert_causal(leaking, prices, cut, keys=("date", "ticker", "model"), how=("truncate", "shuffle"))
@@ -128,8 +129,9 @@ def test_the_forecast_path_from_prices_to_weights_never_reads_the_future(
 def test_a_model_is_refused_for_rows_that_its_fit_has_seen(runner: Runner, done: dict[str, list[str]]) -> None:
     features = table(runner, "features").filter(pl.col("date") == pl.col("date").max())
     seen = features.with_columns(date=pl.lit(date(2019, 12, 2)))
+    fitted = fitted_of({"2019": artifact(runner, "forecaster_ridge", "2020")})
     with pytest.raises(LookaheadError, match="fit_end"):
-        score(MODELS["ridge"], {"2019": artifact(runner, "forecaster_ridge", "2020")}, seen)
+        forecasts(MODELS["ridge"], fitted, seen.lazy(), date(2019, 12, 1), date(2019, 12, 31))
 
 
 def test_one_changed_setting_recomputes_its_asset_and_what_follows_and_going_back_restores_it(
@@ -208,7 +210,7 @@ def test_mlflow_has_a_finished_child_run_for_each_fit_and_backtest(runner: Runne
     assert {"forecaster_ridge[2020]", "backtest[2020]"} <= names
     fit = next(run for run in children if run.info.run_name == "forecaster_ridge[2020]")
     assert (fit.info.status, fit.data.params["clip_sigma"]) == ("FINISHED", "5.0")
-    assert fit.data.metrics["train_rows"] > 1000
+    assert fit.data.metrics["rows"] > 1000
     assert not Path("mlruns").exists()
 
 

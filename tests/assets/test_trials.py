@@ -8,9 +8,9 @@ import pytest
 from upath import UPath
 
 from quant_assets import trials
-from quant_assets.reporting import overfitting
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
+from quant_core.measures.overfitting import overfitting_of
 
 DAYS = sessions(date(2020, 1, 1), date(2020, 12, 31))
 BENCHMARK = pl.DataFrame({"date": DAYS, "risk_free_return_1d": 0.0002})
@@ -80,11 +80,11 @@ def test_profiles_keep_their_trials_apart_and_a_profile_cannot_lead_out_of_the_r
 def test_overfitting_is_judged_over_the_trials_that_cover_the_whole_test(root: UPath) -> None:
     days = pl.Series(DAYS[1:], dtype=pl.Date)
     register(root, history("a", 1))
-    assert overfitting(trials.load(root, "demo"), days) is None  # nothing to choose from
+    assert overfitting_of(trials.load(root, "demo"), days) is None  # nothing to choose from
     register(root, history("b", 2), history("late", 3).filter(pl.col("date") > DAYS[50]))
-    found = overfitting(trials.load(root, "demo"), days)
+    found = overfitting_of(trials.load(root, "demo"), days)
     assert found is not None
     assert found.n_trials == 2
     assert found.n_splits == len(found.logits) == 12_870
     assert 0.0 <= found.pbo <= 1.0
-    assert overfitting(trials.load(root, "demo"), days[:20]) is None  # too short for sixteen blocks
+    assert overfitting_of(trials.load(root, "demo"), days[:20]) is None  # too short for sixteen blocks

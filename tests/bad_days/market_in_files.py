@@ -33,7 +33,7 @@ PRESETS = {
         "names": ["log_returns", "realized_volatility", "momentum"], "windows": [1, 5, 21], "zscore_lookback": 21,
         "min_history_sessions": 60,
     },
-    "training_window": {"horizon_sessions": 5},
+    "forecaster_ridge": {"horizon_sessions": 5},
     "target_weights": {"rebalance": "weekly", "lookback_sessions": 60, "momentum_sessions": 60},
     "backtest": {
         "cost_model": "flat", "commission_bps": COST_BPS, "slippage_bps": 0, "spread_bps": 0,

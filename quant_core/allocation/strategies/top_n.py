@@ -1,8 +1,8 @@
 """The models' own picks."""
 
-import numpy as np
 import polars as pl
 
+from quant_core import dense
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, best_or_kept
 
 MODEL = "top_n_{}"
@@ -22,9 +22,8 @@ def top_n_forecast(inputs: DecisionInputs) -> pl.DataFrame:
         dates = rows["date"].unique().sort()
         may_hold = inputs.eligible.filter(pl.col("date").is_in(dates.implode()))
         tickers = may_hold["ticker"].unique().sort()
-        dense, eligible = np.full((len(dates), len(tickers)), np.nan), np.zeros((len(dates), len(tickers)), np.bool_)
-        eligible[dates.search_sorted(may_hold["date"]), tickers.search_sorted(may_hold["ticker"])] = True
-        dense[dates.search_sorted(rows["date"]), tickers.search_sorted(rows["ticker"])] = rows["score"].to_numpy()
-        book = best_or_kept(dense, eligible, dates, tickers, inputs.config)
+        score = dense.cells(rows, dates, tickers, MODEL.format(model)).floats(rows["score"])
+        eligible = dense.cells(may_hold, dates, tickers, "eligible").present()
+        book = best_or_kept(score, eligible, dates, tickers, inputs.config)
         books.append(book.with_columns(strategy=pl.lit(MODEL.format(model))))
     return pl.concat(books)

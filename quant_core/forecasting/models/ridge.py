@@ -13,7 +13,9 @@ Source: Hoerl and Kennard, Ridge Regression, Technometrics 12(1), 1970.
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,14 +23,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.fitted import Manifest, code_version, frame_hash, guard
-from quant_core.forecasting import MODELS, Fitted, Model
-from quant_core.forecasting.scores import FORWARD_PREFIX, rank_ic_by_date
+from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
+from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 
 Array = NDArray[np.float64]
 Inputs = Literal["raw", "normalized"]
 
-NOT_INPUTS = frozenset({"date", "ticker", "label_end_date", "label", "is_eligible"})
+LABEL = "label"
 #: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
 NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
 #: Half decades from a penalty below the smallest eigenvalues of G to one above the largest: 72 inputs of the NIFTY 50,
@@ -39,8 +41,8 @@ CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
-class RidgeConfig:
-    """Settings of the ridge forecaster.
+class RidgeConfig(ForecasterConfig):
+    """Settings of the ridge forecaster, beside those that every forecaster has. The closed form draws no random number.
 
     Args:
         inputs: one normalisation of the features, never two. "normalized": the columns that end in `_z<n>`, `_wz<n>` or
@@ -67,6 +69,7 @@ class RidgeConfig:
     max_row_null_share: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "alphas", tuple(self.alphas))
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(self.columns))
@@ -85,40 +88,38 @@ class RidgeConfig:
                 raise DataError(f"ridge: {setting} of {self}: wanted {wanted}; correct the setting.")
 
 
-def fit(window: pl.DataFrame, config: RidgeConfig, seed: int) -> Fitted:
-    """Fit on a training window: choose the penalty on its newest dates, then fit all of it.
+def fit(data: TrainingData, config: RidgeConfig, log: Log) -> Fitted:
+    """Fit on a fold's labels: choose the penalty on their newest dates, then fit all of them.
 
-    Args:
-        window: the result of `labels.training_window`.
-        seed: recorded only; the closed form draws no random number.
     Returns:
-        arrays `mean`, `scale`, `coefficients` (an input each) and `intercept`; the manifest's config holds the `alpha`
+        arrays `mean`, `scale`, `coefficients` (an input each) and `intercept`; the manifest's facts hold the `alpha`
         that was used, the inputs `left_out` and the `validation` that chose alpha (None where it was given).
     Raises:
         DataError: a wanted column is absent or mostly null, fewer usable rows than inputs, or no date to choose on.
     """
-    columns, left_out = _inputs(window, config)
-    rows, matrix = _usable(window.filter(_finite("label")), columns, config.max_row_null_share)
+    window = _window(data, config)
+    columns, left_out = _inputs(window, data.columns, config)
+    rows, matrix = _usable(window.filter(_finite(LABEL)), columns, config.max_row_null_share)
     _check_enough(rows, window, columns)
     validation = None if config.alpha is not None else _validate(rows, matrix, columns, config)
     alpha = config.alpha if validation is None else validation["alpha"]
-    arrays = _solve(matrix, rows["label"].to_numpy(), (alpha,), config.clip_sigma)  # type: ignore[arg-type]
+    arrays = _solve(matrix, rows[LABEL].to_numpy(), (alpha,), config.clip_sigma)  # type: ignore[arg-type]
     arrays["coefficients"] = arrays["coefficients"][:, 0]
     arrays["intercept"] = arrays["intercept"][:1]
-    used = {"alpha": alpha, "left_out": list(left_out), "validation": validation}
-    return Fitted(arrays, _manifest(rows, columns, config, used, seed))
+    rows = rows.select("date", "ticker", "label_end_date", LABEL, *columns)
+    facts = {"alpha": alpha, "left_out": list(left_out), "validation": validation}
+    return Fitted(arrays, manifest("ridge", rows, columns, config, **facts))
 
 
-def predict(fitted: Fitted, features: pl.DataFrame) -> pl.DataFrame:
-    """Scores of the rows that have most of their inputs (and are eligible, where the column is present); no others.
+def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
+    """Scores of the eligible rows from `first` on that have most of their inputs; no others.
 
     Raises:
-        LookaheadError: a row is dated on or before the artifact's fit_end. DataError: an input column is absent.
+        DataError: an input column is absent.
     """
-    guard(fitted.manifest, features)
     columns, settings, arrays = fitted.manifest.columns, fitted.manifest.config, fitted.arrays
-    _check_present(features, columns)
-    rows = features.filter(pl.col("is_eligible")) if "is_eligible" in features.columns else features
+    _check_present(features.columns, columns)
+    rows = features.filter(pl.col("date") >= first, "is_eligible")
     rows, matrix = _usable(rows, columns, settings["max_row_null_share"])
     z = _standardise(matrix, arrays["mean"], arrays["scale"], settings["clip_sigma"])
     score = _scores(z, arrays["coefficients"][:, None], arrays["intercept"])[:, 0]
@@ -138,17 +139,29 @@ def importance(fitted: Fitted) -> pl.DataFrame:
     return table.sort([size, "feature"], descending=[True, False])
 
 
-def _inputs(window: pl.DataFrame, config: RidgeConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _window(data: TrainingData, config: RidgeConfig) -> pl.DataFrame:
+    """The labelled rows with every column that may be an input, sorted by (date, ticker)."""
+    labels = data.at(config.horizon_sessions).select(
+        "date", "ticker", "label_end_date", pl.col(config.label_column).alias(LABEL)
+    )
+    inside = pl.col("date").is_between(labels["date"].min(), labels["date"].max())
+    rows = data.features.filter("is_eligible", inside).select("date", "ticker", *data.columns).collect()
+    return labels.join(rows, on=["date", "ticker"], how="inner").sort("date", "ticker")
+
+
+def _inputs(
+    window: pl.DataFrame, there: tuple[str, ...], config: RidgeConfig
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Columns that the settings name: those that are present often enough, and those left out.
 
     Raises:
         DataError: a column named by hand is absent or left out, or none remains.
     """
     if config.columns is not None:
-        _check_present(window, config.columns)
-    named = config.columns or _named_by_rule(window, config.inputs)
+        _check_present(there, config.columns)
+    named = config.columns or _named_by_rule(window.select(there), config.inputs)
     if not named:
-        raise DataError(f"ridge: the window has no {config.inputs} input; set inputs or columns to what it has.")
+        raise DataError(f"ridge: the features have no {config.inputs} input; set inputs or columns to what they have.")
     missing = window.select((1.0 - _finite(name).mean().fill_null(0.0)).alias(name) for name in named)
     kept = tuple(name for name in named if missing[name].item() <= config.max_null_share)
     left_out = tuple(name for name in named if name not in kept)
@@ -161,12 +174,11 @@ def _inputs(window: pl.DataFrame, config: RidgeConfig) -> tuple[tuple[str, ...],
     return kept, left_out
 
 
-def _named_by_rule(window: pl.DataFrame, inputs: Inputs) -> tuple[str, ...]:
-    """Numeric columns that are no key, label or return, of the one normalisation that `inputs` wants."""
-    numeric = (name for name, dtype in window.schema.items() if dtype.is_numeric() or dtype == pl.Boolean)
-    usable = [name for name in numeric if name not in NOT_INPUTS and not name.startswith(FORWARD_PREFIX)]
+def _named_by_rule(inputs: pl.DataFrame, wanted: Inputs) -> tuple[str, ...]:
+    """Numeric columns of the one normalisation that is wanted."""
+    usable = [name for name, dtype in inputs.schema.items() if dtype.is_numeric() or dtype == pl.Boolean]
     normalized = [name for name in usable if NORMALIZED.search(name)]
-    if inputs == "normalized":
+    if wanted == "normalized":
         return tuple(normalized or usable)
     return tuple(name for name in usable if name not in normalized)
 
@@ -183,7 +195,7 @@ def _validate(rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], confi
     newest = (rows["date"] >= first).to_numpy()
     alphas = tuple(sorted(config.alphas))
     _check_enough(rows.filter(older), rows, columns, f" before the validation slice from {first}")
-    arrays = _solve(matrix[older], rows["label"].to_numpy()[older], alphas, config.clip_sigma)
+    arrays = _solve(matrix[older], rows[LABEL].to_numpy()[older], alphas, config.clip_sigma)
     z = _standardise(matrix[newest], arrays["mean"], arrays["scale"], config.clip_sigma)
     scores = _scores(z, arrays["coefficients"], arrays["intercept"])  # (rows, candidates)
     judged = rows.filter(newest)
@@ -191,7 +203,7 @@ def _validate(rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], confi
         judged.select("date", "ticker", model=pl.lit(repr(alpha)), score=pl.Series(scores[:, k]))
         for k, alpha in enumerate(alphas)
     ]
-    ics = rank_ic_by_date(pl.concat(long), judged.select("date", "ticker", pl.col("label").alias(f"{FORWARD_PREFIX}0")))
+    ics = rank_ic_by_date(pl.concat(long), judged.select("date", "ticker", pl.col(LABEL).alias(f"{FORWARD_PREFIX}0")))
     mean = {alpha: ics.filter(pl.col("model") == repr(alpha))["rank_ic"].mean() for alpha in alphas}
     known = {alpha: float(value) for alpha, value in mean.items() if isinstance(value, float)}
     if not known:
@@ -265,34 +277,10 @@ def _check_enough(rows: pl.DataFrame, of: pl.DataFrame, columns: tuple[str, ...]
         )
 
 
-def _check_present(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in table.columns]
+def _check_present(there: Sequence[str], columns: tuple[str, ...]) -> None:
+    missing = [name for name in columns if name not in there]
     if missing:
         raise DataError(f"ridge: inputs {missing} are missing; enable these features or refit the model without them.")
-
-
-def _manifest(
-    rows: pl.DataFrame, columns: tuple[str, ...], config: RidgeConfig, used: dict[str, Any], seed: int
-) -> Manifest:
-    horizons = [name for name in rows.columns if name.startswith(FORWARD_PREFIX)]
-    if len(horizons) != 1:
-        raise DataError(
-            f"ridge: the window has forward return columns {horizons}, wanted one; use labels.training_window."
-        )
-    keys = ["date", "ticker", "label_end_date", "label"]
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
-    return Manifest(
-        kind="ridge",
-        fit_start=rows["date"].min(),  # type: ignore[arg-type]
-        fit_end=rows["label_end_date"].max(),  # type: ignore[arg-type]
-        n_rows=rows.height,
-        columns=columns,
-        data_hash=frame_hash(rows.select(*keys, *columns)),
-        config=settings | used,
-        seed=seed,
-        code_version=code_version(),
-        horizon_sessions=int(horizons[0].removeprefix(FORWARD_PREFIX).removesuffix("d")),
-    )
 
 
 SUMMARY = "Linear, penalised, closed form: the baseline."

@@ -53,7 +53,7 @@ def make_forecasts(
     tables = [
         stocks.with_columns(
             model=pl.lit(model),
-            fold=pl.lit(2021, pl.Int32),
+            fold=pl.lit("2021"),
             fit_end=pl.lit(date(2020, 6, 30)),
             horizon_sessions=pl.lit(5, pl.Int32),
             score=pl.Series(np.round(rng.normal(0, 1, len(stocks)), 1)),  # rounded, so that ties occur

@@ -11,12 +11,12 @@ from allocation_cases import weights_of
 from polars.testing import assert_frame_equal
 
 from quant_assets.assets.signals import decided_check
-from quant_assets.reporting import failure_notes
 from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, decide_all, target_weights
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.strategies.equal_weight import equal_weight
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.backtest.config import BacktestConfig
+from quant_core.backtest.notes import failure_notes
 from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError, LookaheadError
 from quant_core.schema import CASH, FAILED
@@ -193,7 +193,7 @@ def test_a_failed_decision_keeps_the_book_and_is_counted(beside: Callable, price
     result = simulate(full(prices), found.table, BacktestConfig(delisted_after_sessions=0))
     assert result.failures.rows() == [("mine", day) for day in bad]
     assert set(result.trades.filter(pl.col("strategy") == "mine")["decision_date"].drop_nulls()).isdisjoint(bad)
-    (note,) = failure_notes(result)
+    (note,) = failure_notes(result.failures)
     assert "mine could not decide on 2 dates from 2021-01-08 to 2021-03-05" in note
     check = decided_check(found.decided)
     assert not check.passed

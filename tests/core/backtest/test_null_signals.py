@@ -11,8 +11,8 @@ from stage_cases import END, FREE, NIFTY, START, make_prices, wild_case
 from quant_core import calendar
 from quant_core.backtest import null_signals as signals
 from quant_core.errors import DataError
-from quant_core.forecasting.labels import forward_returns
-from quant_core.forecasting.scores import newey_west_t
+from quant_core.measures.forward_returns import forward_returns
+from quant_core.measures.newey_west import newey_west_t
 
 NAMES = tuple("ABCDEFGH")
 PRICES = make_prices(NAMES)

@@ -154,7 +154,7 @@ def test_who_is_not_a_member_changes_no_rank_no_sector_mean_and_no_breadth(make_
     assert_same_bits(whole.filter(pl.col("ticker") != "T00"), without)
 
 
-@pytest.mark.parametrize("settings", [{"MOST_THREADS": 1}, {"CHUNK_CELLS": 1}, {"CHUNK_CELLS": 1 << 30}])
+@pytest.mark.parametrize("settings", [{"MOST_THREADS": 1}, {"PART_CELLS": 1}, {"PART_CELLS": 1 << 30}])
 def test_neither_threads_nor_parts_change_a_bit(make_random_prices, monkeypatch, settings: dict[str, int]) -> None:
     prices = make_random_prices(n_tickers=3, n_sessions=400, seed=6)
     arguments = (CONFIGS["rolling_zscore"], date(2015, 6, 1), date(2016, 7, 31))

@@ -1,6 +1,5 @@
-"""Every window statistic against a naive loop over one ticker's rows, on random panels with holes."""
+"""The whole way from rows to table against naive loops: raw columns by their twins, z-scores and who is eligible."""
 
-import math
 from datetime import date
 
 import numpy as np
@@ -8,46 +7,26 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive import Rows
+from test_feature_price import naive_drawdown, naive_log_return, naive_momentum, naive_volatility
 
 from quant_core.calendar import sessions
-from quant_core.features import BASIC_FEATURES, FeatureConfig, compute_features, feature_columns
+from quant_core.features import FeatureConfig, compute_features, feature_columns
 
 WINDOWS = (1, 2, 7, 21, 40)
 LOOKBACK = 30
-CONFIG = FeatureConfig(names=BASIC_FEATURES, windows=WINDOWS, zscore_lookback=LOOKBACK, min_history_sessions=50)
-
-
-def naive_window(steps: np.ndarray, priced: np.ndarray, t: int, w: int) -> np.ndarray | None:
-    """The log returns of a full window ending at t, or None, straight from the rule's wording."""
-    begin = t - w + 1
-    if not priced[t] or begin < 1 or not priced[max(begin - 10, 0) : begin].any():
-        return None
-    window = steps[begin : t + 1]
-    window = window[~np.isnan(window)]
-    return window if len(window) >= math.ceil(round(0.9 * w, 9)) else None
-
-
-def naive_drawdown(steps: np.ndarray) -> float:
-    levels = np.concatenate([[1.0], np.exp(np.cumsum(steps))])
-    return min(levels[j] / levels[i] - 1.0 for i in range(len(levels)) for j in range(i, len(levels)))
-
-
-def naive_raw(steps: np.ndarray, priced: np.ndarray, name: str, w: int) -> np.ndarray:
-    out = np.full(len(steps), np.nan)
-    for t in range(len(steps)):
-        window = naive_window(steps, priced, t, w)
-        if window is None:
-            continue
-        if name == f"log_return_{w}d":
-            out[t] = math.fsum(window)
-        elif name == f"momentum_{w}d":
-            out[t] = math.prod(np.exp(window)) - 1.0
-        elif name == f"realized_vol_{w}d_ann":
-            out[t] = np.std(window, ddof=1) * math.sqrt(252.0) if len(window) > 1 else np.nan
-        else:
-            assert name == f"max_drawdown_{w}d"
-            out[t] = naive_drawdown(window)
-    return out
+NAIVE = {
+    "log_return_{w}d": naive_log_return,
+    "realized_vol_{w}d_ann": naive_volatility,
+    "momentum_{w}d": naive_momentum,
+    "max_drawdown_{w}d": naive_drawdown,
+}
+CONFIG = FeatureConfig(
+    names=("log_returns", "realized_volatility", "momentum", "max_drawdown"),
+    windows=WINDOWS,
+    zscore_lookback=LOOKBACK,
+    min_history_sessions=50,
+)
 
 
 def naive_zscore(values: np.ndarray, lookback: int) -> np.ndarray:
@@ -71,16 +50,18 @@ def check_against_oracle(prices: pl.DataFrame) -> None:
     first, last = prices["date"].min(), prices["date"].max()
     table = compute_features(prices, CONFIG, first, last)
     days = pl.DataFrame({"date": sessions(first, last)})
+    made = {template.format(w=w): (naive, w) for template, naive in NAIVE.items() for w in WINDOWS}
     raw = feature_columns(CONFIG)[: len(feature_columns(CONFIG)) // 2]
     for ticker in table["ticker"].unique():
         rows = days.join(prices.filter(pl.col("ticker") == ticker), on="date", how="left").sort("date")
         listed = rows["ticker"].is_not_null().to_numpy()
         priced = listed & ~rows["is_filled"].fill_null(True).to_numpy()
         steps = np.log1p(rows["total_return_1d"].fill_null(np.nan).to_numpy())
+        own = Rows(steps, priced)
         found = days.join(table.filter(pl.col("ticker") == ticker), on="date", how="left").sort("date")
         for name in raw:
-            w = int(name.removesuffix("_ann").removesuffix("d").rsplit("_")[-1])
-            wanted = naive_raw(steps, priced, name, w)
+            naive, w = made[name]
+            wanted = [naive(own, t, w) for t in range(days.height)]
             got = found[name].fill_null(np.nan).to_numpy()
             np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-13, err_msg=f"{ticker} {name}")
             scores = naive_zscore(got, LOOKBACK)

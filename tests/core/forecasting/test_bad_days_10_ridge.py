@@ -9,14 +9,15 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
+from windows import fit, predict
 
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.features import FeatureConfig, feature_columns, model_columns
-from quant_core.fitted import load, save
-from quant_core.forecasting import Fitted
-from quant_core.forecasting.models.ridge import ALPHAS, RidgeConfig, fit, importance, predict
-from quant_core.forecasting.scores import rank_ic_by_date, summary
+from quant_core.fitted import Fitted
+from quant_core.forecasting.models.ridge import ALPHAS, RidgeConfig, importance
+from quant_core.forecasting.scores import summary
+from quant_core.measures.information_coefficient import rank_ic_by_date
 
 Panel = Callable[..., pl.DataFrame]
 Array = np.ndarray
@@ -109,7 +110,7 @@ def test_a_named_input_that_is_mostly_null_is_an_error_and_one_found_by_rule_is_
     half = np.where(np.arange(400) < 200, np.nan, 1.0 * np.arange(400))
     window = window_of({"a": rng.standard_normal(400), "sparse": sparse, "half": half}, rng.standard_normal(400))
     found = fit(window, RidgeConfig(), 0).manifest
-    assert (found.columns, found.config["left_out"]) == (("a", "half"), ["sparse"])
+    assert (found.columns, found.facts["left_out"]) == (("a", "half"), ["sparse"])
     with pytest.raises(DataError, match=r"1 of 2 inputs is present in 50% of the 400 rows, \['sparse'\] are not"):
         fit(window, RidgeConfig(columns=("a", "sparse")), 0)
 
@@ -149,7 +150,7 @@ def test_every_candidate_is_judged_by_its_daily_rank_ic_on_the_newest_dates_as_a
     inputs["x00"][rng.random(1000) < 0.1] = np.nan
     window = window_of(inputs, label)
     config = RidgeConfig(alphas=(0.01, 100.0, 1.0), validation_share=0.3)
-    found = fit(window, config, 0).manifest.config["validation"]
+    found = fit(window, config, 0).manifest.facts["validation"]
     days = window["date"].unique().sort()
     first = days[35]  # the last 15 of 50
     assert (found["first_date"], found["n_dates"]) == (first.isoformat(), 15)
@@ -169,11 +170,11 @@ def test_labels_that_reach_into_the_validation_slice_do_not_train_its_candidates
     between = np.arange(1000) // 20  # session of each row; the slice starts at 40, labels end six sessions on
     told = np.where((between >= 34) & (between < 40), 1e3 * inputs["x00"], label)
     plain, planted = (fit(window_of(inputs, y), RidgeConfig(), 0).manifest for y in (label, told))
-    assert plain.config["validation"] == planted.config["validation"]
+    assert plain.facts["validation"] == planted.facts["validation"]
     told = np.where(between == 33, 1e3 * inputs["x00"], label)
     assert (
-        fit(window_of(inputs, told), RidgeConfig(), 0).manifest.config["validation"]["rank_ic"]
-        != (plain.config["validation"]["rank_ic"])
+        fit(window_of(inputs, told), RidgeConfig(), 0).manifest.facts["validation"]["rank_ic"]
+        != (plain.facts["validation"]["rank_ic"])
     )
 
 
@@ -181,23 +182,22 @@ def test_the_criterion_is_the_label_that_is_learned_not_the_raw_return() -> None
     inputs, rng = drawn(6, 1000, 6), np.random.default_rng(6)
     window = window_of(inputs, rng.standard_normal(1000))
     other = window.with_columns(forward_return_5d=pl.Series(rng.standard_normal(1000)))
-    assert fit(window, RidgeConfig(), 0).manifest.config == fit(other, RidgeConfig(), 0).manifest.config
+    assert fit(window, RidgeConfig(), 0).manifest.facts == fit(other, RidgeConfig(), 0).manifest.facts
 
 
 def test_the_chosen_penalty_is_fitted_on_the_whole_window_and_recorded(tmp_path: Path) -> None:
     inputs, label = drawn(7, 1000, 6), np.random.default_rng(7).standard_normal(1000)
     window = window_of(inputs, label)
     chosen = fit(window, RidgeConfig(), 3)
-    alpha = chosen.manifest.config["alpha"]
+    alpha = chosen.manifest.facts["alpha"]
     assert alpha in ALPHAS
     given = fit(window, RidgeConfig(alpha=alpha), 3)
-    assert given.manifest.config["validation"] is None
+    assert given.manifest.facts["validation"] is None
     np.testing.assert_array_equal(given.arrays["coefficients"], chosen.arrays["coefficients"])
     assert chosen.manifest.n_rows == given.manifest.n_rows == 1000
     assert chosen.manifest.fit_end == window["label_end_date"].max()
-    assert chosen.manifest.seed == 3
-    save(tmp_path, chosen.arrays, chosen.manifest)
-    restored = Fitted(*load(tmp_path))
+    assert chosen.manifest.config["seed"] == 3
+    restored = Fitted.from_bytes(chosen.to_bytes())
     assert restored.manifest == chosen.manifest
     assert predict(restored, later(window)).equals(predict(chosen, later(window)))
     assert importance(restored)["importance_share"].sum() == pytest.approx(1.0)
@@ -211,15 +211,15 @@ def test_a_signal_in_what_the_inputs_share_wants_a_strong_penalty_and_one_in_the
         matrix = common + np.where(np.arange(30) < 2, 0.01, 1.0) * rng.standard_normal((2400, 30))
         label = matrix @ weight + rng.standard_normal(2400)
         chosen[name] = fit(window_of({f"x{k:02d}": matrix[:, k] for k in range(30)}, label), RidgeConfig(), 0)
-    assert chosen["shared"].manifest.config["alpha"] >= 1.0
-    assert chosen["difference"].manifest.config["alpha"] <= 1e-3
+    assert chosen["shared"].manifest.facts["alpha"] >= 1.0
+    assert chosen["difference"].manifest.facts["alpha"] <= 1e-3
 
 
 def test_of_equally_good_penalties_the_strongest_is_chosen() -> None:
     x = np.random.default_rng(0).standard_normal(400)
     fitted = fit(window_of({"x": x}, x), RidgeConfig(alphas=(3.0, 50.0, 0.1)), 0)  # one input ranks alike under any
-    assert fitted.manifest.config["alpha"] == 50.0
-    assert len(set(fitted.manifest.config["validation"]["rank_ic"].values())) == 1
+    assert fitted.manifest.facts["alpha"] == 50.0
+    assert len(set(fitted.manifest.facts["validation"]["rank_ic"].values())) == 1
 
 
 def test_noise_has_no_rank_ic_out_of_sample_whatever_penalty_it_chooses() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from quant_core.errors import DataError
 from quant_core.folds import fold
-from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+from quant_core.forecasting.labels import LabelConfig, cross_section, training_labels
+from quant_core.measures.forward_returns import forward_returns
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -16,34 +17,34 @@ BARS = [(100.0, 101.0), (102.0, 104.0), (103.0, 105.0), (106.0, 103.0), (104.0, 
 MONDAY, TUESDAY = date(2021, 3, 1), date(2021, 3, 2)
 
 
-def two_days() -> tuple[pl.DataFrame, pl.DataFrame]:
+def two_days() -> pl.DataFrame:
     """Monday 1, 2, 3 %, Tuesday 20, 10 %: over both days together Tuesday's names would stand above all of Monday's."""
     keys = {"date": [MONDAY] * 3 + [TUESDAY] * 2, "ticker": ["A", "B", "C", "A", "B"]}
-    forward = pl.DataFrame(
-        keys | {"label_end_date": [date(2021, 3, 9)] * 5, "forward_return_5d": [0.01, 0.02, 0.03, 0.20, 0.10]}
+    return pl.DataFrame(
+        keys | {"label_end_date": [date(2021, 3, 9)] * 5, "forward_return": [0.01, 0.02, 0.03, 0.20, 0.10]}
     )
-    return forward, pl.DataFrame(keys | {"is_eligible": True})
 
 
 def test_the_rank_of_a_day_knows_no_other_day() -> None:
-    made = labels(*two_days(), LabelConfig())
-    assert made["label"].to_list() == pytest.approx([-1 / 3, 0.0, 1 / 3, 0.25, -0.25])
+    made = cross_section(two_days())
+    assert made["rank_label"].to_list() == pytest.approx([-1 / 3, 0.0, 1 / 3, 0.25, -0.25])
 
 
 def test_the_zscore_of_a_day_knows_no_other_day() -> None:
-    made = labels(*two_days(), LabelConfig(kind="zscore"))
+    made = cross_section(two_days())
     wide = 1.5**0.5  # one step over the population deviation of three equal steps, sqrt(2 / 3) steps
-    assert made["label"].to_list() == pytest.approx([-wide, 0.0, wide, 1.0, -1.0])
+    assert made["zscore_label"].to_list() == pytest.approx([-wide, 0.0, wide, 1.0, -1.0])
 
 
 def test_a_day_of_equal_returns_among_others_is_flat_and_not_the_window() -> None:
-    forward, eligible = two_days()
-    flat = forward.with_columns(
-        forward_return_5d=pl.when(pl.col("date") == TUESDAY).then(0.2).otherwise("forward_return_5d")
+    flat = two_days().with_columns(
+        forward_return=pl.when(pl.col("date") == TUESDAY).then(0.2).otherwise("forward_return")
     )
-    made = labels(flat, eligible, LabelConfig(kind="zscore"))
-    assert made.filter(pl.col("date") == TUESDAY)["label"].to_list() == [0.0, 0.0]
-    assert made.filter(pl.col("date") == MONDAY)["label"].to_list() == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5])
+    made = cross_section(flat)
+    assert made.filter(pl.col("date") == TUESDAY)["zscore_label"].to_list() == [0.0, 0.0]
+    assert made.filter(pl.col("date") == MONDAY)["zscore_label"].to_list() == pytest.approx(
+        [-(1.5**0.5), 0.0, 1.5**0.5]
+    )
 
 
 @pytest.mark.parametrize("fill", ["open", "close"])
@@ -80,16 +81,14 @@ def test_the_label_is_of_five_sessions_unless_said_and_rows_come_sorted_whatever
     assert made.columns[-1] == "forward_return_5d"
     assert made.equals(made.sort("date", "ticker"))
     assert forward_returns(prices.reverse()).equals(made)
-    forward, eligible = two_days()
-    assert labels(forward.reverse(), eligible.reverse(), LabelConfig()).equals(labels(forward, eligible, LabelConfig()))
 
 
 def test_a_window_of_shuffled_rows_comes_sorted(clean_prices: Panel) -> None:
     prices = clean_prices({"INFY": BARS * 3, "TCS": BARS[::-1] * 3}, start=date(2019, 11, 1))
     features = prices.select("date", "ticker", is_eligible=True, signal=pl.col("close_inr"))
-    window = training_window(features, prices, fold(2020), LabelConfig())
-    assert window.equals(window.sort("date", "ticker"))
-    shuffled = training_window(features.reverse(), prices.reverse(), fold(2020), LabelConfig())
+    window = training_labels(features, prices, fold("2020"), LabelConfig())
+    assert window.equals(window.sort("horizon_sessions", "date", "ticker"))
+    shuffled = training_labels(features.reverse(), prices.reverse(), fold("2020"), LabelConfig())
     assert shuffled.equals(window)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.decay import ic_decay
-from quant_core.forecasting.labels import forward_returns
-from quant_core.forecasting.scores import newey_west_t, rank_ic_by_date
+from quant_core.measures.forward_returns import forward_returns
+from quant_core.measures.information_coefficient import rank_ic_by_date
+from quant_core.measures.newey_west import newey_west_t
 from quant_core.schema import CleanPrices, ForecastDecay, validate
 
 DAYS = sessions(date(2015, 1, 1), date(2021, 12, 31))
@@ -149,7 +150,7 @@ def test_inputs_that_cannot_be_used_are_refused() -> None:
     sunday = prices.with_columns(
         pl.when(pl.int_range(pl.len()) == 7).then(date(2015, 1, 4)).otherwise("date").alias("date")
     )
-    with pytest.raises(DataError, match="2015-01-04 is not an NSE session"):
+    with pytest.raises(DataError, match="2015-01-04, which is no NSE session"):
         ic_decay(forecasts, sunday)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, LookaheadError
 from quant_core.folds import fold
-from quant_core.forecasting import decay
-from quant_core.forecasting.labels import LabelConfig, forward_returns, labels, training_window
+from quant_core.forecasting.labels import LabelConfig, cross_section, training_labels
+from quant_core.measures.forward_returns import forward_returns, growth_of
 
 Panel = Callable[..., pl.DataFrame]
 
@@ -73,8 +73,7 @@ def test_a_window_that_holds_a_quarantined_session_has_no_label(clean_prices: Pa
     assert made[:1] == plain[:1]  # sessions 1 to 3
     assert made[1:4] == [None] * 3  # 2 to 4, 3 to 5, 4 to 6
     assert made[4:] == plain[4:]
-    _, _, into, held, out = decay._panels(unclear, fill)
-    ((_, forward),) = decay._forward_returns(into, held, out, [2])
+    forward = growth_of(unclear, fill).forward_return(2)
     assert np.isfinite(forward[:, 0]).tolist() == [value is not None for value in made]
 
 
@@ -118,7 +117,7 @@ def test_a_session_without_a_row_is_labelled_as_a_halt_is(clean_prices: Panel) -
 
 def test_an_invented_session_is_an_error_not_a_shifted_label(clean_prices: Panel) -> None:
     saturday = clean_prices({"TCS": BARS}).with_columns(pl.col("date").replace(date(2021, 3, 5), date(2021, 3, 6)))
-    with pytest.raises(DataError, match="TCS 2021-03-06 is not an NSE session"):
+    with pytest.raises(DataError, match="TCS has a row on 2021-03-06, which is no NSE session"):
         forward_returns(saturday)
 
 
@@ -139,31 +138,31 @@ def test_later_rows_change_no_label_whose_window_is_over(clean_prices: Panel, fi
 def _day(values: list[float | None], eligible: list[bool]) -> tuple[pl.DataFrame, pl.DataFrame]:
     keys = {"date": [date(2021, 3, 1)] * len(values), "ticker": [f"T{k}" for k in range(len(values))]}
     returns = pl.Series(values, dtype=pl.Float64)
-    forward = pl.DataFrame(keys | {"label_end_date": [date(2021, 3, 9)] * len(values), "forward_return_5d": returns})
-    return forward, pl.DataFrame(keys | {"is_eligible": eligible})
+    forward = pl.DataFrame(keys | {"forward_return": returns})
+    return pl.DataFrame(keys).filter(pl.Series(eligible)), forward
 
 
 def test_the_rank_label_is_centred_over_the_eligible_names_and_averages_ties() -> None:
-    forward, eligible = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
-    made = labels(forward, eligible, LabelConfig())
-    assert dict(made.select("ticker", "label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
+    keys, forward = _day([0.03, -0.01, 0.03, 0.50, None, 0.10], [True, True, True, False, True, True])
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))
+    assert dict(made.select("ticker", "rank_label").iter_rows()) == {"T0": 0.0, "T1": -0.375, "T2": 0.0, "T5": 0.375}
 
 
 def test_the_zscore_label_has_mean_zero_and_unit_population_deviation() -> None:
-    forward, eligible = _day([0.01, 0.02, 0.06], [True] * 3)
-    made = labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list()
+    keys, forward = _day([0.01, 0.02, 0.06], [True] * 3)
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))["zscore_label"].to_list()
     assert made == pytest.approx([-0.926, -0.463, 1.389], abs=1e-3)
-    forward, eligible = _day([0.01, 0.01], [True] * 2)
-    assert labels(forward, eligible, LabelConfig(kind="zscore"))["label"].to_list() == [0.0, 0.0]
+    keys, forward = _day([0.01, 0.01], [True] * 2)
+    assert cross_section(keys.join(forward, on=["date", "ticker"]))["zscore_label"].to_list() == [0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=40))
 def test_rank_labels_sum_to_zero_stay_inside_the_half_and_keep_the_order(values: list[int]) -> None:
     returns = [value / 1000 for value in values]
-    forward, eligible = _day(list(returns), [True] * len(returns))
-    made = labels(forward, eligible, LabelConfig()).join(forward, on="ticker")
-    rank, value = made["label"].to_numpy(), made["forward_return_5d"].to_numpy()
+    keys, forward = _day(list(returns), [True] * len(returns))
+    made = cross_section(keys.join(forward, on=["date", "ticker"]))
+    rank, value = made["rank_label"].to_numpy(), made["forward_return"].to_numpy()
     assert abs(rank.sum()) < 1e-9
     assert (np.abs(rank) < 0.5).all()
     assert (np.sign(np.subtract.outer(rank, rank)) == np.sign(np.subtract.outer(value, value))).all()
@@ -182,39 +181,81 @@ def _history(clean_prices: Panel) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_the_training_window_ends_its_last_label_before_the_embargo(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
-    window = training_window(features, prices, fold(2020), LabelConfig())
+    window = training_labels(features, prices, fold("2020"), LabelConfig(horizons_sessions=(5,)))
     # last sessions of 2019: 23, 24, 26, 27, 30, 31 December; five of them are the embargo
     assert window["label_end_date"].max() == date(2019, 12, 23)
     assert window["date"].max() == date(2019, 12, 13)
-    assert window.columns == ["date", "ticker", "label_end_date", "forward_return_5d", "label", "signal"]
     assert window.filter(pl.col("ticker") == "CCC")["date"].min() == date(2019, 11, 1)
-    assert window.equals(window.sort("date", "ticker"))
+    assert window.equals(window.sort("horizon_sessions", "date", "ticker"))
 
 
-def test_prices_of_the_fold_year_change_nothing_in_its_training_window(clean_prices: Panel) -> None:
+def test_prices_of_the_fold_year_change_nothing_in_its_training_labels(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
-    window = training_window(features, prices, fold(2020), LabelConfig())
+    window = training_labels(features, prices, fold("2020"), LabelConfig())
     before = pl.col("date") < date(2020, 1, 1)
-    assert window.equals(training_window(features.filter(before), prices.filter(before), fold(2020), LabelConfig()))
+    assert window.equals(training_labels(features.filter(before), prices.filter(before), fold("2020"), LabelConfig()))
 
 
 def test_a_window_whose_purge_was_skipped_is_caught(clean_prices: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     prices, features = _history(clean_prices)
     monkeypatch.setattr("quant_core.forecasting.labels.purge", lambda rows, fold, embargo_sessions: rows)
     with pytest.raises(LookaheadError, match="fold 2020"):
-        training_window(features, prices, fold(2020), LabelConfig())
+        training_labels(features, prices, fold("2020"), LabelConfig())
 
 
 def test_an_empty_training_window_says_what_to_materialize(clean_prices: Panel) -> None:
     prices, features = _history(clean_prices)
     with pytest.raises(DataError, match="no price before 2019-01-01"):
-        training_window(features, prices, fold(2019), LabelConfig())
+        training_labels(features, prices, fold("2019"), LabelConfig())
     none = features.with_columns(is_eligible=pl.lit(False))
     with pytest.raises(DataError, match="no eligible row with a label"):
-        training_window(none, prices, fold(2020), LabelConfig())
+        training_labels(none, prices, fold("2020"), LabelConfig())
 
 
-@pytest.mark.parametrize("setting", [{"kind": "sign"}, {"fill": "vwap"}, {"horizon_sessions": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"horizons_sessions": ()},
+        {"horizons_sessions": (5, 5)},
+        {"fill": "vwap"},
+        {"horizons_sessions": (0,)},
+        {"direction_threshold": 0.0},
+        {"volatility_sessions": 3},
+    ],
+)
 def test_a_wrong_label_setting_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(DataError, match="label"):
         LabelConfig(**setting)  # type: ignore[arg-type]
+
+
+def test_variance_and_direction_of_a_label_by_a_plain_loop(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    config = LabelConfig(horizons_sessions=(1, 5), direction_threshold=0.5, volatility_sessions=25)
+    made = training_labels(features, prices, fold("2020"), config)
+    rows = {key: part.to_dicts() for (key,), part in prices.sort("date").partition_by("ticker", as_dict=True).items()}
+    seen = set()
+    for label in made.iter_rows(named=True):
+        days, h = rows[label["ticker"]], label["horizon_sessions"]
+        t = next(k for k, row in enumerate(days) if row["date"] == label["date"])
+        legs = [days[t + 1]["intraday_return_1d"], *(days[t + k]["total_return_1d"] for k in range(2, h + 1))]
+        legs.append(days[t + 1 + h]["overnight_return_1d"])
+        assert label["realized_variance"] == pytest.approx(sum(np.log1p(leg) ** 2 for leg in legs), rel=1e-9)
+        assert label["forward_return"] == pytest.approx(np.prod([1 + leg for leg in legs]) - 1, rel=1e-9)
+        past = [row["total_return_1d"] for row in days[max(t - 24, 0) : t + 1] if row["total_return_1d"] is not None]
+        if len(past) < 20:
+            assert label["direction"] is None
+            continue
+        limit = 0.5 * np.std(past, ddof=1) * np.sqrt(h)
+        expected = int(label["forward_return"] > limit) - int(label["forward_return"] < -limit)
+        assert label["direction"] == expected
+        seen.add((h, expected))
+    assert seen == {(h, way) for h in (1, 5) for way in (-1, 0, 1)}
+
+
+def test_each_horizon_is_purged_by_its_own_end(clean_prices: Panel) -> None:
+    prices, features = _history(clean_prices)
+    made = training_labels(features, prices, fold("2020"), LabelConfig(horizons_sessions=(21, 1, 5)))
+    last = {h: part["date"].max() for (h,), part in made.partition_by("horizon_sessions", as_dict=True).items()}
+    assert last == {1: date(2019, 12, 19), 5: date(2019, 12, 13), 21: date(2019, 11, 21)}
+    assert made["label_end_date"].max() == date(2019, 12, 23)
+    assert made["horizon_sessions"].is_sorted()

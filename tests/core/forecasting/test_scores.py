@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 from quant_core.errors import DataError
 from quant_core.forecasting.scores import (
     baseline_scores,
-    newey_west_lags,
-    newey_west_t,
-    quantile_returns,
     quantile_summary,
-    rank_ic_by_date,
     summaries,
     summary,
-    undefined_dates,
 )
+from quant_core.measures.information_coefficient import rank_ic_by_date
+from quant_core.measures.newey_west import newey_west_lags, newey_west_t
 from quant_core.schema import ForecastQuality, ForecastQuantiles, validate
 
 
@@ -50,7 +47,7 @@ def test_quality_rows_satisfy_their_table_contract() -> None:
     assert quality["rank_ic"][0] == pytest.approx(0.9, abs=1e-14)  # 1 - 6 x 2 / (5 x 24)
 
 
-def test_a_day_without_a_defined_correlation_is_left_out_and_counted_with_its_reason() -> None:
+def test_a_day_without_a_defined_correlation_is_left_out() -> None:
     days = [
         day([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4], date(2021, 3, 1)),
         day([1, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.5], date(2021, 3, 2)),
@@ -60,12 +57,6 @@ def test_a_day_without_a_defined_correlation_is_left_out_and_counted_with_its_re
     ]
     forecasts, forward = (pl.concat(parts) for parts in zip(*days, strict=True))
     assert rank_ic_by_date(forecasts, forward)["date"].to_list() == [date(2021, 3, 5)]
-    assert undefined_dates(forecasts, forward)["reason"].to_list() == [
-        "fewer than 5 names",
-        "all scores are equal",
-        "all returns are equal",
-        "fewer than 5 names",
-    ]
 
 
 def test_no_forecast_gives_an_empty_quality_table() -> None:
@@ -127,12 +118,12 @@ def test_the_summary_is_the_arithmetic_of_the_daily_rank_ics() -> None:
     assert np.isnan(summary(quality.clear(), 5)["nw_t"])
 
 
-def test_quantile_returns_are_the_means_of_the_sorted_fifths() -> None:
+def test_quantiles_earn_the_means_of_the_sorted_fifths() -> None:
     score = [float(k) for k in range(10)]
-    made = quantile_returns(*day(score, [k / 100 for k in range(10)]), q=5).row(0, named=True)
-    assert [made[f"forward_return_q{k}"] for k in range(1, 6)] == pytest.approx([0.005, 0.025, 0.045, 0.065, 0.085])
-    assert made["forward_return_spread"] == pytest.approx(0.08)
-    assert quantile_returns(*day(score[:4], [0.1] * 4), q=5).is_empty()
+    made = quantile_summary(*day(score, [k / 100 for k in range(10)]), q=5)
+    assert made["mean_forward_return"].to_list() == pytest.approx([0.005, 0.025, 0.045, 0.065, 0.085])
+    assert made["mean_excess_return"].to_list() == pytest.approx([-0.04, -0.02, 0.0, 0.02, 0.04])
+    assert quantile_summary(*day(score[:4], [0.1] * 4), q=5).is_empty()
 
 
 def test_the_quantile_summary_by_hand() -> None:
@@ -215,7 +206,7 @@ def looped_quantiles(scored: list[dict[str, tuple[int, int, bool]]], q: int) -> 
     ]
 
 
-def test_the_quantile_summary_keeps_models_apart_and_averages_quantile_returns() -> None:
+def test_the_quantile_summary_keeps_models_apart() -> None:
     rng = np.random.default_rng(5)
     days = [
         day(list(rng.normal(size=40)), list(rng.normal(size=40)), date(2021, 3, 1) + timedelta(days=k))
@@ -226,10 +217,6 @@ def test_the_quantile_summary_keeps_models_apart_and_averages_quantile_returns()
     made = quantile_summary(both, forward)
     ridge, contrarian = (made.filter(pl.col("model") == name) for name in ("ridge", "contrarian"))
     assert ridge["mean_forward_return"].to_list() == pytest.approx(contrarian["mean_forward_return"].to_list()[::-1])
-    daily = quantile_returns(forecasts, forward)
-    assert ridge["mean_forward_return"].to_list() == pytest.approx(
-        [daily[f"forward_return_q{k}"].mean() for k in range(1, 6)]
-    )
     assert ridge["mean_excess_return"].sum() == pytest.approx(0.0, abs=1e-12)  # quantiles of equal size
     assert ridge["turnover_1d"].to_list() == pytest.approx([0.8] * 5, abs=0.08)  # scores without memory keep a fifth
 

@@ -9,8 +9,9 @@ import pytest
 
 from quant_core import schema
 from quant_core.calendar import sessions
+from quant_core.measures.overfitting import Overfitting
 from quant_core.measures.performance import summary
-from quant_core.report.inputs import Overfit, ReportInput
+from quant_core.report.inputs import ReportInput
 
 CHOSEN = "top_n_boosting"
 STRATEGIES = (CHOSEN, "top_n_ridge", "momentum", "equal_weight", "buy_hold_index")
@@ -77,7 +78,16 @@ def build(
         regimes=pl.DataFrame({"date": days, "regime": [REGIMES[k] for k in regimes]}),
         by_regime=_by_regime(strategies, rng),
         sectors=pl.DataFrame({"ticker": _tickers()[:-1], "sector": [SECTORS[k % 10] for k in range(N_NAMES - 1)]}),
-        overfitting=Overfit(pbo=0.31, logits=rng.normal(0.6, 1.2, 924).tolist(), n_splits=924, n_trials=12),
+        overfitting=Overfitting(
+            pbo=0.31,
+            logits=rng.normal(0.6, 1.2, 924),
+            n_splits=924,
+            n_trials=12,
+            degradation_slope=-0.2,
+            loss_probability=0.3,
+            sharpe_in_1d=np.full(924, 0.09),
+            sharpe_out_1d=np.full(924, 0.02),
+        ),
         data_quality=pl.DataFrame(
             {"check": ["missing sessions", "suspected actions", "stale prices"], "n_rows": [41, 2, 0]}
         ),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -22,7 +23,7 @@ from quant_core.report.blocks import (
     paired,
     rounded,
 )
-from quant_core.report.inputs import Overfit, ReportInput, prepare
+from quant_core.report.inputs import ReportInput, prepare
 from quant_core.report.render import report_sections
 from quant_core.report.sections.overview import lead
 from quant_core.report.sections.portfolio import CASH, REST, UNKNOWN, sector_weights
@@ -255,15 +256,22 @@ def test_overfitting_by_family_is_a_table_and_is_left_out_where_no_family_has_tw
 ) -> None:
     data = make_report_input()
     assert "table-overfitting-families" not in blocks(data)
-    families = {"top_n": Overfit(0.6, [0.1], 70, 3), "momentum": Overfit(0.25, [0.1], 70, 2)}
+    one = data.overfitting
+    assert one is not None
+    families = {
+        "top_n": replace(one, pbo=0.6, n_splits=70, n_trials=3),
+        "momentum": replace(one, pbo=0.25, n_splits=70, n_trials=2),
+    }
     made: Table = blocks(replace(data, overfitting_by_family=families))["table-overfitting-families"]
     shown = [[cell.text.replace("\u202f", " ") for cell in row] for row in made.rows]
     assert shown == [["top_n", "3", "70", "60.0 %"], ["momentum", "2", "70", "25.0 %"]]
 
 
 def test_the_overfitting_histogram_counts_every_split_infinite_logits_too(make_report_input: Make) -> None:
-    logits = [float("-inf"), -0.3, 0.2, 0.4, float("inf"), 2.0]
-    data = replace(make_report_input(), overfitting=Overfit(1 / 3, logits, 6, 4))
+    data = make_report_input()
+    assert data.overfitting is not None
+    logits = np.array([-np.inf, -0.3, 0.2, 0.4, np.inf, 2.0])
+    data = replace(data, overfitting=replace(data.overfitting, pbo=1 / 3, logits=logits, n_splits=6, n_trials=4))
     made: Figure = blocks(data)["overfitting"]
     below, above = (sum(value or 0.0 for value in series.y) for series in made.series)
     assert (below, above) == (pytest.approx(2 / 6, abs=1e-4), pytest.approx(4 / 6, abs=1e-4))

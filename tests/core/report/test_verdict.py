@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from quant_core.report.inputs import Overfit, ReportInput, prepare
+from quant_core.report.inputs import ReportInput, prepare
 from quant_core.report.verdict import Verdict, significance_line, verdict, verdict_table
 
 Make = Callable[..., ReportInput]
@@ -99,10 +99,13 @@ def test_the_significance_line_says_interval_trials_deflation_and_overfitting(ma
         pl.when(row).then(-0.05).otherwise("sharpe_low_ann").alias("sharpe_low_ann"),
         pl.when(row).then(1.30).otherwise("sharpe_high_ann").alias("sharpe_high_ann"),
     )
-    families = {"momentum": Overfit(0.6, [0.1], 1, 3), data.strategy: Overfit(0.5, [0.1, 0.2], 2, 4)}
-    found = replace(
-        data, significance=told, overfitting=Overfit(0.314, [0.1, 0.2], 2, 5), overfitting_by_family=families
-    )
+    assert data.overfitting is not None
+    families = {
+        "momentum": replace(data.overfitting, pbo=0.6, n_splits=1, n_trials=3),
+        data.strategy: replace(data.overfitting, pbo=0.5, n_splits=2, n_trials=4),
+    }
+    whole = replace(data.overfitting, pbo=0.314, n_splits=2, n_trials=5)
+    found = replace(data, significance=told, overfitting=whole, overfitting_by_family=families)
     assert significance_line(prepare(found)).replace("\u202f", " ") == (
         "Sharpe ratio 0.71, 95 % bootstrap interval −0.05 to 1.30. 12 trials counted "
         "(8 shipped baselines, 4 own tries) in 7 clusters; deflated Sharpe ratio 0.55, "

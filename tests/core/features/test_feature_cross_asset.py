@@ -1,4 +1,4 @@
-"""Hand-computed numbers for the features that compare a ticker with the market, its sector or the day's members."""
+"""Correlation, beta, residual volatility and strength against the index by hand, and their naive twins."""
 
 import math
 from datetime import date
@@ -6,26 +6,83 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from by_hand import values
+from naive import Rows, full, sum_of, twin
 from statsmodels.api import OLS, add_constant
 from statsmodels.regression.rolling import RollingOLS
 
-from quant_core.calendar import sessions
 from quant_core.features import FEATURES, FeatureConfig, compute_features
 from quant_core.features.panel import Panel, build_panel
 
 NAN = float("nan")
 FIRST = date(2015, 1, 1)
+
+
+def span(priced: np.ndarray, t: int) -> int:
+    """Sessions since the row before, if that was within ten."""
+    before = np.flatnonzero(priced[:t])
+    return t - int(before[-1]) if len(before) and t - before[-1] <= 10 else 0
+
+
+def observed(own: Rows) -> np.ndarray:
+    """Returns on sessions where ticker and index have one over the same span."""
+    spans = [[span(side.priced, t) for t in range(len(own.r))] for side in (own, own.index)]
+    same = [
+        own.priced[t] and own.index.priced[t] and mine == other > 0
+        for t, (mine, other) in enumerate(zip(*spans, strict=True))
+    ]
+    return np.where(np.array(same) & ~np.isnan(own.index.r), own.r, np.nan)
+
+
+def regression(own: Rows, t: int, w: int) -> tuple[float, float, float]:
+    """Slope, correlation and annualised residual deviation."""
+    steps = own.once("observed", observed)
+    y = full(steps, own, t, w)
+    if y is None or len(y) < 3:
+        return math.nan, math.nan, math.nan
+    x = own.index.r[t - w + 1 : t + 1][~np.isnan(steps[t - w + 1 : t + 1])]
+    dx, dy = x - x.mean(), y - y.mean()
+    slope = dx @ dy / (dx @ dx)
+    residual = dy - slope * dx
+    flat = dy @ dy <= len(y) * (1e-12 * y.mean()) ** 2
+    correlation = math.nan if flat else slope * math.sqrt((dx @ dx) / (dy @ dy))
+    return slope, correlation, math.sqrt(residual @ residual / (len(y) - 2) * 252)
+
+
+@twin("rolling_beta", "market_beta_{w}d")
+def naive_beta(own, t, w):
+    return regression(own, t, w)[0]
+
+
+@twin("rolling_correlation", "market_correlation_{w}d")
+def naive_correlation(own, t, w):
+    return regression(own, t, w)[1]
+
+
+@twin("idiosyncratic_volatility", "idiosyncratic_vol_{w}d_ann")
+def naive_residual_volatility(own, t, w):
+    return regression(own, t, w)[2]
+
+
+def carried(index: Rows) -> np.ndarray:
+    """(2, T) the index's returns and where it has a level, if a session lost within five of its last is unchanged."""
+    recent = np.array([index.priced[max(s - 5, 0) : s].any() for s in range(len(index.r))])
+    return np.array([np.where(np.isnan(index.r) & recent, 0.0, index.r), index.priced | recent])
+
+
+@twin("relative_strength", "relative_strength_{w}d")
+def naive_relative_strength(own, t, w):
+    returns, priced = own.index.once("carried", carried)
+    begin = t - w + 1
+    if begin < 1 or not priced[max(begin - 5, 0) : begin].any():
+        return math.nan
+    return sum_of(own.r, own, t, w) - sum_of(returns, Rows(returns, priced == 1), t, w)
+
+
 STEPS = [0.0, 0.02, -0.01, 0.03, 0.0, -0.02, 0.01, 0.04, -0.03, 0.02]
+
+
 MARKET = [0.0, 0.01, 0.00, 0.02, -0.01, -0.01, 0.02, 0.01, -0.02, 0.01]
-
-
-def values(prices: pl.DataFrame, name: str, windows: tuple[int, ...], sectors: pl.DataFrame | None = None) -> dict:
-    """The feature's columns over the whole table, called with windows of any length; NaN for no value."""
-    index = prices.filter(pl.col("instrument") == "index")
-    entry = FEATURES[name]
-    rows = prices.filter(pl.col("instrument") == "equity")
-    panel = build_panel(rows, entry.reads, index=index, sectors=sectors, min_history_sessions=2)
-    return entry.function(panel, windows)
 
 
 def logs(steps: list[float]) -> np.ndarray:
@@ -134,72 +191,3 @@ def test_without_index_rows_what_is_measured_against_the_index_is_null_and_the_r
     named = FeatureConfig(names=names, normalization="none", windows=(63,), index_ticker="^X")
     prices = make_prices({"A": steps, "^NSEI": MARKET * 30}).with_columns(pl.col("ticker").replace("^NSEI", "^X"))
     assert compute_features(prices, named, FIRST, date(2017, 1, 1))["market_beta_63d"].count() == 300 - 63
-
-
-def test_ranks_are_shares_of_the_days_eligible_members_that_are_beaten(make_prices) -> None:
-    moves = {"A": 0.01, "B": 0.03, "C": 0.03, "D": -0.02, "E": 0.02}
-    prices = make_prices({ticker: [0.0, *[step] * 5] for ticker, step in moves.items()})
-    prices = prices.with_columns(is_member=pl.col("ticker") != "E")
-    found = values(prices, "cross_sectional_rank", (1,))["rank_return_1d"]
-    assert found[:, -1] == pytest.approx([1.5 / 4, 3 / 4, 3 / 4, 0.5 / 4, 2 / 4])  # E is placed among the four members
-    assert np.isnan(found[:, :2]).all()  # nobody has two sessions of history yet
-
-
-def test_sector_relative_momentum_is_the_distance_from_the_mean_of_the_sectors_members(make_prices) -> None:
-    moves = {"A": 0.01, "B": 0.03, "C": 0.02, "D": -0.02, "E": 0.05, "F": 0.5}
-    prices = make_prices({ticker: [0.0, *[step] * 5] for ticker, step in moves.items()})
-    prices = prices.with_columns(is_member=pl.col("ticker") != "F")
-    sectors = pl.DataFrame({"ticker": ["A", "B", "C", "D", "F"], "sector": ["Banks"] * 3 + ["Steel", "Banks"]})
-    found = values(prices, "sector_relative_momentum", (1,), sectors)["sector_relative_momentum_1d"][:, -1]
-    everyone = (0.01 + 0.03 + 0.02 - 0.02 + 0.05) / 5
-    assert found[:3] == pytest.approx([-0.01, 0.01, 0.0], abs=1e-14)
-    assert found[3:5] == pytest.approx([-0.02 - everyone, 0.05 - everyone], abs=1e-14)  # a lone steel maker; no sector
-    assert found[5] == pytest.approx(0.5 - 0.02, abs=1e-14)  # not a member: measured, but not counted
-    universe = values(prices, "sector_relative_momentum", (1,))["sector_relative_momentum_1d"][:5, -1]
-    assert universe == pytest.approx([step - everyone for step in list(moves.values())[:5]], abs=1e-14)
-
-
-def test_sector_relative_volatility_of_a_calm_ticker_among_wild_ones_is_negative(make_prices) -> None:
-    prices = make_prices({"A": [0.0, *[0.01] * 6], **{t: [0.0, *[0.05, -0.05] * 3] for t in "BCD"}})
-    found = values(prices, "sector_relative_volatility", (4,))["sector_relative_vol_4d_ann"][:, -1]
-    wild = np.std(np.log1p([0.05, -0.05, 0.05, -0.05]), ddof=1) * math.sqrt(252)
-    assert found == pytest.approx([-0.75 * wild, *[0.25 * wild] * 3], rel=1e-12)
-
-
-def test_breadth_counts_advances_less_declines_among_the_members_of_the_day(make_prices) -> None:
-    steps = {
-        "A": [0.0, 0.1, 0.1, 0.0],
-        "B": [0.0, 0.2, -0.1, 0.0],
-        "C": [0.0, -0.1, 0.1, None],
-        "D": [0.0, 0.0, 0.3, 0.0],
-    }
-    prices = make_prices({**steps, "E": [0.0, 0.5, 0.5, 0.5]}).with_columns(is_member=pl.col("ticker") != "E")
-    found = values(prices, "breadth_indicators", (2,))
-    assert np.isnan(found["breadth_1d"][0, 0])
-    assert list(found["breadth_1d"][0, 1:]) == pytest.approx([1 / 3, 2 / 4, 0.0])
-    assert list(found["advancing_share_1d"][0, 1:]) == pytest.approx([2 / 4, 3 / 4, 0.0])
-    assert found["breadth_mean_2d"][0, 3] == pytest.approx(0.25)
-
-
-def test_breadth_is_null_on_a_day_without_members(make_prices) -> None:
-    days = sessions(FIRST, date(2015, 2, 1))
-    prices = make_prices({"A": [0.0, 0.1, 0.1]}).with_columns(is_member=pl.col("date") != days[2])
-    found = values(prices, "breadth_indicators", (1,))["breadth_1d"][0]
-    assert np.isnan(found[2])
-    assert found[1] == 1.0
-
-
-def test_the_share_above_the_average_counts_members_with_a_full_window(make_prices) -> None:
-    prices = make_prices({"A": [0.01] * 9, "B": [-0.01] * 9, "C": [NAN] * 6 + [0.01] * 3, "D": [0.01] * 9})
-    prices = prices.with_columns(is_member=pl.col("ticker") != "D")
-    found = values(prices, "breadth_above_average", (5,))["share_above_average_5d"]
-    assert np.isnan(found[0, :5]).all()
-    assert list(found[0, 5:]) == [0.5] * 4
-
-
-def test_market_wide_columns_are_the_same_for_every_ticker_and_null_on_filled_rows(make_prices) -> None:
-    prices = make_prices({"A": [0.01] * 30, "B": [-0.01] * 29 + [None]})
-    config = FeatureConfig(names=("breadth_indicators",), normalization="none")
-    table = compute_features(prices, config, FIRST, date(2015, 12, 31))
-    assert table["breadth_1d"][-2:].to_list() == [1.0, None]
-    assert table["breadth_1d"][-4:-2].to_list() == [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Hand-computed numbers for each feature, and what gaps, filled rows and young tickers do to them."""
+"""The features table as a whole: the window rule, rows and columns, settings, and what broken input is told."""
 
 import math
 import subprocess
@@ -9,11 +9,11 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from by_hand import column
 
 from quant_core.calendar import sessions
 from quant_core.errors import DataError, UnknownName
 from quant_core.features import (
-    BASIC_FEATURES,
     FEATURES,
     FeatureConfig,
     compute_features,
@@ -26,62 +26,8 @@ from quant_core.features.normalize import NORMALIZATIONS
 
 NAN = float("nan")
 FIRST = date(2015, 1, 1)
-RAW = "none"
-BASIC = FeatureConfig(names=BASIC_FEATURES)
-
-
-def column(prices: pl.DataFrame, name: str, feature: str, windows: tuple[int, ...]) -> list[float | None]:
-    """One feature column of the first ticker over the whole table."""
-    config = FeatureConfig(names=(feature,), windows=windows, normalization=RAW)
-    table = compute_features(prices, config, prices["date"].min(), prices["date"].max())
-    return table.filter(pl.col("ticker") == table["ticker"][0])[name].to_list()
-
-
-def test_log_return_is_the_sum_of_log_one_plus_return(make_prices) -> None:
-    found = column(make_prices({"A": [0.0, 0.1, -0.2, 0.05, 0.3]}), "log_return_2d", "log_returns", (2,))
-    assert found[:2] == [None, None]
-    assert found[2:] == pytest.approx([math.log(1.1 * 0.8), math.log(0.8 * 1.05), math.log(1.05 * 1.3)], rel=1e-14)
-
-
-def test_one_day_log_return_is_null_only_on_the_first_row(make_prices) -> None:
-    found = column(make_prices({"A": [0.0, 0.1, -0.2]}), "log_return_1d", "log_returns", (1,))
-    assert found == [None, math.log1p(0.1), math.log1p(-0.2)]
-
-
-def test_momentum_is_the_compounded_simple_return(make_prices) -> None:
-    found = column(make_prices({"A": [0.0, 0.1, -0.2, 0.05, 0.3]}), "momentum_3d", "momentum", (3,))
-    assert found[:3] == [None] * 3
-    assert found[3:] == pytest.approx([1.1 * 0.8 * 1.05 - 1, 0.8 * 1.05 * 1.3 - 1], rel=1e-14)
-
-
-def test_volatility_of_two_returns_is_their_distance_over_root_two_annualised(make_prices) -> None:
-    found = column(make_prices({"A": [0.0, 0.1, -0.2, 0.05]}), "realized_vol_2d_ann", "realized_volatility", (2,))
-    distances = [math.log(1.1) - math.log(0.8), math.log(1.05) - math.log(0.8)]
-    assert found[:2] == [None, None]
-    assert found[2:] == pytest.approx([d / math.sqrt(2) * math.sqrt(252) for d in distances], rel=1e-14)
-
-
-def test_volatility_of_a_steady_return_is_exactly_zero(make_prices) -> None:
-    found = column(make_prices({"A": [0.01] * 12}), "realized_vol_5d_ann", "realized_volatility", (5,))
-    assert found[5:] == [0.0] * 7
-
-
-def test_drawdown_is_the_worst_fall_from_a_peak_to_a_later_trough(make_prices) -> None:
-    steps = [0.0] * 8 + [0.5, -0.5, 0.2, 0.0, 1.0, -0.3] + [0.0] * 9
-    found = column(make_prices({"A": steps}), "max_drawdown_21d", "max_drawdown", (21,))
-    assert found[-1] == pytest.approx(-0.5, rel=1e-14)
-    assert found[:21] == [None] * 21
-
-
-def test_the_level_before_the_first_return_counts_as_a_peak(make_prices) -> None:
-    steps = [0.0, -0.4, *[0.0] * 20, 0.0]
-    found = column(make_prices({"A": steps}), "max_drawdown_21d", "max_drawdown", (21,))
-    assert found[21] == pytest.approx(-0.4, rel=1e-14)
-    assert found[22] == 0.0  # the fall has left the window
-
-
-def test_a_rising_index_has_no_drawdown(make_prices) -> None:
-    assert column(make_prices({"A": [0.01] * 25}), "max_drawdown_21d", "max_drawdown", (21,))[21:] == [0.0] * 4
+BASIC_NAMES = ("log_returns", "realized_volatility", "momentum", "max_drawdown")
+BASIC = FeatureConfig(names=BASIC_NAMES)
 
 
 def test_a_session_missing_for_the_whole_market_does_not_null_a_month(make_prices) -> None:
@@ -155,13 +101,13 @@ def test_the_basic_table_has_twenty_columns_and_their_zscores() -> None:
     assert {name for name in columns[:20] if name.startswith("max_drawdown")} == {
         f"max_drawdown_{w}d" for w in (21, 63, 126, 252)
     }
-    assert model_columns(FeatureConfig(names=BASIC_FEATURES, normalization="none")) == columns[:20]
+    assert model_columns(FeatureConfig(names=BASIC_NAMES, normalization="none")) == columns[:20]
 
 
 def test_the_default_is_every_feature_but_a_mirror_image_and_one_that_not_every_source_can_fill() -> None:
     assert set(FEATURES) - set(FeatureConfig().names) == {"short_term_reversal", "vwap_gap"}
     assert features_of(FeatureConfig(names=("all",))) == [FEATURES[name] for name in FEATURES]
-    assert FeatureConfig().names[:4] == BASIC_FEATURES
+    assert FeatureConfig().names[:4] == BASIC_NAMES
     assert feature_columns(FeatureConfig())[:20] == feature_columns(BASIC)[:20]
 
 
@@ -213,14 +159,9 @@ def test_an_unknown_feature_or_normalisation_lists_the_known_ones(make_prices) -
 
 def test_a_feature_that_no_window_suits_is_refused() -> None:
     with pytest.raises(DataError, match="none of the windows \\[1\\] is long enough for realized_volatility"):
-        feature_columns(FeatureConfig(names=BASIC_FEATURES, windows=(1,)))
+        feature_columns(FeatureConfig(names=BASIC_NAMES, windows=(1,)))
     with pytest.raises(DataError, match="for turnover, which starts at 21 sessions and ends at 63"):
         feature_columns(FeatureConfig(names=("turnover",), windows=(5, 126)))
-
-
-def test_a_volatility_of_one_session_is_refused() -> None:
-    with pytest.raises(DataError, match="windows \\[1\\] are below 2"):
-        FEATURES["realized_volatility"].function(None, [1, 5])  # type: ignore[arg-type]
 
 
 def test_a_start_after_the_end_is_refused(make_prices) -> None:

@@ -1,0 +1,114 @@
+"""The pages about models, regime models and agents are followed to the letter in a copy of the source."""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from lab_process import ROOT, lab_environment, run_quant
+from small_lab import COMMAND, SmallLab
+
+PAGES = {
+    "adding-a-model": "quant_core/forecasting/models/last_five.py",
+    "adding-a-regime-model": "quant_assets/assets/regimes.py",
+    "adding-an-agent": "quant_assets/assets/agents.py",
+}
+MINE = {
+    "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report",
+    "regime_model_threshold", "rl_policy_breadth",
+}  # fmt: skip
+
+
+def follow(page: str, file: str, source: Path) -> None:
+    """Save the page's first block where it says, and append its second one to the assembly."""
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert f"`{file}`" in text
+    (source / file).write_text(blocks[0])
+    assembly = source / "quant_assets" / "assembly.py"
+    for lines in blocks[1:]:
+        assembly.write_text(assembly.read_text() + "\n" + lines)
+
+
+@pytest.fixture(scope="module")
+def followed(small_lab: SmallLab, tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
+    """A copy of the small lab, and of the source with what the three pages add, run to the end."""
+    folder = tmp_path_factory.mktemp("followed")
+    shutil.copytree(small_lab.folder, folder, dirs_exist_ok=True)
+    for package in ("quant_core", "quant_assets"):  # compiled kernels go along
+        shutil.copytree(ROOT / package, folder / "source" / package)
+    for page, file in PAGES.items():
+        follow(page, file, folder / "source")
+    path = os.pathsep.join([str(folder / "source"), os.environ.get("PYTHONPATH", "")])
+    lab = SmallLab(folder, lab_environment(folder) | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
+    done = run_quant(COMMAND, lab.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("✓")}
+    assert {name for name, line in lines.items() if "to do" in line} == MINE, done.stdout
+    return lab
+
+
+def metadata(lab: SmallLab, asset: str) -> Mapping[str, dg.MetadataValue]:
+    with dg.DagsterInstance.from_config(lab.environment["DAGSTER_HOME"]) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["demo", asset]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.metadata
+
+
+@pytest.mark.slow
+def test_what_training_had_to_say_is_on_the_page_of_the_asset(followed: SmallLab) -> None:
+    for asset in ("forecaster_last_five", "regime_model_threshold", "rl_policy_breadth"):
+        seen = metadata(followed, asset)
+        assert seen["device"].value == "cpu"
+        assert seen["seconds"].value > 0  # type: ignore[operator]
+        assert seen["process_peak_memory_gib"].value > 0  # type: ignore[operator]
+        assert "/#/experiments/" in str(seen["mlflow_run"].value)
+        assert str(seen["fit_end"].value) < "2020-01-01"
+    assert "learning_curve" in metadata(followed, "rl_policy_breadth")
+    assert metadata(followed, "rl_policy_breadth")["facts"].value["count"] in (1, 2, 3, 4)  # type: ignore[index]
+    assert "importance" in metadata(followed, "forecaster_ridge")
+
+
+@pytest.mark.slow
+def test_the_models_books_are_traded_and_reported(followed: SmallLab) -> None:
+    (report,) = (followed.data / "demo" / "backtest_report").glob("2020-*/report.html")
+    assert "top_n_last_five" in report.read_text()
+
+
+@pytest.mark.slow
+def test_a_month_alone_equals_the_range(followed: SmallLab) -> None:
+    before = followed.hashes()
+    (followed.data / "demo" / "forecasts_last_five" / "2020-02.parquet").unlink()
+    done = run_quant([*COMMAND, "--stages", "forecasts_last_five"], followed.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"forecasts_last_five\s.*1 to do", done.stdout), done.stdout
+    assert followed.hashes() == before
+
+
+@pytest.mark.slow
+def test_a_profile_without_the_model_neither_trains_nor_shows_it(followed: SmallLab, small_lab: SmallLab) -> None:
+    listed = [*COMMAND, "--set", "profile.models=[ridge]"]
+    (followed.data / "demo" / "forecaster_last_five" / "2020.json").unlink()
+    done = run_quant(listed, followed.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "last_five" not in done.stdout
+    kept = {name: value for name, value in followed.hashes().items() if name in small_lab.hashes()}
+    kept.pop("backtest_report/2020"), kept.pop("backtest/2020")  # the register of trials remembers the other book
+    assert kept.items() <= small_lab.hashes().items()
+    (report,) = [
+        path for path in (followed.data / "demo" / "backtest_report").glob("2020-*/report.html")
+        if "top_n_last_five" not in path.read_text()
+    ][-1:]  # fmt: skip
+    assert report.is_file()
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_registered_is_named_before_anything_runs(followed: SmallLab) -> None:
+    done = run_quant([*COMMAND, "--set", "profile.models=[rigde]"], followed.environment)
+    assert done.returncode == 1
+    assert "rigde" in done.stderr
+    assert "ridge" in done.stderr
