@@ -20,7 +20,7 @@ from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_assets.reviewed import reviewed_actions
-from quant_core.calendar import sessions
+from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.liquidity import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
@@ -28,7 +28,7 @@ from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
 from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
-from quant_core.market.sources import SOURCES, last_closed_session
+from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.runtime import has_gpu
 

@@ -16,18 +16,18 @@ from datetime import UTC, date, datetime, time
 import numpy as np
 import polars as pl
 
+from quant_core.calendar import last_closed_session
 from quant_core.errors import DataError
-from quant_core.market.sources import (
+from quant_core.market.sources._simulation import REGIMES, simulated_year
+from quant_core.market.sources.source import (
     SOURCES,
     Fetch,
     Problem,
     check_span,
     empty_rows,
-    last_closed_session,
     missing_tickers,
     raw_rows,
 )
-from quant_core.market.sources._simulation import REGIMES, simulated_year
 
 
 @SOURCES.register("simulated")

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 import polars as pl
 import pytest
 
+from quant_core.calendar import last_closed_session
 from quant_core.errors import DataError, SourceError
-from quant_core.market.sources import SOURCES, last_closed_session
+from quant_core.market.sources import SOURCES
 from quant_core.market.sources.yahoo import YahooSource
 
 NOW = datetime(2023, 3, 31, 14, 0, tzinfo=UTC)
