@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 #: Longest Markdown that the UI shows in place.
 INLINE = 999
@@ -134,9 +135,9 @@ def _text(end: int, y: int, text: str) -> str:
 
 def _path(frame: Frame, line: Line) -> str:
     points = [(frame.across(x), frame.down(y)) for x, y in zip(line.x, line.y, strict=True)]
-    steps = [(x - a, y - b) for (a, b), (x, y) in zip(points[:-1], points[1:], strict=True)]
-    text = f"M{points[0][0]} {points[0][1]}l" + " ".join(f"{x}{y}" if y < 0 else f"{x} {y}" for x, y in steps)
-    return f"<path d='{text.rstrip('l')}' fill='none' stroke='{line.color}'/>"
+    steps = [(x - a, y - b) for (a, b), (x, y) in pairwise(points)]
+    text = "l" + " ".join(f"{x}{y}" if y < 0 else f"{x} {y}" for x, y in steps) if steps else "l1 0"
+    return f"<path d='M{points[0][0]} {points[0][1]}{text}' fill='none' stroke='{line.color}'/>"
 
 
 def _steps(frame: Frame, values: Sequence[float], color: str) -> str:

@@ -11,7 +11,9 @@ from quant_core.report.formats import count, percent
 from quant_core.report.series import BENCHMARK_KEY, drawdowns, growth, wide_returns
 
 #: Points of one line, tried from the most to the fewest until the picture is short enough to be shown in place.
-POINTS = (120, 100, *range(80, 18, -3))
+POINTS = (120, 100, *range(80, 5, -3))
+#: Lines of one picture; more leave too few points to each.
+MOST_LINES = 3
 #: Bars, tried likewise.
 BARS = (12, 11, 10, 9, 8, 7, 6, 5)
 INDEX = "index"
@@ -45,7 +47,7 @@ def coverage_picture(counts: pl.DataFrame) -> dg.MetadataValue:
 
 
 def book_pictures(daily: pl.DataFrame, benchmark: pl.DataFrame) -> dict[str, dg.MetadataValue]:
-    """`equity`: what one rupee became in the models' books and in the index; `drawdown`: below its highest value so far.
+    """`equity`: what one rupee became in the models' books and in the index; `drawdown`: the fall since its highest.
 
     Args:
         daily: BacktestDaily; where no book is a model's, all of its strategies by name count as such.
@@ -65,7 +67,7 @@ def ic_picture(quality: pl.DataFrame) -> dg.MetadataValue:
     """Daily rank IC of each model, added up: a line that climbs steadily is a forecast that works.
 
     Args:
-        quality: ForecastQuality.
+        quality: ForecastQuality; the first three models are drawn.
     """
     if quality.is_empty():
         return NOTHING
@@ -88,7 +90,7 @@ def curve_picture(curve: pl.DataFrame) -> dg.MetadataValue:
     """A line for each figure that was logged while fitting; one that is missing at a step is left out there.
 
     Args:
-        curve: the step (epoch) in the first column, a figure in each other one.
+        curve: the step (epoch) in the first column, a figure in each other one; the first three are drawn.
     """
     return _lines(curve, "{:.3g}".format, "learning curve")
 
@@ -96,8 +98,8 @@ def curve_picture(curve: pl.DataFrame) -> dg.MetadataValue:
 def _lines(
     table: pl.DataFrame, write: Write, alt: str, of_bucket: Callable[[pl.Expr], pl.Expr] = pl.Expr.last
 ) -> dg.MetadataValue:
-    """One line for each column over the first one; null and infinite values are left out."""
-    axis, *names = table.columns
+    """One line for each of the first columns over the leading one; null and infinite values are left out."""
+    axis, *names = table.columns[: 1 + MOST_LINES]
     known = {
         name: found
         for name in names
