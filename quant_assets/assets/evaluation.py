@@ -34,7 +34,7 @@ from quant_core.schema import Forecasts
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
-SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "cost_ann")
+SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -167,9 +167,10 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
             mlflow.log_text(html, REPORT)
             context.add_output_metadata({"report": artifact_link(mlflow, REPORT, "open the report")})
         context.add_output_metadata({
+            "metrics": markdown_table(headline(found.backtest.metrics), 20),
             "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
             "lists": lists_shown(lab.lists_known(data.end)),
-            "register_of_trials": data.register_damage or "whole",
+            "register": data.register_damage or "whole",
         })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
         return {REPORT: html.encode(), "summary.md": summary.encode(), **significance}
