@@ -142,7 +142,7 @@ def validate(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="features, models, sources, agents, strategies, profiles or settings")],
+    kind: Annotated[str, typer.Argument(help="features, models, sources, strategies, profiles or settings")],
 ) -> None:
     """Print what is registered: name and one sentence."""
     from quant_assets.listing import LISTINGS

@@ -26,7 +26,7 @@ from quant_core.errors import DataError
 LOOPBACK = "127.0.0.1"
 PORTS_TRIED = 20
 #: How long servers may take to end by themselves; a run that is at work writes what became of it.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 30.0
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OFF_NOTE = (
     "nothing runs by itself yet: `quant dev --automate` switches on the daily refresh, the evaluation after it and the "
@@ -79,6 +79,7 @@ def become_mlflow(port: int | None) -> NoReturn:
     if is_served_elsewhere():
         raise DataError(f"MLflow is served at {ui_address()} (MLFLOW_TRACKING_URI); open that.")
     prepare_store()
+    os.environ["PYTHONWARNINGS"] = "ignore"
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # judges and traces: the lab has neither
     executable = str(Path(sys.executable).with_name("mlflow"))
     sys.stdout.flush()

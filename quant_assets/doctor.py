@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
-from quant_assets.lists import last_day_of
+from quant_assets.list_use import last_day_of
 from quant_assets.partitions import IST
 from quant_assets.paths import dagster_home, data_root
 from quant_assets.profile import Profile

@@ -15,20 +15,20 @@ from quant_assets import trials
 from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version, plain
-from quant_assets.lists import last_day_of, list_versions, lists_of
+from quant_assets.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, members_text
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
 from quant_assets.reviewed import reviewed_actions
-from quant_core.calendar import sessions
+from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.liquidity import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
 from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
-from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
-from quant_core.market.sources import SOURCES, last_closed_session
+from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, price_returns_after, refuse_beyond
+from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.runtime import has_gpu
 
@@ -199,7 +199,8 @@ class Lab:
 
     def lists(self, asset: str = "") -> list[KnownList]:
         """The lists that the profile uses, or those that one of its assets reads, with their last known day."""
-        return lists_of(self, asset)
+        chosen = None if self.membership() is None else self.universe()
+        return lists_of(self.source, chosen, self.defaults("backtest"), asset)
 
     def lists_known(self, used_until: date, asset: str = "") -> pl.DataFrame:
         """`lists` as a table, beside the last day that is computed; see `market.lists.lists_known`."""
@@ -237,7 +238,22 @@ class Lab:
 
     def list_versions(self, asset: str, partition: str) -> str:
         """Digest of the members, sectors and last known days that an asset's partition reads; "" for none."""
-        return list_versions(self, asset, partition)
+        if asset not in BY_MONTH + BY_FOLD:
+            return ""
+        end = last_day_of(asset, partition)
+        parts = {
+            "raw_ohlcv": lambda: [repr(self.wanted_tickers())],
+            "clean_prices": lambda: [members_text(self.membership(), end)],
+            "features": lambda: [self.sectors().write_csv()],
+            "backtest": lambda: [
+                members_text(self.membership(), end), str(price_returns_after(self.dividends_known_until(), end)),
+            ],
+            "backtest_report": lambda: [
+                members_text(self.membership(), end), self.sectors().write_csv(), self.lists_known(end).write_csv(),
+                repr(self.universe()),
+            ],
+        }[asset]()  # fmt: skip
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def cleaning_actions(self) -> pl.DataFrame:
         """What cleaning applies itself: the reviewed lines, and those of the source's list that no raw row carries."""

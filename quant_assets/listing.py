@@ -13,7 +13,6 @@ from quant_assets.profile import load_profile, profile_names
 from quant_assets.storage import pointer_path, read_artifact
 from quant_assets.table_files import read_table
 from quant_core.allocation import STRATEGIES
-from quant_core.allocation.agents import AGENTS
 from quant_core.features import FEATURES, FeatureConfig
 from quant_core.forecasting import MODELS
 from quant_core.market.sources import SOURCES
@@ -49,10 +48,6 @@ def _sources() -> Listing:
     return ["source", "settings", ""], rows
 
 
-def _agents() -> Listing:
-    return ["agent", ""], [[name, _first_line(AGENTS[name])] for name in AGENTS]
-
-
 def _strategies() -> Listing:
     return ["strategy", ""], [[name, _first_line(STRATEGIES[name])] for name in STRATEGIES]
 
@@ -77,7 +72,6 @@ LISTINGS: dict[str, Callable[[], Listing]] = {
     "features": _features,
     "models": _models,
     "sources": _sources,
-    "agents": _agents,
     "strategies": _strategies,
     "profiles": _profiles,
     "settings": _settings,

@@ -12,11 +12,16 @@ from quant_core.report.formats import SPECS, known, rupees_and_paise, write
 SPARKS = "▁▂▃▄▅▆▇█"
 KEYS = ("date", "strategy", "model", "ticker")
 #: What a preview tells of each table, in this order: prices, scores, weights, labels.
-TOLD = ("close_inr", "volume_shares", "total_return_1d", "score", "weight", "label_end_date", "forward_return", "label")
+TOLD = ("close_inr", "total_return_1d", "volume_shares", "score", "weight", "label", "label_end_date")
+MOST_COLUMNS = 4
+#: Headers that fit above their figures.
+SHORT = {"sharpe_ann": "Sharpe", "max_drawdown": "drawdown", "total_return_1d": "return", "volume_shares": "shares"}
 
 
 def markdown_table(table: pl.DataFrame, rows: int = 10) -> dg.MetadataValue:
     """The first `rows` rows as Markdown: units by the column's name, other floats to four significant digits."""
+    if table.is_empty():
+        return dg.MetadataValue.md("none")
     head = table.head(rows)
     lines = ["| " + " | ".join(_title(name) for name in head.columns) + " |", "|" + "---|" * head.width]
     for row in head.iter_rows():
@@ -28,13 +33,17 @@ def markdown_table(table: pl.DataFrame, rows: int = 10) -> dg.MetadataValue:
 
 def _title(column: str) -> str:
     """What a column is called; spaces let a narrow page break the line, and its cells carry the rupee sign."""
+    if column in SHORT:
+        return SHORT[column]
     return SPECS[column].label if column in SPECS else column.removesuffix("_inr").replace("_", " ")
 
 
 def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
         return str(value).replace("|", "\\|")
     if column.endswith("_inr") and math.isfinite(value):
         return rupees_and_paise(value)
@@ -67,7 +76,10 @@ def table_metadata(table: pl.DataFrame, **more: Any) -> Mapping[str, Any]:
 
 
 def preview_columns(table: pl.DataFrame) -> list[str]:
-    """The keys of a table and what a person wants to see of it, at most five columns: a page has no room for more."""
-    keys = [name for name in KEYS if name in table.columns]
-    told = [name for name in TOLD if name in table.columns] or [name for name in table.columns if name not in keys]
-    return [*keys, *told][:5]
+    """The keys of a table and what a person wants to see of it: a page has room for few columns.
+
+    Names of strategies are long; beside them the date, which the page has as last_date, is left out.
+    """
+    keys = [name for name in KEYS if name in table.columns and (name != "date" or "strategy" not in table.columns)]
+    told = [name for name in TOLD if name in table.columns] or [name for name in table.columns if name not in KEYS]
+    return [*keys, *told][:MOST_COLUMNS]

@@ -9,13 +9,13 @@ import polars as pl
 from quant_assets import trials
 from quant_assets.backtest_files import Evaluation
 from quant_assets.lab import Lab
-from quant_assets.lists import list_warnings, sector_note
 from quant_core.backtest.notes import benchmark_notes, delisting_notes, failure_notes, trading_notes
 from quant_core.backtest.simulate import Backtest
 from quant_core.cleaning.coverage import suspect_warnings
 from quant_core.errors import DataError
 from quant_core.fitted import code_version
 from quant_core.forecasting.scores import summaries
+from quant_core.market.lists import list_warnings, sector_note
 from quant_core.measures.luck import Luck, histories
 from quant_core.measures.overfitting import overfitting_by_family, overfitting_of
 from quant_core.measures.significance import significance_table
@@ -78,7 +78,7 @@ def report_input(
         warnings=[
             *damage_warnings(damage),
             *failure_notes(result.failures),
-            *list_warnings(lab, end),
+            *list_warnings(lab.lists_known(end), lab.dividends_known_until(), end),
             *suspect_warnings(found.defects),
         ],
         notes=notes(lab, found, start, luck),
@@ -94,7 +94,7 @@ def notes(lab: Lab, found: Evaluation, start: date, luck: Luck) -> list[str]:
         *trading_notes(settings),
         *benchmark_notes(result.benchmark),
         lab.universe().note(start),
-        *sector_note(lab),
+        *sector_note(lab.lists()),
         *delisting_notes(result.trades, settings.delisting_haircut),
         *coverage_notes(found.coverage),
         *lost_notes(found.lost),

@@ -20,6 +20,8 @@ from quant_core.errors import DataError
 
 EXPERIMENT = "quant-lab"
 STORE = "mlflow.db"
+#: Opens MLflow's pages for model training, not those for language models.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 #: Where MLflow's UI is on loopback: for the links on asset pages, and for the commands that serve it.
 PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
 
@@ -73,7 +75,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     if mlflow.get_experiment_by_name(experiment) is None:
         # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
         location = None if served else (_local_folder() / "artifacts").as_uri()
-        mlflow.create_experiment(experiment, artifact_location=location)
+        mlflow.create_experiment(experiment, artifact_location=location, tags=KIND)
     context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
     try:
         yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)

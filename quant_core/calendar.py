@@ -9,8 +9,9 @@ published its holidays: those years are provisional, weekdays less the holidays 
 """
 
 from bisect import bisect_left, bisect_right
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from quant_core.errors import DataError
 
@@ -18,6 +19,9 @@ FIRST_DAY = date(2000, 1, 1)
 LAST_PUBLISHED_DAY = date(2026, 12, 31)
 LAST_DAY = date(2035, 12, 31)
 SESSIONS_PER_YEAR = 252
+INDIA = ZoneInfo("Asia/Kolkata")
+#: Indian time from which on the prices of a session are final; the market closes at 15:30.
+PUBLISHED_HOUR = 18
 
 #: (month, day) of NSE holidays with a fixed date: Republic Day, Maharashtra Day, Independence Day,
 #: Gandhi Jayanti, Christmas.
@@ -135,3 +139,15 @@ def next_session(day: date) -> date:
     if position == len(days):
         raise DataError(f"calendar: no session is known after {day}; extend quant_core/calendar.py beyond {LAST_DAY}.")
     return days[position]
+
+
+def last_closed_session(now: datetime) -> date:
+    """The last NSE session whose prices are final at `now`, an aware datetime."""
+    if now.tzinfo is None:
+        raise DataError(f"calendar: now is {now} without a time zone; pass an aware datetime.")
+    local = now.astimezone(INDIA)
+    day = local.date() if local.hour >= PUBLISHED_HOUR else local.date() - timedelta(days=1)
+    known = sessions(day - timedelta(days=30), day)
+    if not known:
+        raise DataError(f"calendar: no session in the 30 days before {day}; extend quant_core/calendar.py.")
+    return known[-1]

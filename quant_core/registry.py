@@ -1,4 +1,4 @@
-"""One small registry for everything that a user may add in a single new file: sources, features, models, agents.
+"""One small registry for everything that a user may add in a single new file: sources, features, models, strategies.
 
 A module registers by decorating; `Registry.load` imports the package's modules once so that the decorators run.
 """

@@ -66,7 +66,7 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
         stop(process)
 
 
-def stop(process: subprocess.Popen[bytes], patience_s: float = 10) -> None:
+def stop(process: subprocess.Popen[bytes], patience_s: float = 60) -> None:
     """Ask the group to end, then make it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

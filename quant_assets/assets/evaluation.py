@@ -15,7 +15,6 @@ from quant_assets.currency import stored_stamp
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
-from quant_assets.lists import price_returns_after
 from quant_assets.metadata import markdown_table
 from quant_assets.partitions import months_of
 from quant_assets.pictures import book_pictures, ic_picture
@@ -29,12 +28,13 @@ from quant_core.backtest.simulate import simulate
 from quant_core.cleaning.coverage import defect_counts, lost_sessions, member_coverage
 from quant_core.folds import fold as fold_named
 from quant_core.forecasting.evaluate import evaluate_forecasts
+from quant_core.market.lists import price_returns_after
 from quant_core.report.settings import ReportConfig
 from quant_core.schema import Forecasts
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
-SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "cost_ann")
+SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -87,7 +87,8 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         scores = pl.concat([Forecasts.create_empty(), *known])
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
-            result = simulate(prices, targets, settings, fits_of(scores), price_returns_after(lab, end))
+            price_after = price_returns_after(lab.dividends_known_until(), end)
+            result = simulate(prices, targets, settings, fits_of(scores), price_after)
             found = Evaluation(
                 result,
                 *evaluate_forecasts(scores, features.filter(out_of_sample), prices),
@@ -166,9 +167,10 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
             mlflow.log_text(html, REPORT)
             context.add_output_metadata({"report": artifact_link(mlflow, REPORT, "open the report")})
         context.add_output_metadata({
+            "metrics": markdown_table(headline(found.backtest.metrics), 20),
             "summary": dg.MetadataValue.md(summary), "size_mb": round(len(html.encode()) / 1e6, 2),
             "lists": lists_shown(lab.lists_known(data.end)),
-            "register_of_trials": data.register_damage or "whole",
+            "register": data.register_damage or "whole",
         })  # fmt: skip
         significance = table_files(significance=data.significance) if data.significance is not None else {}
         return {REPORT: html.encode(), "summary.md": summary.encode(), **significance}

@@ -64,6 +64,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         for row in problems.head(20).iter_rows(named=True):
             context.log.warning("%(ticker)s: %(kind)s: %(detail)s", row)
         actions = fetched.rows.filter((pl.col("price_factor") != 1) | (pl.col("dividend_inr") != 0))
+        actions = actions.sort("date", "ticker", descending=[True, False])
         context.add_output_metadata(
             dict(
                 coverage=coverage_picture(fetched.rows.group_by("date").agg(tickers=pl.col("ticker").n_unique())),
@@ -71,10 +72,8 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
                     fetched.rows,
                     source=str(lab.profile.source["name"]),
                     lists=lists_table(lab, "raw_ohlcv", fetched.rows, end),
-                    problems=markdown_table(problems, 50),
-                    corporate_actions=markdown_table(
-                        actions.select("date", "ticker", "price_factor", "dividend_inr"), 50
-                    ),
+                    problems=markdown_table(problems, 20),
+                    actions=markdown_table(actions.select("date", "ticker", "price_factor", "dividend_inr"), 12),
                 ),
             )
         )
@@ -165,7 +164,7 @@ def clean_metadata(cleaned: Cleaned, members: str) -> dict[str, Any]:
         cleaned.quality.group_by("kind").agg(pl.col("n_rows").sum(), tickers=pl.len()).sort("n_rows", descending=True)
     )
     timeline = [
-        f"`{sparkline(rows.sort('month')['n_rows'].to_list()[-36:])}` {kind} ({rows['n_rows'].sum():,} rows)"
+        f"`{sparkline(rows.sort('month')['n_rows'].to_list()[-30:])}` {kind} ({rows['n_rows'].sum():,} rows)"
         for (kind,), rows in sorted(cleaned.by_month.partition_by("kind", as_dict=True).items())
     ]
     return dict(
@@ -178,7 +177,7 @@ def clean_metadata(cleaned: Cleaned, members: str) -> dict[str, Any]:
             by_month=dg.MetadataValue.md("  \n".join(timeline) or "none"),
             suspects=markdown_table(cleaned.suspects.select(SUSPECT_SHOWN), 10),
             filled_rows=int(prices["is_filled"].sum()),
-            untradable_rows=int((~prices["is_tradable"]).sum()),
+            untradable=int((~prices["is_tradable"]).sum()),
         ),
     )
 

@@ -90,6 +90,48 @@ def refuse_beyond(lists: Sequence[KnownList], used_until: date, where: str) -> N
         raise DataError(f"{where}: strict_lists: {said}. Or end the run there, or set strict_lists: false.")
 
 
+def price_returns_after(dividends_known_until: date | None, end: date) -> date | None:
+    """Day after which stocks earn price returns, because no dividend is known; None where that is after `end`.
+
+    Args:
+        dividends_known_until: None where no list limits them.
+    """
+    known = dividends_known_until
+    return known if known is not None and known < end else None
+
+
+def list_warnings(known: pl.DataFrame, dividends_known_until: date | None, end: date) -> list[str]:
+    """What stands at the head of a report to `end`: lists that end before it, and what their end does.
+
+    Args:
+        known: `lists_known` of the test's last day.
+    """
+    beyond = known.filter("is_beyond").rows(named=True)
+    found = []
+    if beyond:
+        said = "; ".join(
+            f"{row['list']} {known_to(row['known_until'])} ({row['origin']}): {row['beyond']}" for row in beyond
+        )
+        found.append(f"LISTS END BEFORE THE TEST, which goes to {end}: {said}.")
+    after = price_returns_after(dividends_known_until, end)
+    if after is not None:
+        when = "throughout" if after == NEVER else f"after {after}"
+        actions = "No dividends are known" if after == NEVER else f"Actions {known_to(after)}"
+        found.append(
+            f"{actions}; stocks earn price returns {when}, and from then on the benchmark is the price index too."
+        )
+    return found
+
+
+def sector_note(lists: Sequence[KnownList]) -> list[str]:
+    """Of when the sectors are; today's are applied to the past."""
+    return [
+        f"Sectors are those of {one.known_until or 'an unstated day'} ({one.origin}), applied to every year."
+        for one in lists
+        if one.name == SECTORS
+    ]
+
+
 def stated_end(path: Path, dates: Sequence[str], where: str) -> date | None:
     """Until when a CSV file says it is known: its column `known_until`, else the newest date of the columns `dates`.
 

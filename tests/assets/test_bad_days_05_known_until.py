@@ -12,11 +12,12 @@ import pytest
 from quant_assets.assembly import build_definitions
 from quant_assets.doctor import examine
 from quant_assets.lab import Lab
-from quant_assets.lists import last_day_of, list_warnings, price_returns_after, sector_note
+from quant_assets.list_use import last_day_of
 from quant_assets.profile import Profile, load_profile
 from quant_assets.runner import RunFailed, Runner, Step
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
+from quant_core.market.lists import list_warnings, price_returns_after, sector_note
 
 DAYS = sessions(date(2022, 1, 3), date(2022, 3, 31))
 MEMBERS = "symbol,from_date,to_date\nAAA,2020-01-01,\nBBB,2020-01-01,2022-02-10\n"
@@ -80,25 +81,30 @@ def test_a_list_that_is_not_used_does_not_count(prices: Path) -> None:
     assert "index membership" not in ends(Lab(profile(prices, universe="indian_market")))
 
 
+def warnings_of(lab: Lab, end: date) -> list[str]:
+    return list_warnings(lab.lists_known(end), lab.dividends_known_until(), end)
+
+
 def test_the_headline_names_each_list_that_ends_before_the_test(prices: Path) -> None:
     lab = Lab(profile(prices))
-    assert list_warnings(lab, date(2022, 2, 10)) == []
-    lists, dividends = list_warnings(lab, date(2022, 3, 31))
+    assert warnings_of(lab, date(2022, 2, 10)) == []
+    lists, dividends = warnings_of(lab, date(2022, 3, 31))
     for part in ("goes to 2022-03-31", "index membership known to 2022-02-10", "corporate actions known to 2022-02-15"):
         assert part in lists
     assert "sectors" not in lists
     assert dividends.startswith("Actions known to 2022-02-15; stocks earn price returns after 2022-02-15")
-    assert sector_note(lab) == ["Sectors are those of 2022-12-31 (sectors.csv), applied to every year."]
+    assert sector_note(lab.lists()) == ["Sectors are those of 2022-12-31 (sectors.csv), applied to every year."]
 
 
 def test_the_benchmark_changes_its_basis_when_the_dividends_end(prices: Path) -> None:
     lab = Lab(profile(prices))
-    assert price_returns_after(lab, date(2022, 2, 15)) is None
-    assert price_returns_after(lab, date(2022, 12, 31)) == lab.dividends_known_until() == date(2022, 2, 15)
+    assert price_returns_after(lab.dividends_known_until(), date(2022, 2, 15)) is None
+    known = lab.dividends_known_until()
+    assert price_returns_after(known, date(2022, 12, 31)) == known == date(2022, 2, 15)
     (prices / "corporate_actions.csv").unlink()
-    assert price_returns_after(lab, date(2022, 12, 31)) == date.min
-    assert "stocks earn price returns throughout" in list_warnings(lab, date(2022, 3, 31))[-1]
-    assert price_returns_after(Lab(load_profile("nifty50")), date(2026, 12, 31)) is None
+    assert price_returns_after(lab.dividends_known_until(), date(2022, 12, 31)) == date.min
+    assert "stocks earn price returns throughout" in warnings_of(lab, date(2022, 3, 31))[-1]
+    assert price_returns_after(Lab(load_profile("nifty50")).dividends_known_until(), date(2026, 12, 31)) is None
 
 
 def test_a_folders_members_and_sectors_reach_the_lab(prices: Path) -> None:
@@ -135,9 +141,9 @@ def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(pr
 
 
 def test_the_last_day_of_a_partition() -> None:
-    assert [last_day_of(key) for key in ("2020-02", "2021-12", "2021")] == [
-        date(2020, 2, 29), date(2021, 12, 31), date(2021, 12, 31),
-    ]  # fmt: skip
+    assert last_day_of("features", "2020-02") == date(2020, 2, 29)
+    assert last_day_of("features", "2021-12") == last_day_of("backtest", "2021") == date(2021, 12, 31)
+    assert last_day_of("backtest", "2021-04") == date(2021, 6, 30)
 
 
 def test_the_doctor_names_the_lists_that_end(prices: Path) -> None:

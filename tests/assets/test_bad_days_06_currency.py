@@ -112,7 +112,7 @@ SOURCE_EDITS = {
     ),
     "the command line": ("quant_assets/cli.py", 'rows = LISTINGS', 'rows = LISTINGS or LISTINGS', set()),
     "the doctor": ("quant_assets/doctor.py", "ENOUGH_DISK_GB = 5", "ENOUGH_DISK_GB = 6", set()),
-    "what quant list prints": ("quant_assets/listing.py", '"agent", ""', '"agents", ""', set()),
+    "what quant list prints": ("quant_assets/listing.py", '"strategy", ""', '"strategies", ""', set()),
     "the planner": ("quant_assets/runner.py", "class RunFailed", "class Unused: ...\n\n\nclass RunFailed", set()),
     "a check": ("quant_assets/checks.py", "TOLERANCE = 1e-9", "TOLERANCE = 1e-8", set()),
     "a new model": ("quant_core/forecasting/models/mine.py", "", NEW_MODEL, set()),

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 from quant_core.errors import DataError
-from quant_core.market.sources import Problem
 from quant_core.market.sources._formats import Layout
 from quant_core.market.sources._reading import (
     PARQUET_SUFFIXES,
@@ -20,6 +19,7 @@ from quant_core.market.sources._reading import (
     stamp,
     ticker_of_name,
 )
+from quant_core.market.sources.source import Problem
 
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.sources import Problem
 from quant_core.market.sources._formats import Layout, recognise
+from quant_core.market.sources.source import Problem
 
 TEXT_SUFFIXES = (".csv", ".csv.gz", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")

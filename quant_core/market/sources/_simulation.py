@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -13,9 +12,6 @@ from numpy.typing import NDArray
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, INDEX, UNADJUSTED
-
-if TYPE_CHECKING:
-    from quant_core.market.sources.simulated import SimulatedSource
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +30,51 @@ NSE_CLOSE_UTC_HOUR = 10  # 15:30 in India
 SPLIT_ABOVE_INR = 3000.0  # a 5-for-1 split follows in the next year
 SPLIT_PROBABILITY = 0.05  # of a 2-for-1 split, a ticker and year
 INDEX_BASE = 8000.0
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a simulated market is drawn from.
+
+    Args:
+        n_tickers: SIM001, SIM002, ...; the last is listed late, the one before is delisted (from three tickers on).
+        n_sectors: tickers take the sectors in turn.
+        seed: another seed is another market.
+        start: first day; no row exists before it.
+        alpha_vol_1d: standard deviation of the latent expected return a session; 0 plants nothing.
+        alpha_half_life_sessions: of the AR(1) alpha.
+        sector_vol_1d: of a sector factor in the calm regime.
+        idiosyncratic_vol_1d: of a ticker's own noise in the calm regime.
+        missing_rate: share of rows that are left out.
+        late_listing_sessions: sessions after `start` at which the last ticker is listed.
+        delisting_sessions: sessions after `start` at which the last but one trades for the last time.
+    """
+
+    n_tickers: int = 30
+    n_sectors: int = 6
+    seed: int = 7
+    start: date = date(2015, 1, 1)
+    alpha_vol_1d: float = 0.0008
+    alpha_half_life_sessions: float = 126.0
+    sector_vol_1d: float = 0.005
+    idiosyncratic_vol_1d: float = 0.013
+    missing_rate: float = 0.0005
+    late_listing_sessions: int = 400
+    delisting_sessions: int = 1250
+
+    def __post_init__(self) -> None:
+        if self.n_tickers < 1 or self.n_sectors < 1:
+            raise DataError(f"simulated: n_tickers {self.n_tickers} and n_sectors {self.n_sectors} must be at least 1.")
+        if not 0.0 <= self.missing_rate < 1.0:
+            raise DataError(f"simulated: missing_rate {self.missing_rate} must be in [0, 1).")
+        volatilities = (self.alpha_vol_1d, self.sector_vol_1d, self.idiosyncratic_vol_1d)
+        if min(volatilities) < 0.0 or self.alpha_half_life_sessions <= 0.0:
+            raise DataError("simulated: volatilities must be at least 0 and alpha_half_life_sessions above 0.")
+
+    @property
+    def tickers(self) -> list[str]:
+        """All stock tickers, in order."""
+        return [f"SIM{number:03d}" for number in range(1, self.n_tickers + 1)]
 
 
 @dataclass(frozen=True)
@@ -73,7 +114,7 @@ class _Traits:
 
 
 @lru_cache(maxsize=8)
-def _traits(config: "SimulatedSource") -> tuple[_Traits, _State]:
+def _traits(config: Design) -> tuple[_Traits, _State]:
     rng, n = np.random.default_rng([config.seed, 0]), config.n_tickers
     listed, delisted = np.zeros(n, np.int64), np.full(n, np.iinfo(np.int64).max)
     if n >= 3:
@@ -102,7 +143,7 @@ def _traits(config: "SimulatedSource") -> tuple[_Traits, _State]:
 
 
 @lru_cache(maxsize=64)
-def simulated_year(config: "SimulatedSource", year: int) -> SimulatedYear:
+def simulated_year(config: Design, year: int) -> SimulatedYear:
     """One calendar year, from the state that the year before left."""
     traits, first = _traits(config)
     state = first if year <= config.start.year else simulated_year(config, year - 1).after
@@ -158,7 +199,7 @@ def _regime_path(rng: np.random.Generator, state: int, n_days: int) -> NDArray[n
     return path
 
 
-def _alpha_path(rng: np.random.Generator, config: "SimulatedSource", alpha: Floats, n_days: int) -> Floats:
+def _alpha_path(rng: np.random.Generator, config: Design, alpha: Floats, n_days: int) -> Floats:
     keep = 0.5 ** (1.0 / config.alpha_half_life_sessions)
     path = config.alpha_vol_1d * math.sqrt(1.0 - keep**2) * rng.standard_normal((n_days, len(alpha)))
     for t in range(n_days):
@@ -168,7 +209,7 @@ def _alpha_path(rng: np.random.Generator, config: "SimulatedSource", alpha: Floa
 
 
 def _log_returns(
-    rng: np.random.Generator, config: "SimulatedSource", traits: _Traits, regimes: NDArray[np.int64], alpha: Floats
+    rng: np.random.Generator, config: Design, traits: _Traits, regimes: NDArray[np.int64], alpha: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Total log returns of the night and of the day, and the day's volatility, each (T, N)."""
     n_days, n = alpha.shape
@@ -270,7 +311,7 @@ def _index(
 
 
 def _stock_rows(
-    config: "SimulatedSource", days: list[date], published: NDArray[np.bool_], panels: dict[str, NDArray]
+    config: Design, days: list[date], published: NDArray[np.bool_], panels: dict[str, NDArray]
 ) -> pl.DataFrame:
     when, who = np.nonzero(published)
     columns = {name: panel[when, who] for name, panel in panels.items()}

@@ -24,7 +24,6 @@ from quant_core.market.actions import (
 )
 from quant_core.market.listings import since_listing
 from quant_core.market.lists import NEVER, KnownList, known_to
-from quant_core.market.sources import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     AUTO,
@@ -50,6 +49,7 @@ from quant_core.market.sources._lists import (
 )
 from quant_core.market.sources._names import AS_THEY_ARE, NAMED, OF_THE_DAY, Names, find_names
 from quant_core.market.sources._reading import NUMBERS, TEXTS, FileStamp, scan
+from quant_core.market.sources.source import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.symbols import final_names, read_symbol_changes, shipped_names
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, universe
 from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED, UNADJUSTED

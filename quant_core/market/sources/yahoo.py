@@ -11,25 +11,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from quant_core.calendar import last_closed_session
 from quant_core.errors import DataError, SourceError
 from quant_core.market.listings import since_listing
-from quant_core.market.sources import (
+from quant_core.market.sources.source import (
     SOURCES,
     Fetch,
     Problem,
     check_span,
     early_rows,
     empty_rows,
-    last_closed_session,
     missing_tickers,
+    plain_rows,
     raw_rows,
 )
-from quant_core.schema import EQUITY, INDEX, UNADJUSTED
+from quant_core.schema import EQUITY, INDEX
 
 INDIA_TIME = "Asia/Kolkata"
 #: Indices that Yahoo knows under a symbol of its own.
@@ -194,25 +195,13 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
     days = [stamp.date() for stamp in table.index]
     rows = as_traded(pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}))
     is_index = ticker.startswith("^") or ticker in INDEX_SYMBOLS
-    return rows.select(
-        "date",
-        pl.lit(ticker.removesuffix(source.suffix)).alias("ticker"),
-        pl.lit(ticker.removesuffix(source.suffix)).alias("symbol"),
-        pl.lit(None, pl.String).alias("series"),
-        pl.lit(INDEX if is_index else EQUITY).alias("instrument"),
-        "open_inr",
-        "high_inr",
-        "low_inr",
-        "close_inr",
-        pl.lit(None, pl.Float64).alias("prev_close_inr"),
+    named = rows.with_columns(
         pl.col("volume_shares").round().cast(pl.Int64),
-        pl.lit(None, pl.Float64).alias("turnover_inr"),
         pl.col("dividend_inr").fill_null(0.0),
-        "price_factor",
-        pl.lit(UNADJUSTED).alias("basis"),
-        pl.lit("yahoo").alias("source"),
-        pl.lit(now.astimezone(UTC)).cast(pl.Datetime("us", "UTC")).alias("fetched_at"),
+        ticker=pl.lit(ticker.removesuffix(source.suffix)),
+        instrument=pl.lit(INDEX if is_index else EQUITY),
     )
+    return plain_rows(named, "yahoo", now).select(empty_rows().columns)
 
 
 def as_traded(rows: pl.DataFrame) -> pl.DataFrame:

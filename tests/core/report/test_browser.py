@@ -28,6 +28,8 @@ CLIPPED = """Array.from(document.querySelectorAll('.chart')).flatMap(chart => {
         const isAside = box.left < own.left - 1 || box.right > own.right + 1;
         return isAside || box.top < own.top - 1 || box.bottom > own.bottom + 1;
     }).map(label => chart.id + ': ' + label.textContent); })"""
+#: Two thirds wider than the page's own font: what a reader whose machine has another font may see.
+WIDE_FONT = "<style>svg text { letter-spacing: 4px; }</style></head>"
 
 pytestmark = [
     pytest.mark.ui,
@@ -49,6 +51,13 @@ def browser() -> Iterator[Any]:
 def report(make_report_input: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render_report(make_report_input()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report_in_a_wide_font(report: Path) -> Path:
+    path = report.with_name("wide.html")
+    path.write_text(report.read_text(encoding="utf-8").replace("</head>", WIDE_FONT, 1), encoding="utf-8")
     return path
 
 
@@ -77,12 +86,12 @@ class Opened:
 
 
 @pytest.fixture
-def open_page(browser: Any, report: Path) -> Iterator[Callable[[int, str], Opened]]:
-    """Open the report: open_page(width, scheme)."""
+def open_page(browser: Any, report: Path) -> Iterator[Callable[..., Opened]]:
+    """Open the report, or another file: open_page(width, scheme, file)."""
     contexts = []
 
-    def opened(width: int, scheme: str = "light") -> Opened:
-        found = Opened(browser, report, width, scheme)
+    def opened(width: int, scheme: str = "light", file: Path = report) -> Opened:
+        found = Opened(browser, file, width, scheme)
         contexts.append(found.context)
         return found
 
@@ -116,6 +125,19 @@ def test_every_figure_is_drawn_within_the_page_without_fault_or_request(
     assert opened.page.evaluate("document.documentElement.scrollWidth") == width
     assert opened.faults == []
     assert opened.requests == [report.as_uri()]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_label_is_clipped_or_left_out_in_a_font_much_wider_than_this_machines(
+    open_page: Callable[..., Opened], report_in_a_wide_font: Path, width: int
+) -> None:
+    labels = "Array.from(document.querySelectorAll('#rank-ic .xtick text'), text => text.textLength.baseVal.value)"
+    widest = f"Math.max(...{labels})"
+    plain, wide = open_page(width).page, open_page(width, "light", report_in_a_wide_font)
+    assert wide.page.evaluate(widest) > 1.3 * plain.evaluate(widest)
+    assert wide.page.evaluate(CLIPPED) == []  # a label left out has no box, and is clipped by this measure
+    assert wide.page.evaluate("document.documentElement.scrollWidth") == width
+    assert wide.faults == []
 
 
 def test_every_table_downloads_as_it_was_made(open_page: Callable[..., Opened], report: Path) -> None:
