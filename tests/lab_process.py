@@ -105,6 +105,7 @@ class DevServer:
     """`quant dev`, serving."""
 
     url: str
+    mlflow_url: str
     environment: dict[str, str]
     serving_after_s: float
     log: Path
@@ -132,18 +133,24 @@ class DevServer:
 
 
 @contextmanager
-def dev_server(folder: Path, timeout_s: float = 120) -> Iterator[DevServer]:
-    """`quant dev --profile demo` over the lab in `folder`, as `make dev` starts it."""
-    environment, port = lab_environment(folder), free_port()
-    url, log = f"http://127.0.0.1:{port}", folder / "dev.log"
-    begun = time.monotonic()
-    with started([*QUANT, "dev", "--profile", "demo", "--port", str(port)], environment, log) as process:
+def dev_server(folder: Path, environment: dict[str, str], timeout_s: float = 120) -> Iterator[DevServer]:
+    """`quant dev --profile demo` over the lab in `folder`, as `make dev` starts it; nothing listens afterwards."""
+    ports = free_port(), int(environment["QUANT_MLFLOW_PORT"])
+    url, mlflow_url = (f"http://127.0.0.1:{port}" for port in ports)
+    log, begun = folder / "dev.log", time.monotonic()
+    with started([*QUANT, "dev", "--profile", "demo", "--port", str(ports[0])], environment, log) as process:
 
         def serving() -> bool:
             assert process.poll() is None, log.read_text()
-            with suppress(OSError), _DIRECT.open(f"{url}/server_info", timeout=5) as response:
-                return response.status == 200
-            return False
+            return answers(f"{url}/server_info")
 
         poll("quant dev serves", serving, timeout_s)
-        yield DevServer(url, environment, time.monotonic() - begun, log)
+        yield DevServer(url, mlflow_url, environment, time.monotonic() - begun, log)
+    assert not any(answers(address) for address in (url, mlflow_url)), log.read_text()
+
+
+def answers(url: str) -> bool:
+    """Whether something serves at this address."""
+    with suppress(OSError), _DIRECT.open(url, timeout=5) as response:
+        return bool(response.status == 200)
+    return False

@@ -156,7 +156,10 @@ def test_texts_lie_inside_the_picture() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.0, 30.0, [0.0, 10.0, 20.0, 30.0]), (-0.31, 0.0, [-0.2, 0.0]), (5.0, 5.0, [5.0]), (1.0, 1.004, [1.0, 1.002, 1.004])],
+    [
+        (0.0, 30.0, [0.0, 10.0, 20.0, 30.0]), (-0.31, 0.0, [-0.2, 0.0]), (5.0, 5.0, [5.0]),
+        (1.0, 1.004, [1.0, 1.002, 1.004]),
+    ],
 )  # fmt: skip
 def test_axes_have_round_numbers(low: float, high: float, expected: list[float]) -> None:
     assert round_numbers(low, high) == pytest.approx(expected)

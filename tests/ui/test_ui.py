@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from lab_process import DevServer, dev_server, lab_environment, poll, run_quant
+from lab_process import DevServer, answers, dev_server, free_port, lab_environment, poll, run_quant
+
+from quant_assets.automation_switch import switch_on
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -37,11 +39,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     folder = tmp_path_factory.mktemp("ui")
-    history = run_quant(
-        ["run", "--profile", "demo", "--to", "2015-04", "--stages", "clean_prices"], lab_environment(folder)
-    )
+    environment = lab_environment(folder) | {"QUANT_MLFLOW_PORT": str(free_port())}
+    settings = ["--to", "2018-02", "--set", "raw_ohlcv.n_tickers=8"]  # the first fold that has a report
+    history = run_quant(["run", "--profile", "demo", *settings], environment)
     assert history.returncode == 0, history.stdout + history.stderr
-    with dev_server(folder) as running:
+    with dev_server(folder, environment) as running:
         yield running
 
 
@@ -159,6 +161,50 @@ def test_the_launchpad_takes_a_setting_that_the_run_then_has(server: DevServer, 
     run = finished_run(server, "features", before)
     assert (run["status"], run["tags"]["dagster/partition"]) == ("SUCCESS", "2015-02")
     assert yaml.safe_load(run["runConfigYaml"])["ops"]["demo__features"]["config"] == {"zscore_lookback": 63}
+
+
+def test_coverage_equity_and_drawdown_are_pictures_on_their_pages(server: DevServer, page: Any) -> None:
+    for asset, n_pictures in (("clean_prices", 1), ("backtest", 3)):
+        page.goto(f"{server.url}/assets/demo/{asset}")
+        pictures = page.locator("img[src^='data:image/svg']")
+        pictures.nth(n_pictures - 1).wait_for()
+        widths = pictures.evaluate_all("all => all.map(it => [it.naturalWidth, it.getBoundingClientRect().width])")
+        assert len(widths) == n_pictures
+        assert all(natural > 0 and shown > 0 for natural, shown in widths), widths
+
+
+def mlflow_serves(server: DevServer) -> None:
+    """MLflow's UI starts after Dagster's."""
+    poll("MLflow's UI serves", lambda: answers(server.mlflow_url), 120)
+
+
+def test_the_report_opens_with_one_click_on_its_page(server: DevServer, page: Any) -> None:
+    mlflow_serves(server)
+    page.goto(f"{server.url}/assets/demo/backtest_report")
+    page.get_by_role("link", name="open the report").first.click()
+    page.frame_locator("iframe").first.get_by_text("out-of-sample backtest").first.wait_for()
+    assert page.url.startswith(server.mlflow_url)
+
+
+def test_the_link_to_mlflow_answers_with_the_run(server: DevServer, page: Any) -> None:
+    mlflow_serves(server)
+    page.goto(f"{server.url}/assets/demo/forecaster_ridge")
+    page.get_by_role("link", name="open in MLflow").first.click()
+    page.get_by_text("forecaster_ridge[2018]").first.wait_for()
+
+
+def test_runs_of_a_command_say_what_they_made_and_which_command_it_was(server: DevServer, page: Any) -> None:
+    page.goto(f"{server.url}/runs?q=tag:quant/asset%3Ddemo/backtest")
+    for text in ("backtest", "quant/asset: demo/backtest", "partition: 2018"):
+        page.get_by_text(text, exact=True).first.wait_for()
+    page.get_by_text("quant/command: quant run --profile demo").first.wait_for()
+    assert page.get_by_text("__ephemeral_asset_job__").count() == 0
+
+
+def test_the_schedule_and_every_sensor_can_be_switched_on_at_once(server: DevServer) -> None:
+    named = ["daily_refresh", "default_automation_condition_sensor", "evaluate_after_refresh"]
+    assert sorted(switch_on(server.url) or []) == named
+    assert switch_on(server.url) == []
 
 
 def test_no_daemon_or_sensor_is_in_error_and_the_terminal_shows_no_warning_of_the_code(server: DevServer) -> None:
