@@ -146,11 +146,6 @@ def load(root: UPath, profile: str, until: date | None = None) -> pl.DataFrame:
     return found.rows if until is None else found.until(until)
 
 
-def verify(root: UPath, profile: str, witness: Witness | None = None) -> list[str]:
-    """What was deleted from the register or edited in it; empty where it is whole."""
-    return list(read(root, profile, witness).problems)
-
-
 def signature(root: UPath, profile: str, until: date) -> str:
     """Changes when a trial up to `until` is added or differs, and when the register is damaged."""
     found = read(root, profile)

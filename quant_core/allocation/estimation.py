@@ -62,11 +62,6 @@ def monthly_weights(inputs: DecisionInputs, weigh: Weigh, most_names: int | None
     return may_hold.filter(pl.col("weight").ne_missing(0.0)).select("date", "ticker", "weight")
 
 
-def names_to_estimate(past: History, sessions: int, most_names: int | None = None) -> Columns:
-    """Columns of the names that an estimate covers, ascending: those with history, of them the most traded."""
-    return most_traded(past, names_with_history(past, sessions), most_names)
-
-
 def names_with_history(past: History, sessions: int) -> Columns:
     """Columns of the names that can be judged, ascending.
 

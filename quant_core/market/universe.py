@@ -140,12 +140,6 @@ def membership(universe: str | Sequence[str]) -> pl.DataFrame:
     return _shipped(universe)
 
 
-def members_on(universe: str | Sequence[str], day: date) -> list[str]:
-    """Members on `day`, sorted; [EVERY_TICKER] for a universe without a list."""
-    upto = pl.col("to_date").is_null() | (pl.col("to_date") > day)
-    return sorted(membership(universe).filter((pl.col("from_date") <= day) & upto)["ticker"].to_list())
-
-
 def tickers(universe: str | Sequence[str]) -> list[str] | None:
     """Everyone who ever was a member, sorted; None where that is whatever the source has."""
     names: list[str] = membership(universe)["ticker"].unique().sort().to_list()

@@ -184,15 +184,6 @@ def _slope(x: Array, y: Array) -> float:
     return float(centred @ (y - y.mean())) / variance if variance > len(x) * ROUNDING**2 else math.nan
 
 
-def same_history(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    """Whether two return histories are one trial; see `trials_like`.
-
-    Args:
-        one, other: `date`, `simple_return_1d`.
-    """
-    return bool(trials_like(one, other.with_columns(pl.lit("other").alias("trial"))))
-
-
 def trials_like(history: pl.DataFrame, trials: pl.DataFrame) -> list[str]:
     """The trials that are the same bet as `history`, in order of appearance.
 
@@ -214,23 +205,6 @@ def trials_like(history: pl.DataFrame, trials: pl.DataFrame) -> list[str]:
     names, panel = _panel(pl.concat([_long(history, OWN), _long(trials)]))
     same = _is_same(panel[:, :1], panel[:, 1:])[0]
     return [name for name, is_like in zip(names[1:], same, strict=True) if is_like]
-
-
-def distinct_trials(trials: pl.DataFrame) -> list[str]:
-    """One name for every different bet: a trial is left out where an earlier one that was kept is like it.
-
-    Args:
-        trials: `trial`, `date`, `simple_return_1d`, as in `trials_like`; the trial of the first row is the earliest.
-    """
-    if trials.is_empty():
-        return []
-    names, panel = _panel(_long(trials))
-    same = _is_same(panel, panel)
-    kept: list[int] = []
-    for k in range(len(names)):
-        if not same[k, kept].any():
-            kept.append(k)
-    return [names[k] for k in kept]
 
 
 def _long(table: pl.DataFrame, trial: str | None = None) -> pl.DataFrame:

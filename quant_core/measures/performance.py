@@ -40,11 +40,6 @@ from quant_core.measures.risk import drawdown as drawdown
 DAYS_PER_YEAR = 365.25
 
 
-def risk_free_1d(risk_free_rate_ann: float) -> float:
-    """The constant return per session that compounds to `risk_free_rate_ann` over 252 sessions."""
-    return float((1.0 + risk_free_rate_ann) ** (1.0 / SESSIONS_PER_YEAR) - 1.0)
-
-
 def total_return(returns: ArrayLike) -> float:
     """Compounded return of the whole series."""
     return float(np.prod(1.0 + finite_series(returns)) - 1.0)

@@ -123,15 +123,6 @@ RATES_KNOWN_UNTIL = date(2026, 6, 30)
 DAYS_PER_YEAR = 365
 
 
-def repo_rate_ann(day: date) -> float:
-    """The rate in force on a day, 0.065 for 6.5 % a year; after the last row, that row.
-
-    Raises:
-        DataError: a day before 2000.
-    """
-    return float(_rates_ann(np.array([day.toordinal()]))[0])
-
-
 def cash_return_1d(sessions: Sequence[date], rate_ann: float | None = None) -> Floats:
     """What cash earns from the close of the session before to that of each session.
 

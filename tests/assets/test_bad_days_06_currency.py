@@ -107,7 +107,7 @@ SOURCE_EDITS = {
         "quant_core/schema/cleaning.py", "class CleanPrices(", "class Other:\n    pass\n\n\nclass CleanPrices(", set(),
     ),
     "a function that no asset uses": (
-        "quant_core/market/universe.py", "def members_on(", "def unused() -> int:\n    return 1\n\n\ndef members_on(",
+        "quant_core/market/universe.py", "def tickers(", "def unused() -> int:\n    return 1\n\n\ndef tickers(",
         set(),
     ),
     "the command line": ("quant_assets/cli.py", 'rows = LISTINGS', 'rows = LISTINGS or LISTINGS', set()),

@@ -136,7 +136,7 @@ def test_every_entry_names_the_hash_of_the_one_before_and_nothing_of_the_clock(p
 
 def test_a_whole_register_has_no_problem_and_holds_one_file_a_trial(root: UPath, place: Path) -> None:
     found = trials.read(root, "demo")
-    assert trials.verify(root, "demo", found.witness) == []
+    assert list(trials.read(root, "demo", found.witness).problems) == []
     assert found.n_lost == 0
     assert len(list(place.glob("*.parquet"))) == 5  # the superseded run of my_rule is gone, its digest is in entry 1
     assert enter(root, history("my_rule", 3), history("momentum", 1, DAYS[:200])) == 0  # reruns
@@ -194,7 +194,7 @@ def test_damage_is_noticed_and_what_is_lost_goes_on_counting(root: UPath, place:
     before, signed = counted(root), trials.signature(root, "demo", DAYS[-1])
     damage, told = DAMAGE[kind]
     damage(place)
-    problems = trials.verify(root, "demo")
+    problems = list(trials.read(root, "demo").problems)
     assert any(told in problem for problem in problems), problems
     assert counted(root).at_least(before) == counted(root)
     assert trials.signature(root, "demo", DAYS[-1]) != signed  # so that the report is made again and says it
@@ -215,7 +215,7 @@ def test_a_further_try_after_damage_neither_mends_it_unseen_nor_lowers_anything(
     assert after.at_least(before) == after
     assert after.n_trials > before.n_trials
     if not kind.startswith("the copy"):  # a copy of an index that is whole is just made again
-        assert trials.verify(root, "demo") != []
+        assert list(trials.read(root, "demo").problems) != []
 
 
 @pytest.mark.parametrize("kind", ["register and copy deleted", "newest entry out of both"])
@@ -228,18 +228,18 @@ def test_what_every_copy_has_lost_is_missed_by_the_witness_outside(root: UPath, 
         sorted((place / "index").iterdir())[-1].unlink()
         copy = place.parent / "trials.jsonl"
         copy.write_bytes(b"".join(copy.read_bytes().splitlines(keepends=True)[:-1]))
-    assert any("is gone" in problem for problem in trials.verify(root, "demo", witness))
+    assert any("is gone" in problem for problem in list(trials.read(root, "demo", witness).problems))
     assert counted(root, witness).n_trials == before.n_trials
     enter(root, history("another", 11), witness=witness)  # the next backtest, which knows the witness
     assert counted(root).n_trials == before.n_trials + 1
     if kind == "register and copy deleted":
-        assert "of 6 trials 5 are known by their number only" in trials.verify(root, "demo")
+        assert "of 6 trials 5 are known by their number only" in list(trials.read(root, "demo").problems)
 
 
 def test_running_the_very_backtest_again_restores_a_lost_history(root: UPath, place: Path) -> None:
     next(place.glob("momentum*.parquet")).unlink()
     assert enter(root, history("momentum", 1, DAYS[:200])) == 0
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert len(list((place / "index").iterdir())) == 3
 
 
@@ -285,9 +285,9 @@ def test_a_writer_that_is_killed_leaves_a_whole_register(
             patch.setattr(trial_index, "atomic_write", lambda p, d: real(p, d) if "index" in str(p) else write_fails())
         with pytest.raises(KeyboardInterrupt):
             enter(root, *books)
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     enter(root, *books)
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert counted(root).n_trials == 6
     rows = trials.load(root, "demo")
     assert rows.filter(pl.col("strategy") == "equal_weight").height == len(DAYS) - 1
@@ -312,14 +312,14 @@ def test_writers_at_the_same_time_lose_nothing(root: UPath) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert trials.load(root, "demo")["trial"].n_unique() == 6
 
 
 def test_an_object_store_keeps_a_register_too_and_counts_both_of_two_writers_that_met() -> None:
     root = UPath("memory://trials-test")
     filled(root)
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert counted(root).n_trials == 5
     place = trials.folder(root, "demo")
     index = trial_index.read_index(place)
@@ -328,7 +328,7 @@ def test_an_object_store_keeps_a_register_too_and_counts_both_of_two_writers_tha
     (trial_index.index_folder(place) / trial_index._name(entry)).write_bytes(entry.text.encode())  # met at number 4
     assert len(trial_index.read_index(place).head) == 2
     enter(root, history("second", 22))
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert counted(root).n_trials == 7
 
 
@@ -347,7 +347,7 @@ def test_a_register_without_an_index_is_taken_over_in_the_order_of_its_names(roo
     assert trials.load(root, "demo")["strategy"].unique(maintain_order=True).to_list() == [
         "apple", "momentum", "zebra", "new",
     ]  # fmt: skip
-    assert trials.verify(root, "demo") == []
+    assert list(trials.read(root, "demo").problems) == []
     assert marks(root)["momentum"] == [True]  # its settings are known now
     assert trials.load(root, "demo").filter(pl.col("strategy") == "momentum")["benchmark_return_1d"].null_count() == 0
 
@@ -381,7 +381,7 @@ def test_the_event_log_is_a_witness_of_the_register_in_its_place(root: UPath, mo
     event = dg.AssetMaterialization(lab.key("backtest"), partition="2020", metadata=trial_witness.noted(lab))
     instance.report_runless_asset_event(event)
     assert trial_witness.witness(lab, instance) == trials.read(root, "demo").witness
-    assert trials.verify(root, "demo", trial_witness.witness(lab, instance)) == []
+    assert list(trials.read(root, "demo", trial_witness.witness(lab, instance)).problems) == []
     monkeypatch.setenv("QUANT_DATA", str(root / "elsewhere"))
     assert trial_witness.witness(Lab(load_profile("demo")), instance) is None
 

@@ -13,7 +13,7 @@ from tables import REAL_CRASHES, Market
 from quant_core.calendar import is_session, sessions
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.universe import members_on, nifty50_facts, universe
+from quant_core.market.universe import membership, nifty50_facts, universe
 
 pytestmark = pytest.mark.real_data
 
@@ -296,7 +296,9 @@ def test_india_vix_is_an_index_that_starts_in_2009(market: Market, real_data_dir
 def test_membership_is_complete_only_from_2014() -> None:
     companies = set(nifty50_facts().filter(pl.col("kind") == "company")["ticker"])
     days = [date(2005, 1, 3), date(2008, 10, 1), date(2011, 6, 1), date(2014, 3, 28), date(2023, 12, 29)]
-    counts = {day: len(set(members_on("nifty50", day)) & companies) for day in (*days, date(2026, 9, 30))}
+    stays = {day: pl.col("to_date").is_null() | (pl.col("to_date") > day) for day in (*days, date(2026, 9, 30))}
+    members = membership("nifty50").filter(pl.col("ticker").is_in(companies))
+    counts = {day: members.filter(pl.col("from_date") <= day, stay)["ticker"].n_unique() for day, stay in stays.items()}
     assert list(counts.values())[-3:] == [50, 50, 50]
     assert all(counts[day] < 50 for day in counts if day < date(2014, 3, 27))
     assert universe("nifty50").complete_from == date(2014, 3, 27)

@@ -14,7 +14,7 @@ from scipy.spatial.distance import squareform
 from sklearn.covariance import LedoitWolf
 
 from quant_core.allocation import STRATEGIES, AllocationConfig
-from quant_core.allocation.estimation import monthly_weights, names_to_estimate
+from quant_core.allocation.estimation import monthly_weights, names_with_history
 from quant_core.allocation.history import dense_history
 from quant_core.allocation.strategies.equal_risk_contribution import equal_risk_weights
 from quant_core.allocation.strategies.hierarchical_risk_parity import hierarchical_weights
@@ -241,7 +241,7 @@ def test_a_name_with_exactly_80_percent_of_its_returns_is_estimated_and_one_with
     returns[1:13, 3] = np.nan  # 12 of 60 missing
     returns[1:14, 4] = np.nan
     full = replace(past, total_return_1d=returns, eligible=np.ones_like(past.eligible))
-    assert names_to_estimate(full, 60).tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]
+    assert names_with_history(full, 60).tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_turnover_of_the_source_goes_before_close_times_shares(

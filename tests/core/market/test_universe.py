@@ -11,7 +11,6 @@ from quant_core.market.universe import (
     EVERY_TICKER,
     UNIVERSES,
     check_intervals,
-    members_on,
     membership,
     nifty50_facts,
     sector_of,
@@ -20,6 +19,11 @@ from quant_core.market.universe import (
 )
 
 SCHEMA = {"ticker": pl.String, "from_date": pl.Date, "to_date": pl.Date}
+
+
+def members_on(name: str | list[str], day: date) -> list[str]:
+    stays = pl.col("to_date").is_null() | (pl.col("to_date") > day)
+    return sorted(membership(name).filter((pl.col("from_date") <= day) & stays)["ticker"])
 
 
 def intervals(*rows: tuple) -> pl.DataFrame:

@@ -15,9 +15,7 @@ from scipy.stats import linregress, rankdata
 from quant_core.errors import DataError
 from quant_core.measures import overfitting
 from quant_core.measures.overfitting import (
-    distinct_trials,
     probability_of_backtest_overfitting,
-    same_history,
     trials_like,
 )
 
@@ -214,6 +212,10 @@ OTHERS = {
 }
 
 
+def same_history(one, other):
+    return bool(trials_like(one, other.with_columns(trial=pl.lit("other"))))
+
+
 @pytest.mark.parametrize("name", REPEATS)
 def test_the_same_bet_again_is_no_new_trial(name):
     assert same_history(history(BET), REPEATS[name])
@@ -278,28 +280,8 @@ def test_every_pair_agrees_with_a_comparison_of_common_sessions_one_by_one():
     assert 12 < seen < 72  # more than each with itself, fewer than all of one kind
 
 
-def test_distinct_trials_keep_the_first_of_every_bet():
-    trials = pl.concat(
-        [
-            history(BET, trial="first"),
-            history(OTHER_BET, trial="second"),
-            history(BET - 1e-5, trial="first, other costs"),
-            history(OTHER_BET[:4], trial="too short to compare"),
-            history(OTHER_BET[:300], trial="second, shorter"),
-            history(2.0 * BET, trial="first, twice the stake"),
-        ]
-    )
-    assert distinct_trials(trials) == ["first", "second", "too short to compare", "first, twice the stake"]
-    assert distinct_trials(trials.clear()) == []
-
-
-def test_a_drift_in_small_steps_is_compared_with_what_was_kept():
-    trials = pl.concat([history(BET + k * 0.007 * OTHER_BET, trial=f"step {k}") for k in range(4)])
-    assert distinct_trials(trials) == ["step 0", "step 2"]
-
-
 def test_trials_with_a_missing_return_or_a_repeated_session_are_refused():
     with pytest.raises(DataError, match="is nan"):
         same_history(history(BET), history([0.1, math.nan]))
     with pytest.raises(DataError, match="is there twice"):
-        distinct_trials(pl.concat([history(BET, trial="rerun"), history(BET, trial="rerun")]))
+        trials_like(history(BET), pl.concat([history(BET, trial="rerun"), history(BET, trial="rerun")]))

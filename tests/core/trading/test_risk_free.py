@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quant_core import calendar
 from quant_core.errors import DataError
 from quant_core.trading import risk_free
-from quant_core.trading.risk_free import POLICY_RATES, PolicyRate, cash_return_1d, repo_rate_ann
+from quant_core.trading.risk_free import POLICY_RATES, PolicyRate, cash_return_1d
 
 DOCS = Path(__file__).parents[3] / "docs" / "costs.md"
 
@@ -63,7 +63,9 @@ DAYS = st.dates(date(2000, 1, 1), date(2029, 12, 31))
     ],
 )
 def test_the_rate_in_force_on_a_day(text, percent):
-    assert repo_rate_ann(date.fromisoformat(text)) == pytest.approx(percent / 100, abs=1e-15)
+    day = date.fromisoformat(text)
+    earned = cash_return_1d([day, day + timedelta(days=1)])[1]  # from that day's close on
+    assert (1 + earned) ** 365 - 1 == pytest.approx(percent / 100, abs=1e-12)
 
 
 def test_cash_over_a_rate_change_and_a_weekend_by_hand():
@@ -175,5 +177,5 @@ def test_what_cannot_be_answered_is_refused(arguments, message):
 
 def test_a_day_before_the_table_is_refused_but_for_a_constant_rate():
     with pytest.raises(DataError, match="1999-12-31"):
-        repo_rate_ann(date(1999, 12, 31))
+        cash_return_1d([date(1999, 12, 31), date(2000, 1, 3)])
     assert cash_return_1d([date(1999, 12, 30), date(1999, 12, 31)], 0.06)[1] == pytest.approx(1.06 ** (1 / 365) - 1)
