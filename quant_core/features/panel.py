@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from quant_core.calendar import session_number, sessions
 from quant_core.errors import DataError
-from quant_core.features.shapes import BoolPanel, FloatPanel, Row
+from quant_core.features.shapes import BoolPanel, FloatPanel
 from quant_core.schema import IS_QUARANTINED
 
 #: Sessions before a window within which its ticker must have had a price.
@@ -35,6 +35,8 @@ ANCHOR_REACH_SESSIONS = 10
 FEWEST_NAMES = 5
 #: Share of a window's sessions that must have a value, in tenths: integers, so that no rounding decides.
 FULL_WINDOW_TENTHS = 9
+#: Long rows that are laid out together: their columns take a few megabytes.
+ROWS_AT_ONCE = 1 << 17
 KEYS = ("date", "ticker", "is_member", "is_filled")
 FLAGS = "flags"
 RETURN = "total_return_1d"
@@ -219,35 +221,37 @@ class _Layout:
 
 
 def _lay_out(rows: pl.DataFrame, tickers: pl.Series, days: list[date], reads: tuple[str, ...]) -> _Layout:
-    """Long rows to (N, T) arrays."""
+    """Long rows to (N, T) arrays, some rows at a time: columns on the way would take more room than the panel."""
     from quant_core.features import day_kernels
 
-    ticker = rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy().astype(np.uint32, copy=False)
-    session = _session_index(rows, days)
-    filled = rows["is_filled"].fill_null(True).to_numpy()
-
-    def lay(values: Row, wanted: NDArray[np.bool_], empty: bool | float) -> NDArray[Any]:
-        panel = np.full((len(tickers), len(days)), empty)
-        day_kernels.scatter(values, wanted, ticker, session, panel)
-        return panel
-
-    def flags(wanted: NDArray[np.bool_]) -> BoolPanel:
-        return lay(wanted, wanted, False)
-
-    listed = flags(np.ones(rows.height, dtype=np.bool_))
-    if int(np.count_nonzero(listed)) != rows.height:
+    _check_dates(rows, days)
+    _check_returns(rows)
+    shape = (len(tickers), len(days))
+    flags = {name: np.zeros(shape, dtype=np.bool_) for name in ("listed", "priced", "broken", "member")}
+    inputs = {name: np.full(shape, np.nan) for name in reads}
+    names, column_of_day = pl.Enum(tickers), _column_of_day(days)
+    for some in rows.iter_slices(ROWS_AT_ONCE):
+        ticker = some["ticker"].cast(names).to_physical().to_numpy().astype(np.uint32, copy=False)
+        session = column_of_day[some["date"].cast(pl.Int32).to_numpy() - _day_number(days[0])]
+        truths = {name: truth.to_numpy() for name, truth in _truths(some).to_dict().items()}
+        for name, panel in flags.items():
+            day_kernels.scatter(truths[name], truths[name], ticker, session, panel)
+        for name, values in inputs.items():
+            column = np.ascontiguousarray(some[name].cast(pl.Float64).to_numpy())
+            day_kernels.scatter(column, truths["priced"], ticker, session, values)
+    if int(np.count_nonzero(flags["listed"])) != rows.height:
         raise DataError(_repeated(rows))
-    inputs = {}
-    for name in reads:
-        values = np.ascontiguousarray(rows[name].cast(pl.Float64).to_numpy())
-        if name == RETURN:
-            _check_returns(rows, values, ~filled)
-        inputs[name] = lay(values, ~filled, np.nan)
-    broken = np.zeros(rows.height, dtype=np.bool_)
-    if FLAGS in rows.columns:
-        broken = rows.select(IS_QUARANTINED.fill_null(False)).to_series().to_numpy()
-    member = rows["is_member"].fill_null(False).to_numpy()
-    return _Layout(listed, flags(~filled), flags(broken), flags(member), inputs)
+    return _Layout(**flags, inputs=inputs)
+
+
+def _truths(rows: pl.DataFrame) -> pl.DataFrame:
+    """What is true of each row, named as in `Panel`."""
+    return rows.select(
+        listed=pl.lit(True),
+        priced=~pl.col("is_filled").fill_null(True),
+        broken=IS_QUARANTINED.fill_null(False) if FLAGS in rows.columns else pl.lit(False),
+        member=pl.col("is_member").fill_null(False),
+    )
 
 
 def _index_series(index: pl.DataFrame | None, days: list[date]) -> tuple[FloatPanel, BoolPanel]:
@@ -281,22 +285,26 @@ def _bounds(rows: pl.DataFrame) -> tuple[date, date]:
     return first, last
 
 
-def _session_index(rows: pl.DataFrame, days: list[date]) -> NDArray[np.uint32]:
-    """Column of each row's date, by a table over the calendar days that rows and sessions span."""
-    bounds = (*_bounds(rows), *days)
-    first, last = min(bounds), max(bounds)
-    nowhere = len(days)
-    table = np.full((last - first).days + 1, nowhere, dtype=np.uint32)
-    table[[(day - first).days for day in days]] = np.arange(nowhere)
-    index: NDArray[np.uint32] = table[rows["date"].cast(pl.Int32).to_numpy() - (first - date(1970, 1, 1)).days]
-    off = index == nowhere
-    if off.any():
-        row = rows.filter(pl.Series(off)).sort("date", "ticker").row(0, named=True)
+def _day_number(day: date) -> int:
+    """Days since 1970, as polars counts them."""
+    return (day - date(1970, 1, 1)).days
+
+
+def _column_of_day(days: list[date]) -> NDArray[np.uint32]:
+    """Panel column of each calendar day from the first session to the last; 0 for days without a session."""
+    table = np.zeros((days[-1] - days[0]).days + 1, dtype=np.uint32)
+    table[[(day - days[0]).days for day in days]] = np.arange(len(days))
+    return table
+
+
+def _check_dates(rows: pl.DataFrame, days: list[date]) -> None:
+    strays = set(rows["date"].unique()) - set(days)
+    if strays:
+        off = rows.filter(pl.col("date").is_in(list(strays))).sort("date", "ticker")
         raise DataError(
-            f"clean_prices: {row['ticker']} has a row on {row['date']}, which is no NSE session "
-            f"({int(off.sum())} such rows); drop it in cleaning, or add the session to quant_core/calendar.py."
+            f"clean_prices: {off['ticker'][0]} has a row on {off['date'][0]}, which is no NSE session "
+            f"({off.height} such rows); drop it in cleaning, or add the session to quant_core/calendar.py."
         )
-    return index
 
 
 def _repeated(rows: pl.DataFrame) -> str:
@@ -307,10 +315,11 @@ def _repeated(rows: pl.DataFrame) -> str:
     )
 
 
-def _check_returns(rows: pl.DataFrame, returns: Row, wanted: NDArray[np.bool_]) -> None:
-    bad = ((returns <= -1.0) | np.isinf(returns)) & wanted
-    if bad.any():
-        row = rows.filter(pl.Series(bad)).sort("date", "ticker").row(0, named=True)
+def _check_returns(rows: pl.DataFrame) -> None:
+    returns = pl.col(RETURN).cast(pl.Float64)
+    bad = rows.filter(~pl.col("is_filled").fill_null(True), (returns <= -1.0) | returns.is_infinite())
+    if bad.height:
+        row = bad.sort("date", "ticker").row(0, named=True)
         raise DataError(
             f"clean_prices: {row['ticker']} {row['date']}: total_return_1d is {row['total_return_1d']}, wanted a "
             "finite fraction above -1; fix the source row or mark it filled."
