@@ -43,7 +43,7 @@ def actions(
       quant actions reject YESBANK 2020-03-06 --profile nifty50
     """
     if context.invoked_subcommand is None:
-        from quant_assets.suspects import suspects
+        from quant_assets.action_review import suspects
 
         lab = _lab(profile, source, path)
         found = suspects(lab, from_, to)
@@ -62,7 +62,7 @@ def accept_action(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
 ) -> None:  # fmt: skip
     """Write that the jump is a corporate action; the next run recomputes what depends on it."""
-    from quant_assets.suspects import accept
+    from quant_assets.action_review import accept
 
     console.print(
         plain(accept(_lab(profile, source, path), ticker, parse_day(day), terms, value, into)), soft_wrap=True
@@ -75,7 +75,7 @@ def reject_action(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
 ) -> None:  # fmt: skip
     """Write that the jump is a real move; the next run recomputes what depends on it."""
-    from quant_assets.suspects import reject
+    from quant_assets.action_review import reject
 
     console.print(plain(reject(_lab(profile, source, path), ticker, parse_day(day))), soft_wrap=True)
 

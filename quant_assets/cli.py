@@ -135,7 +135,7 @@ def validate(
 
     Needs `quant run --stages clean_prices` (or a whole run) first. See docs/validation.md.
     """
-    from quant_assets.null_test import validate_profile
+    from quant_assets.validate_command import validate_profile
 
     print(validate_profile(chosen_profile(profile, source, path), from_, to, signals, seed))
 

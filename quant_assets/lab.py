@@ -19,9 +19,9 @@ from quant_assets.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, memb
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile
-from quant_assets.reviewed import reviewed_actions
+from quant_assets.review_log import reviewed_actions
 from quant_core.calendar import last_closed_session, sessions
-from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
 from quant_core.errors import QuantError, UnknownName
 from quant_core.features import warm_up_sessions

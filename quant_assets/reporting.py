@@ -19,10 +19,10 @@ from quant_core.market.lists import list_warnings, sector_note
 from quant_core.measures.luck import Luck, histories
 from quant_core.measures.overfitting import overfitting_by_family, overfitting_of
 from quant_core.measures.significance import significance_table
+from quant_core.report.config import ReportConfig
 from quant_core.report.formats import listed
 from quant_core.report.inputs import ReportInput, chosen_strategy, tested_span
 from quant_core.report.notes import SIMULATED, coverage_notes, damage_warnings, lost_notes, trial_notes, unfinished
-from quant_core.report.settings import ReportConfig
 
 SEED = 7  # of the bootstrap
 

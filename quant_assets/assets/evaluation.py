@@ -29,7 +29,7 @@ from quant_core.cleaning.coverage import defect_counts, lost_sessions, member_co
 from quant_core.folds import fold as fold_named
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.market.lists import price_returns_after
-from quant_core.report.settings import ReportConfig
+from quant_core.report.config import ReportConfig
 from quant_core.schema import Forecasts
 from quant_core.trading.rebalancing import check_threshold
 

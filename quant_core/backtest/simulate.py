@@ -13,7 +13,7 @@ from quant_core import calendar
 from quant_core.backtest import guard, records
 from quant_core.backtest.benchmark import benchmark_returns
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.measures import measure
+from quant_core.backtest.metrics import measure
 from quant_core.backtest.sensitivity import Plan, sensitivity
 from quant_core.errors import DataError
 from quant_core.measures.trips import round_trips

@@ -16,8 +16,8 @@ import polars as pl
 
 from quant_core.calendar import FIRST_DAY
 from quant_core.cleaning.carry import on_calendar, seen_sessions
-from quant_core.cleaning.history import with_older
-from quant_core.cleaning.liquidity import LiquidityRule, liquid_months
+from quant_core.cleaning.most_traded import LiquidityRule, liquid_months
+from quant_core.cleaning.older_rows import with_older
 from quant_core.cleaning.quality import defects, flag_bars, monthly_counts, quality_counts
 from quant_core.cleaning.returns import carry_actions, numbered_sessions, with_previous, with_returns
 from quant_core.cleaning.reviewed import apply_lines, lines_of

@@ -11,7 +11,7 @@ file:
   zero, until a few sessions after they began to trade. They are members on those days, as the index had them.
 - nifty500.csv: the NIFTY 500 list of 2026-03-05. Today's list applied to the past holds survivors only.
 - The whole market (`indian_market`) has no list: its members are whatever traded, best narrowed to the most traded
-  names by a rule that knows only the past (`cleaning.liquidity`).
+  names by a rule that knows only the past (`cleaning.most_traded`).
 - sectors.csv: NSE's macro sectors from the NIFTY 500 list of 2026, the NIFTY Total Market list of 2023 and, for five
   companies that were gone by then, by hand.
 

@@ -15,6 +15,7 @@ from quant_core.report.formats import spec, write
 from quant_core.report.inputs import Prepared, ReportInput, prepare
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
+from quant_core.report.sections.losses import risk_section
 from quant_core.report.sections.overview import (
     COMPARED,
     comparison_section,
@@ -22,10 +23,9 @@ from quant_core.report.sections.overview import (
     lead,
     summary_section,
 )
-from quant_core.report.sections.performance import performance_section
+from quant_core.report.sections.periods import performance_section
 from quant_core.report.sections.portfolio import portfolio_section
 from quant_core.report.sections.regimes import regime_section
-from quant_core.report.sections.risk import risk_section
 from quant_core.report.sections.robustness import robustness_section
 from quant_core.report.sections.trades import trades_section
 from quant_core.report.series import BENCHMARK_KEY

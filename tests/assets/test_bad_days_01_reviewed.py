@@ -14,7 +14,7 @@ from quant_assets.currency import upstream_partitions
 from quant_assets.lab import Lab
 from quant_assets.partitions import cleaning_begin
 from quant_assets.profile import load_profile
-from quant_assets.reviewed import reviewed_actions, reviewed_path
+from quant_assets.review_log import reviewed_actions, reviewed_path
 from quant_assets.runner import Runner, Step
 from quant_assets.storage import table_path
 from quant_core.errors import DataError

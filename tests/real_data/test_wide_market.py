@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
-from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.market.sources.files import FilesSource
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]

@@ -15,7 +15,7 @@ from quant_core.report.blocks import Band, Block, Cell, Figure, Rule, Section, T
 from quant_core.report.formats import listed, percent, plural
 from quant_core.report.inputs import BENCHMARK, Prepared
 from quant_core.report.sections.lines import own_and_benchmark
-from quant_core.report.sections.performance import heat_style
+from quant_core.report.sections.periods import heat_style
 from quant_core.report.series import BENCHMARK_KEY, number
 
 HUES = 6  # colours in the script's regime palette, calm to stressed

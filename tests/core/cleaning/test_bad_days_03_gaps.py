@@ -12,7 +12,7 @@ from rows import bar, raw
 from quant_core.calendar import sessions
 from quant_core.cleaning.carry import seen_sessions
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
-from quant_core.cleaning.history import RECENT
+from quant_core.cleaning.older_rows import RECENT
 from quant_core.cleaning.returns import SEAM_SPAN
 from quant_core.market.actions import LOOKBACK_DAYS
 from quant_core.market.sources.simulated import SimulatedSource, simulate

@@ -7,7 +7,7 @@ from rows import bar, raw
 
 from quant_core.calendar import sessions
 from quant_core.cleaning.clean import CleaningConfig, clean
-from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.cleaning.most_traded import LiquidityRule
 
 START, END = date(2021, 3, 1), date(2021, 3, 31)
 FEBRUARY, MARCH = sessions(date(2021, 2, 1), date(2021, 2, 28)), sessions(START, END)

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from quant_assets.lab import Lab
-from quant_assets.reviewed import add_line
+from quant_assets.review_log import add_line
 from quant_assets.storage import read_tables, table_path
 from quant_core.cleaning.clean import Cleaned, clean
 from quant_core.errors import DataError

@@ -10,7 +10,7 @@ from rows import bar, raw
 
 from quant_core.calendar import sessions
 from quant_core.cleaning.clean import CleaningConfig, clean
-from quant_core.cleaning.liquidity import LiquidityRule
+from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.errors import DataError
 
 FIRST, START, END = date(2020, 12, 1), date(2021, 3, 1), date(2021, 3, 31)

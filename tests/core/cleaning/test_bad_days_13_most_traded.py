@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from quant_core.calendar import sessions
-from quant_core.cleaning.liquidity import LiquidityRule, liquid_months
+from quant_core.cleaning.most_traded import LiquidityRule, liquid_months
 from quant_core.schema import EQUITY
 
 FEBRUARY, MARCH, APRIL = date(2021, 2, 1), date(2021, 3, 1), date(2021, 4, 1)

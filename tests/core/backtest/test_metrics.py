@@ -10,7 +10,7 @@ from stage_cases import NIFTY, WEEKS, make_prices, make_targets
 
 from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.measures import measure
+from quant_core.backtest.metrics import measure
 from quant_core.backtest.simulate import simulate
 from quant_core.measures import performance as p
 from quant_core.measures.holdings import average_holding_sessions, concentration

@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from quant_core.backtest.measures import measure
+from quant_core.backtest.metrics import measure
 from quant_core.schema import BacktestPositions, BacktestTrades, RoundTrips
 
 DAYS = [date(2021, 1, 4), date(2021, 1, 5)]
