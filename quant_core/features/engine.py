@@ -30,9 +30,9 @@ from quant_core.runtime import worker_threads
 
 #: More threads than this only wait for memory.
 MOST_THREADS = 8
-#: Cells of a panel that are worked on together: one megabyte of float64. Smaller parts take less memory and stay in
+#: Cells of a panel that are worked on together: two megabytes of float64. Smaller parts take less memory and stay in
 #: nearer caches, larger ones write longer runs of the table.
-PART_CELLS = 1 << 17
+PART_CELLS = 1 << 18
 
 Outputs = dict[str, NDArray[np.float64]]
 Job = Callable[[], None]
@@ -43,9 +43,10 @@ def feature_table(panel: Panel, config: FeatureConfig, start: date) -> pl.DataFr
     threads = worker_threads(MOST_THREADS)
     melter = melter_from(panel, start, _n_parts(panel, threads))
     outputs = {name: np.empty(melter.height) for name in feature_columns(config)}
-    keys = melter.keys()
     with ThreadPoolExecutor(max_workers=threads) as pool:
+        making = pool.submit(melter.keys)
         _run(pool, _jobs(panel, config, melter, outputs))
+        keys = making.result()
         if config.normalization == "cross_sectional_rank":
             _run(pool, _rank_jobs(config, melter, outputs, keys[2].to_numpy()))
         columns = list(pool.map(_column, outputs, outputs.values()))
@@ -75,7 +76,8 @@ def _column(name: str, values: NDArray[np.float64]) -> pl.Series:
 def _jobs(panel: Panel, config: FeatureConfig, melter: Melter, outputs: Outputs) -> list[Job]:
     """Independent pieces of work, the long ones first."""
     chosen = features_of(config)
-    by_ticker = [entry for entry in chosen if entry.scope == "ticker"]
+    by_ticker = [(windows, e) for e in chosen if e.scope == "ticker" for windows in _apart(e, config)]
+    by_window = sorted(by_ticker, key=lambda work: max(work[0]))  # so that what is kept for a window is soon let go
 
     def whole(entry: Feature, windows: tuple[int, ...]) -> Job:
         return lambda: _write(entry, panel, windows, config, melter, outputs, None)
@@ -83,14 +85,14 @@ def _jobs(panel: Panel, config: FeatureConfig, melter: Melter, outputs: Outputs)
     def some(part: Part) -> Job:
         def job() -> None:
             few = panel.some(part.begin, part.end)
-            for entry in by_ticker:
-                for windows in _apart(entry, config):
-                    _write(entry, few, windows, config, melter, outputs, part)
+            for windows, entry in by_window:
+                _write(entry, few, windows, config, melter, outputs, part)
+                few.forget_below(max(windows))
 
         return job
 
     together = [whole(e, windows) for e in chosen if e.scope != "ticker" for windows in _apart(e, config)]
-    return together + [some(part) for part in melter.parts if by_ticker]
+    return together + [some(part) for part in melter.parts if by_window]
 
 
 def _apart(entry: Feature, config: FeatureConfig) -> list[tuple[int, ...]]:

@@ -91,6 +91,11 @@ class Panel:
             self._kept[key] = make()
         return self._kept[key]
 
+    def forget_below(self, window_sessions: int) -> None:
+        """Let go of what was kept for windows from 2 sessions up to the one before; it is made again when needed."""
+        for key in [key for key in self._kept if 1 < key[1] < window_sessions]:
+            del self._kept[key]
+
     def full_of(self, values: FloatPanel, window_sessions: int) -> BoolPanel:
         """(N, T) where a window of `values` ending today may be used (see the module's rule)."""
         from quant_core.features import kernels
