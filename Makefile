@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PORT   ?= 3000
-MLFLOW_PORT ?= 5000
+MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check format dev mlflow lock clean
@@ -40,8 +40,8 @@ format: install  ## Rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dev: install  ## The web UI on loopback, with the daemon (schedules, backfills, sensors)
-	$(BIN)/quant dev --port $(PORT)
+dev: install  ## The web UI on loopback, with the daemon (schedules, backfills, sensors) and MLflow's UI
+	$(BIN)/quant dev --port $(PORT) --mlflow-port $(MLFLOW_PORT)
 
 mlflow: install  ## MLflow's own UI on loopback, over the runs that the lab tracked
 	$(BIN)/quant mlflow --port $(MLFLOW_PORT)
