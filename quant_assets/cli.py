@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from quant_assets.actions_command import actions_app
+from quant_assets.collector import collector_paused
 from quant_assets.terminal import (
     FromOption,
     PathOption,
@@ -32,7 +33,8 @@ app = typer.Typer(
     "Start with [bold]quant demo[/bold]; then [bold]quant doctor[/bold] and "
     "[bold]quant run --profile nifty50 --source files --path DIR[/bold].\n\n"
     "Tables and artifacts live in QUANT_DATA (default: data/), "
-    "Dagster's own records in DAGSTER_HOME (default: dagster_home/).",
+    "Dagster's own records in DAGSTER_HOME (default: dagster_home/). QUANT_LOG_LEVEL (debug, info, warning, error) and "
+    "QUANT_LOG_FORMAT (text, json) say what is logged to stderr, and how.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -53,7 +55,7 @@ StagesOption = Annotated[
 MlflowPortOption = Annotated[
     int | None, typer.Option(help="Port of MLflow's UI on 127.0.0.1; default: QUANT_MLFLOW_PORT, else 5000.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Dagster's own log.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")]
 
 
 def main() -> None:
@@ -241,7 +243,8 @@ def _run(
     chosen = load_profile(profile, source_override(source, str(path) if path else None) | entries)
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
-    from quant_assets.home import open_runner
+    with collector_paused():
+        from quant_assets.home import open_runner
 
     with open_runner(chosen, overrides, home, verbose, say) as runner:
         months = runner.month_range(first, last)

@@ -1,6 +1,9 @@
 """The code location that workspace.yaml loads: the profile named by QUANT_PROFILE."""
 
-from quant_assets.assembly import build_definitions
-from quant_assets.profile import profile_from_environment
+from quant_assets.collector import collector_paused
 
-defs = build_definitions(profile_from_environment())
+with collector_paused():
+    from quant_assets.assembly import build_definitions
+    from quant_assets.profile import profile_from_environment
+
+    defs = build_definitions(profile_from_environment())

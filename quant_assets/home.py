@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from quant_assets.collector import collector_paused
 from quant_assets.event_files import event_files
 from quant_assets.live_runs import bury_dead_runs, unjudged_runs
 from quant_assets.logs import command_level
@@ -35,11 +36,13 @@ def open_runner(
     profile: Profile, overrides: Overrides, home: Path, verbose: bool, say: Say = print
 ) -> Iterator[Runner]:
     """A runner for `profile` on the instance in `home`, once no other command is at work on it; the dead are buried."""
-    from quant_assets.assembly import build_definitions
-    from quant_assets.lab import Lab
+    with collector_paused():
+        from quant_assets.assembly import build_definitions
+        from quant_assets.lab import Lab
 
-    lab = Lab(profile)
-    check_overrides(lab, overrides)
+        lab = Lab(profile)
+        check_overrides(lab, overrides)
+        definitions = build_definitions(profile)
     prepare_home(home)
     if not verbose:
         quiet()
@@ -47,7 +50,7 @@ def open_runner(
     with turn_of(profile.name, home, say), own_instance(home) as instance, event_files(instance) as open_run:
         for line in bury_dead_runs(instance):
             say(line)
-        yield Runner(lab, build_definitions(profile), instance, overrides, level, say, open_run)
+        yield Runner(lab, definitions, instance, overrides, level, say, open_run)
 
 
 def own_instance(home: Path) -> dg.DagsterInstance:

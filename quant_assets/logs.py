@@ -32,6 +32,7 @@ from structlog.contextvars import (
     unbind_contextvars,
 )
 
+from quant_assets.live_runs import PID_TAG
 from quant_core.errors import DataError
 
 LEVEL_VARIABLE, FORMAT_VARIABLE = "QUANT_LOG_LEVEL", "QUANT_LOG_FORMAT"
@@ -44,6 +45,7 @@ CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 SHORTEST_SECRET = 6
 #: How the entries of a line follow each other: what it is about, how much it was, then what else there is.
 ORDER = ("asset", "op", "step", "check", "partition", "partitions", "rows", "files", "kib", "seconds")
+RESERVED = ("timestamp", "level", "event")
 #: Figures of a failed check that stand in its line; tables and longer texts are on the asset's page.
 LONGEST_FIGURE = 160
 
@@ -90,12 +92,15 @@ def make_logger(threshold: str) -> Any:
     colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     render: Any = (
         structlog.processors.JSONRenderer(default=str) if as_json
-        else structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=12)
+        else structlog.dev.ConsoleRenderer(
+            colors=colors, sort_keys=False, pad_event_to=12, exception_formatter=structlog.dev.plain_traceback
+        )
     )  # fmt: skip
     return structlog.wrap_logger(
         _Stderr(),
         processors=[
-            merge_contextvars, structlog.processors.add_log_level, stamp, _without_secrets, _in_order, render,
+            merge_contextvars, structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info,
+            _without_secrets, _in_order, render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
     )  # fmt: skip
@@ -128,7 +133,7 @@ def _without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) 
 
 
 def _in_order(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    first = {name: event[name] for name in ("timestamp", "level", "event", *ORDER) if name in event}
+    first = {name: event[name] for name in (*RESERVED, *ORDER) if name in event}
     return first | {name: value for name, value in event.items() if name not in first}
 
 
@@ -157,20 +162,26 @@ class StepLines(logging.Handler):
 
     def __init__(self, lines: Any, assets: Mapping[str, str]) -> None:
         super().__init__()
-        self.lines, self.assets = lines, assets
+        self.lines, self.assets, self.as_json = lines, assets, is_json()
         self.failed_checks: dict[tuple[str, str], list[Any]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        meta: Mapping[str, Any] = getattr(record, "dagster_meta", None) or {}
+        try:
+            self._tell(record, getattr(record, "dagster_meta", None) or {})
+        except Exception:  # as the standard library's handlers: a line that cannot be written stops no run
+            self.handleError(record)
+
+    def _tell(self, record: logging.LogRecord, meta: Mapping[str, Any]) -> None:
         event: DagsterEvent | None = meta.get("dagster_event")
         if event is None:
-            self.lines.log(record.levelno, meta.get("orig_message") or record.getMessage(), exc_info=record.exc_info)
+            more = {"exc_info": record.exc_info} if record.exc_info else {}
+            self.lines.log(record.levelno, meta.get("orig_message") or record.getMessage(), **more)
         elif event.is_step_start:
             self._begin(event, meta)
         elif event.is_step_success:
             self._end(event)
         elif event.is_step_failure:
-            self._fail(event)
+            self._fail(event, meta)
         elif event.is_step_up_for_retry:
             data = event.step_retry_data
             self.lines.warning("retry", wait_seconds=data.seconds_to_wait, error=reason(data.error)[0])
@@ -178,7 +189,8 @@ class StepLines(logging.Handler):
             self._check(event)
         else:
             serious = record.levelno >= logging.WARNING and not event.is_job_failure
-            self.lines.log(record.levelno if serious else logging.DEBUG, meta["orig_message"])
+            run = {"run": str(meta["run_id"])[:8]}
+            self.lines.log(record.levelno if serious else logging.DEBUG, meta["orig_message"], **run)
 
     def _begin(self, event: DagsterEvent, meta: Mapping[str, Any]) -> None:
         clear_contextvars()
@@ -199,14 +211,14 @@ class StepLines(logging.Handler):
         self.lines.log(logging.INFO if is_of_asset else logging.DEBUG, "done", seconds=seconds, peak_mib=peak_mib())
         clear_contextvars()
 
-    def _fail(self, event: DagsterEvent) -> None:
+    def _fail(self, event: DagsterEvent, meta: Mapping[str, Any]) -> None:
         self._tell_checks()
         error = event.step_failure_data.error
-        if error is None:
-            self.lines.error("failed")
-        else:
-            why, on_purpose = reason(error)
-            self.lines.error("failed", error=why, **({} if on_purpose else {"exception": error.to_string()}))
+        why, on_purpose = reason(error) if error else ("no error was recorded", True)
+        # what the lab refuses on purpose is the one message of the command that ran it
+        is_told = on_purpose and PID_TAG in meta["job_tags"] and not self.as_json
+        more = {} if on_purpose or error is None else {"exception": error.to_string()}
+        self.lines.log(logging.DEBUG if is_told else logging.ERROR, "failed", error=why, **more)
         clear_contextvars()
 
     def _check(self, event: DagsterEvent) -> None:
@@ -232,7 +244,7 @@ class StepLines(logging.Handler):
 
 def _figures(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
     """What fits into a line: numbers and short texts."""
-    values = {name: value.value for name, value in metadata.items()}
+    values = {name: value.value for name, value in metadata.items() if name not in RESERVED}
     numbers = {name: float(f"{value:.4g}") for name, value in values.items() if isinstance(value, float)}
     return {
         name: numbers.get(name, value)

@@ -4,11 +4,10 @@ Months of one asset go in one run; a fold is a run of its own. Everything is an 
 DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions behind; the next one continues there.
 """
 
-import gc
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from dagster._core.execution.build_resources import wrap_resources_for_execution
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from quant_assets.automation import EVALUATION, refresh_months
+from quant_assets.collector import garbage_freed
 from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
 from quant_assets.event_files import OpenRun
 from quant_assets.fitting import TRAIN_SUFFIX
@@ -219,20 +219,6 @@ class Runner:
             del result  # it holds what the steps handed on
         if failed is not None:
             raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
-
-
-@contextmanager
-def garbage_freed() -> Iterator[None]:
-    """Frees what the work inside leaves in circles, tables among it, which only the collector opens.
-
-    It looks through what was made inside, not through the libraries: that took a quarter of a second a run.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.unfreeze()
 
 
 def range_tags(step: Step) -> dict[str, str]:

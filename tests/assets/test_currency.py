@@ -1,10 +1,13 @@
 """What a partition was made from, and whether it still is."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from upath import UPath
 
+from quant_assets import currency
 from quant_assets.assembly import build_definitions
 from quant_assets.currency import upstream_partitions
 from quant_assets.profile import load_profile
@@ -37,3 +40,15 @@ def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) ->
                     graph, key, parent, partition
                 )
     assert edges > 50
+
+
+def test_a_plan_looks_each_stored_partition_up_once(
+    graph: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+    monkeypatch.setattr(currency, "stored_stamp", lambda root, key, partition: looked_up.append((key, partition)))
+    clean, stamps = dg.AssetKey(["demo", "clean_prices"]), currency.stamps_in(UPath(tmp_path))
+    months = [f"2015-{month:02d}" for month in range(1, 13)]
+    marks = {currency.fingerprint(graph, stamps, clean, month, {}, lambda *_: "") for month in months}
+    assert len(marks) == 12
+    assert looked_up == [(dg.AssetKey(["demo", "raw_ohlcv"]), month) for month in months]
