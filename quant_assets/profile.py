@@ -19,6 +19,8 @@ from quant_core.folds import Cadence
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 PRESETS = Path(__file__).parent / "presets"
+#: Entries that list registered names.
+NAME_LISTS = ("models", "strategies")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Profile:
             raise DataError(
                 f"profile {self.name}: fold_cadence is {self.fold_cadence!r}; wanted one of {get_args(Cadence)}."
             )
-        for entry in ("models", "strategies"):
+        for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
         if not isinstance(self.strict_lists, bool):
             raise DataError(f"profile {self.name}: strict_lists is {self.strict_lists!r}; wanted true or false.")
@@ -125,6 +127,8 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
 def _as_in(profile: Profile, key: str, value: Any) -> Any:
     """An override in the type that the entry has."""
     own = getattr(profile, key)
+    if key in NAME_LISTS and isinstance(value, str):
+        return yaml.safe_load(value)
     if isinstance(own, bool):
         return {"true": True, "false": False}.get(str(value).lower(), value)
     if isinstance(own, int) and not isinstance(value, int):

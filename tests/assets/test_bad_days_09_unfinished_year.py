@@ -8,8 +8,10 @@ from small_lab import COMMAND, SmallLab
 from upath import UPath
 
 from quant_assets.io_manager import begun
+from quant_assets.partitions import months_of
 from quant_assets.storage import read_artifact
 from quant_assets.table_files import read_table
+from quant_core.folds import fold
 
 pytestmark = pytest.mark.slow
 #: The small lab, to June 2020 instead of February.
@@ -57,10 +59,10 @@ def test_a_test_of_one_session_says_so(lab: SmallLab) -> None:
 
 
 def test_months_after_the_last_stored_one_of_the_own_year_are_not_needed() -> None:
-    months = ["2019-11", "2019-12", "2020-01", "2020-02", "2020-03"]
-    assert begun(months, ["2019-11", "2019-12", "2020-01"], "2020") == months[:3]
-    assert begun(months, ["2019-11", "2020-02"], "2020") == months[:4]  # December 2019 and January stay needed
-    assert begun(months, ["2019-11", "2019-12"], "2020") == months
+    months, year = ["2019-11", "2019-12", "2020-01", "2020-02", "2020-03"], months_of(fold("2020"))
+    assert begun(months, ["2019-11", "2019-12", "2020-01"], year) == months[:3]
+    assert begun(months, ["2019-11", "2020-02"], year) == months[:4]  # December 2019 and January stay needed
+    assert begun(months, ["2019-11", "2019-12"], year) == months
 
 
 def test_the_report_names_no_open_year_that_is_over() -> None:

@@ -81,6 +81,21 @@ def test_set_pairs_are_read_as_yaml_and_profile_entries_told_apart() -> None:
     assert profile == {"start": "2012-01"}
 
 
+def test_a_profile_names_its_models_and_strategies_also_on_the_command_line() -> None:
+    chosen = load_profile("demo", {"models": "[ridge]", "strategies": ["equal_weight", "momentum"]})
+    assert (chosen.models, chosen.strategies) == (("ridge",), ("equal_weight", "momentum"))
+    assert Lab(chosen).models == ("ridge",)
+    assert Lab(chosen).defaults("target_weights").strategies == ("equal_weight", "momentum")
+    assert "ridge" in Lab(load_profile("demo")).models
+    with pytest.raises(UnknownName, match="rigde"):
+        _ = Lab(load_profile("demo", {"models": ["rigde"]})).models
+    for wrong in ("ridge", "[ridge, ridge]", "[1]"):
+        with pytest.raises(DataError, match="wanted a list of different names"):
+            load_profile("demo", {"models": wrong})
+    with pytest.raises(DataError, match="fold_cadence is 'month'"):
+        load_profile("demo", {"fold_cadence": "month"})
+
+
 @pytest.mark.parametrize("pair", ["alpha=1", "forecaster_ridge.alpha", "=1", ".x=1"])
 def test_a_set_pair_of_another_form_is_refused(pair: str) -> None:
     with pytest.raises(DataError, match=r"ASSET\.SETTING=VALUE"):
