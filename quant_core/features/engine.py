@@ -43,10 +43,9 @@ def feature_table(panel: Panel, config: FeatureConfig, start: date) -> pl.DataFr
     threads = worker_threads(MOST_THREADS)
     melter = melter_from(panel, start, _n_parts(panel, threads))
     outputs = {name: np.empty(melter.height) for name in feature_columns(config)}
+    keys = melter.keys()
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        making = pool.submit(melter.keys)
         _run(pool, _jobs(panel, config, melter, outputs))
-        keys = making.result()
         if config.normalization == "cross_sectional_rank":
             _run(pool, _rank_jobs(config, melter, outputs, keys[2].to_numpy()))
         columns = list(pool.map(_column, outputs, outputs.values()))
