@@ -55,7 +55,9 @@ StagesOption = Annotated[
 MlflowPortOption = Annotated[
     int | None, typer.Option(help="Port of MLflow's UI on 127.0.0.1; default: QUANT_MLFLOW_PORT, else 5000.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")
+]
 
 
 def main() -> None:
