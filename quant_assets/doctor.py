@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
 from quant_assets.list_use import last_day_of
+from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
 from quant_assets.partitions import IST
 from quant_assets.paths import dagster_home, data_root
 from quant_assets.profile import Profile
 from quant_assets.storage import local_path
 from quant_core import calendar
-from quant_core.errors import QuantError
+from quant_core.errors import DataError, QuantError
 from quant_core.market.lists import known_to
 
 PACKAGES = ("dagster", "dagster-mlflow", "mlflow", "torch", "polars", "pyarrow", "yfinance", "scikit-learn", "numba")
@@ -39,6 +40,7 @@ def examine(profile: Profile) -> Iterator[Finding]:
     """Every check, in the order in which a person would fix things."""
     yield from _environment()
     yield from _storage()
+    yield _log_lines()
     yield from _runs()
     yield from _calendar()
     yield from _source(Lab(profile))
@@ -71,6 +73,14 @@ def _storage() -> Iterator[Finding]:
         "instance settings",
         str(settings) if settings.is_file() else f"{settings} is made by the first run",
     )
+
+
+def _log_lines() -> Finding:
+    what = f"log lines ({LEVEL_VARIABLE}, {FORMAT_VARIABLE})"
+    try:
+        return Finding("ok", what, f"{level()} and above, as {'JSON' if is_json() else 'key=value'}, on stderr")
+    except DataError as error:
+        return Finding("fix", what, str(error))
 
 
 def _runs() -> Iterator[Finding]:

@@ -216,7 +216,10 @@ class Runner:
                 raise_on_error=False,
             )
             failed = None if result.success else failure_reason(result)
-            del result  # it holds what the steps handed on
+            # It holds what the steps handed on. Dagster 1.13.27 never lets go of a run's first context, which shares it:
+            # its records remember the frame that made the first of their kind.
+            result._output_capture.clear()  # type: ignore[attr-defined]
+            del result
         if failed is not None:
             raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
 
