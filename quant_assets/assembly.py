@@ -23,7 +23,7 @@ def build_definitions(profile: Profile) -> dg.Definitions:
     jobs = automation.build_jobs(lab, assets)
     return dg.Definitions(
         assets=assets,
-        asset_checks=checks.build(lab),
+        asset_checks=checks.build(lab, assets),
         jobs=list(jobs.values()),
         schedules=[automation.build_schedule(lab, jobs["refresh"])],
         sensors=automation.build_sensors(lab, jobs),

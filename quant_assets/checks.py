@@ -1,206 +1,348 @@
-"""Checks that stop what is downstream of a bad table, and warnings that do not."""
+"""Checks that stop what is downstream of a bad partition, and warnings that do not.
 
-from datetime import date
+A check is a function of one stored partition to a verdict; `build` turns those of an asset into one Dagster definition
+that judges every partition of a run by itself, however long the range, and reads each partition once. A verdict does
+not depend on what else the run made: what lies around a partition is read from storage. `contract` is the check that
+every table has, from its schema. What only the making knows is judged inside the asset (assets/market_data.py,
+assets/signals.py); `verdicts` says how both reach Dagster.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 
 import dagster as dg
+import dataframely as dy
 import polars as pl
+from upath import UPath
 
-from quant_assets.config import core_settings
 from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
-from quant_assets.storage import read_tables, table_path
+from quant_assets.storage import pointer_path, read_artifact, read_tables, table_path
 from quant_assets.table_files import read_table
-from quant_core.allocation import AllocationConfig
+from quant_assets.verdicts import WARN, Evaluations, Verdict, evaluated, run_partitions
+from quant_core.allocation.feasible import infeasible
 from quant_core.backtest.guard import check_trades
 from quant_core.backtest.reconcile import unreconciled
 from quant_core.causality import assert_causal
 from quant_core.cleaning.coverage import longest_gap, lost_sessions, thin_sessions
+from quant_core.cleaning.quality import contradictory_rows
 from quant_core.errors import QuantError
-from quant_core.features import FeatureConfig, compute_features
-from quant_core.features.drift import drift
-from quant_core.schema import CASH, IS_QUARANTINED, CleanPrices, validate
+from quant_core.features import compute_features
+from quant_core.features.drift import SortedColumns, compare, sorted_columns, thinned
+from quant_core.schema import (
+    IS_QUARANTINED,
+    BacktestCosts,
+    BacktestDaily,
+    BacktestPositions,
+    BacktestTrades,
+    BenchmarkReturns,
+    CleanPrices,
+    Features,
+    ForecastDecay,
+    ForecastQuality,
+    ForecastQuantiles,
+    Forecasts,
+    RawOhlcv,
+    RoundTrips,
+    Sensitivity,
+    Significance,
+    TargetWeights,
+    TrainingLabels,
+    validate,
+)
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
+FEWEST_SESSIONS = 3
 DRIFT_MONTHS = 12
-TOLERANCE = 1e-9
+#: An index gap is followed back over its own month and so many before it, for each so many sessions that are allowed.
+GAP_SESSIONS_A_MONTH = 15
+
+Schema = type[dy.Schema]
+#: The contract of every asset that stores tables: a table's schema, or those of the tables in an artifact.
+CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
+    "raw_ohlcv": RawOhlcv,
+    "clean_prices": CleanPrices,
+    "features": Features,
+    "training_window": {"labels": TrainingLabels},
+    "forecasts": Forecasts,  # of every model
+    "target_weights": TargetWeights,
+    "backtest": {
+        "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,
+        "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
+        "quality": ForecastQuality, "decay": ForecastDecay, "quantiles": ForecastQuantiles,
+    },
+    "backtest_report": {"significance": Significance},
+}  # fmt: skip
+#: Tables that an artifact may lack: a test of too few sessions says nothing about luck.
+MAY_BE_ABSENT = frozenset({"significance"})
 
 
-def build(lab: Lab) -> list[dg.AssetChecksDefinition]:
-    """Checks of one profile."""
+@dataclass(frozen=True)
+class Subject:
+    """The asset that a run is checked on; every month is read once, however many checks and later months look at it.
+
+    Args:
+        overrides: what the run set otherwise than the profile.
+    """
+
+    lab: Lab
+    asset: str
+    partitions: dg.TimeWindowPartitionsDefinition
+    overrides: Mapping[str, Any]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every partition, in order."""
+        return list(self.partitions.get_partition_keys())
+
+    @cached_property
+    def settings(self) -> Any:
+        """The settings of the run."""
+        return self.lab.with_overrides(self.asset, self.overrides)
+
+    @cached_property
+    def table(self) -> Callable[[str], pl.DataFrame]:
+        """Partition -> the table that is stored of it."""
+        return lru_cache(maxsize=1)(lambda name: read_tables([self.path(name)]).collect())
+
+    @cached_property
+    def month(self) -> Callable[[str], SortedColumns]:
+        """Partition -> its columns sorted; the month before is still there."""
+        return lru_cache(maxsize=2)(lambda name: sorted_columns(self.table(name)))
+
+    @cached_property
+    def earlier_month(self) -> Callable[[str], SortedColumns]:
+        """Partition -> its columns as later months are compared with them."""
+        return lru_cache(maxsize=DRIFT_MONTHS + 1)(lambda name: thinned(self.month(name)))
+
+    def path(self, name: str, asset: str = "") -> UPath:
+        """File of a month, of this asset or another one."""
+        return table_path(self.lab.root, self.lab.key(asset or self.asset), name)
+
+    def stored(self, name: str) -> "Stored":
+        """One of its partitions."""
+        window = self.partitions.time_window_for_partition_key(name)
+        return Stored(self, name, window.start.date(), window.end.date() - timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored partition of an asset, as a check sees it: from `first` to `last` day."""
+
+    of: Subject
+    name: str
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return f"{self.of.lab.profile.name}/{self.of.asset} {self.name}"
+
+    @property
+    def table(self) -> pl.DataFrame:
+        return self.of.table(self.name)
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        return read_artifact(pointer_path(self.of.lab.root, self.of.lab.key(self.of.asset), self.name))
+
+    def before(self, number: int, asset: str = "") -> list[str]:
+        """Of the `number` partitions before this one, those that are stored, of this asset or another one."""
+        position = self.of.names.index(self.name)
+        names = self.of.names[max(position - number, 0) : position]
+        return [name for name in names if self.of.path(name, asset).exists()]
+
+    def with_before(self, number: int, asset: str = "") -> pl.LazyFrame:
+        """The partition after what is stored of the `number` before it, of this asset or another one."""
+        return read_tables([self.of.path(name, asset) for name in (*self.before(number, asset), self.name)])
+
+    @cached_property
+    def known_until(self) -> date:
+        """Last day that rows can be asked for: its last where the next month has rows, else that of its newest row."""
+        following = self.of.names[self.of.names.index(self.name) + 1 :][:1]
+        paths = [path for name in following if (path := self.of.path(name)).exists()]
+        if paths and read_tables(paths).select(pl.len()).collect().item():
+            return self.last
+        newest = self.table["date"].max()
+        return newest if isinstance(newest, date) else self.first - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is judged of each partition of an asset.
+
+    Args:
+        judge: its verdict; a QuantError that it raises is one too.
+        blocking: whether a failure stops what is downstream.
+        is_sample: it judges the code more than the data, and costs more: the newest partition of a run is judged, and
+            stands for what else the run made.
+    """
+
+    name: str
+    description: str
+    judge: Callable[[Stored], Verdict]
+    blocking: bool = False
+    is_sample: bool = False
+
+
+def build(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
+    """The checks of every asset that has some, one definition an asset."""
     return [
-        _clean_contract(lab),
-        _sessions_complete(lab),
-        _actions_resolved(lab),
-        _index_present(lab),
-        _features_causal(lab),
-        _features_drift(lab),
-        _weights_feasible(lab),
-        _books_reconcile(lab),
+        _definition(lab, key.path[-1], asset.partitions_def, checks)
+        for asset in assets
+        for key in asset.keys
+        if (checks := checks_of(key.path[-1]))
     ]
 
 
-def _clean_contract(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("clean_prices"), name="contract", blocking=True, partitions_def=lab.partitions.months,
-        description="Columns, dtypes, keys; positive prices inside high and low; carried rows without a return.",
-    )  # fmt: skip
-    def contract(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
-        table = clean_prices.collect()
-        try:
-            validate(table, CleanPrices, "clean_prices", "materialize the month again.")
-        except QuantError as error:
-            return dg.AssetCheckResult(passed=False, metadata={"error": str(error)})
-        bad = bad_clean_rows(table)
-        return dg.AssetCheckResult(
-            passed=bad.is_empty(), metadata={"rows": table.height, "bad_rows": markdown_table(bad, 10)}
+def checks_of(asset: str) -> list[Check]:
+    """The checks of an asset, its contract first."""
+    return [*([CONTRACT] if contract_of(asset) else []), *CHECKS.get(asset, ())]
+
+
+def contract_of(asset: str) -> Mapping[str, Schema]:
+    """The schema of each table of an asset; "" names the table of an asset that stores only one."""
+    found = CONTRACTS.get("forecasts" if asset.startswith("forecasts_") else asset, {})
+    return {"": found} if isinstance(found, type) else found
+
+
+def _definition(
+    lab: Lab, asset: str, partitions: dg.PartitionsDefinition | None, checks: Sequence[Check]
+) -> dg.AssetChecksDefinition:
+    specs = [
+        dg.AssetCheckSpec(
+            one.name, asset=lab.key(asset), description=one.description, blocking=one.blocking,
+            partitions_def=partitions,
         )
+        for one in checks
+    ]  # fmt: skip
 
-    return contract
+    @dg.multi_asset_check(name=f"{lab.profile.name}__{asset}__checks", specs=specs, can_subset=True)
+    def judged(context: dg.AssetCheckExecutionContext) -> Evaluations:
+        assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)  # months and folds are all that there are
+        node = node_config(context.run.run_config, f"{lab.profile.name}__{asset}")
+        subject = Subject(lab, asset, partitions, node.get("config") or {})
+        chosen = {key.name for key in context.selected_asset_check_keys}
+        made = [subject.stored(name) for name in run_partitions(context, partitions)]
+        yield from evaluated(context, judge([one for one in checks if one.name in chosen], made))
+
+    return judged
 
 
-def bad_clean_rows(table: pl.DataFrame) -> pl.DataFrame:
-    """Rows of clean prices that contradict themselves."""
-    prices = [pl.col(name) for name in ("open_inr", "close_inr")]
-    return table.filter(
-        (pl.col("close_inr") <= 0)
-        | (pl.col("high_inr") < pl.max_horizontal(prices) - TOLERANCE)
-        | (pl.col("low_inr") > pl.min_horizontal(prices) + TOLERANCE)
-        | (pl.col("is_filled") & (pl.col("is_tradable") | pl.col("total_return_1d").is_not_null()))
-        | (pl.col("total_return_1d") <= -1)
-        | pl.col("total_return_1d").is_infinite()
+def judge(checks: Sequence[Check], made: Sequence[Stored]) -> dict[str, dict[str, Verdict]]:
+    """The verdict of each check on each partition of a run, oldest first."""
+    verdicts: dict[str, dict[str, Verdict]] = {one.name: {} for one in checks}
+    for one in (check for check in checks if check.is_sample):
+        verdict = _verdict(one, made[-1])
+        told = replace(verdict, metadata={"sampled": made[-1].name, **verdict.metadata})
+        verdicts[one.name] = {stored.name: told for stored in made}
+    for stored in made:
+        for one in (check for check in checks if not check.is_sample):
+            verdicts[one.name][stored.name] = _verdict(one, stored)
+    return verdicts
+
+
+def _verdict(check: Check, stored: Stored) -> Verdict:
+    try:
+        return check.judge(stored)
+    except QuantError as error:
+        return Verdict(False, {"error": str(error)})
+
+
+# ---- what every table has --------------------------------------------------------------------------------------------
+
+
+def contract(stored: Stored) -> Verdict:
+    """Whether each table of the partition keeps its contract.
+
+    Raises:
+        DataError: names the first bad row.
+    """
+    rows = {}
+    for name, schema in contract_of(stored.of.asset).items():
+        if name in MAY_BE_ABSENT and f"{name}.parquet" not in stored.files:
+            continue
+        table = read_table(stored.files, name) if name else stored.table
+        validate(table, schema, f"{stored} {name}".rstrip(), "materialize it again.")
+        rows[name] = table.height
+    return Verdict(True, {f"{name}_rows".removeprefix("_"): number for name, number in rows.items()})
+
+
+# ---- clean_prices ----------------------------------------------------------------------------------------------------
+
+
+def rows_consistent(stored: Stored) -> Verdict:
+    """Whether no row contradicts itself."""
+    bad = contradictory_rows(stored.table)
+    return Verdict(bad.is_empty(), {"rows": stored.table.height, "bad_rows": markdown_table(bad, 10)})
+
+
+def sessions_complete(stored: Stored) -> Verdict:
+    """Whether each session has prices of nearly all members."""
+    lost, thin = lost_sessions(stored.table, stored.first, stored.known_until), thin_sessions(stored.table)
+    return Verdict(
+        not lost and thin.is_empty(),
+        {
+            "sessions": stored.table["date"].n_unique(),
+            "without_members": ", ".join(map(str, lost[:20])) or "none",
+            "thin": markdown_table(thin, 20),
+        },
+        WARN,
     )
 
 
-def _sessions_complete(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("clean_prices"), name="sessions_complete", partitions_def=lab.partitions.months,
-        description="Every NSE session up to the newest row has prices of the members, of nearly all of them.",
-    )  # fmt: skip
-    def sessions_complete(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
-        table = clean_prices.select("date", "instrument", "is_member", "is_filled").collect()
-        lost, thin = lost_sessions(table), thin_sessions(table)
-        return dg.AssetCheckResult(
-            passed=not lost and thin.is_empty(),
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "sessions": table["date"].n_unique(),
-                "without_members": ", ".join(map(str, lost[:20])) or "none",
-                "thin": markdown_table(thin, 20),
-            },
-        )
-
-    return sessions_complete
+def actions_resolved(stored: Stored) -> Verdict:
+    """Whether no more members' rows wait for a person's word than the profile allows in a month."""
+    rows = stored.table.filter("is_member", IS_QUARANTINED).select("date", "ticker").sort("date", "ticker")
+    profile, limit = stored.of.lab.profile, stored.of.lab.thresholds().max_quarantined_members
+    called = profile.name.removesuffix(f"_{profile.source['name']}")
+    named = ", ".join(f"{ticker} {day}" for day, ticker in rows.head(10).iter_rows())
+    say = (
+        f"{rows.height} quarantined member rows in the month (allowed {limit}): {named}; see `quant actions --profile "
+        f"{called}` and settle each with `quant actions accept|reject TICKER DATE`, or raise "
+        "quality.max_quarantined_members"
+    )
+    return Verdict(rows.height <= limit, {"unresolved": say if rows.height else "none", "rows": rows.height})
 
 
-def _actions_resolved(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("clean_prices"), name="actions_resolved", blocking=True, partitions_def=lab.partitions.months,
-        description="No member's price jump waits for a person to say whether it is a corporate action.",
-    )  # fmt: skip
-    def actions_resolved(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
-        rows = (
-            clean_prices.filter("is_member", IS_QUARANTINED).select("date", "ticker").sort("date", "ticker").collect()
-        )
-        limit = lab.thresholds().max_quarantined_members
-        worst = max(rows.group_by(pl.col("date").dt.strftime("%Y-%m")).len()["len"].to_list(), default=0)
-        named = ", ".join(f"{ticker} {day}" for day, ticker in rows.head(10).iter_rows())
-        profile = lab.profile.name.removesuffix(f"_{lab.profile.source['name']}")
-        say = (
-            f"{rows.height} quarantined member rows, at most {worst} in a month (allowed {limit}): {named}; see `quant "
-            f"actions --profile {profile}` and settle each with `quant actions accept|reject TICKER DATE`, or raise "
-            "quality.max_quarantined_members"
-        )
-        return dg.AssetCheckResult(
-            passed=worst <= limit, metadata={"unresolved": say if rows.height else "none", "rows": rows.height}
-        )
-
-    return actions_resolved
+def index_present(stored: Stored) -> Verdict:
+    """Whether the benchmark's index lacks no more sessions in a row than are carried, gaps from before included."""
+    index, limit = stored.of.lab.profile.price_index, stored.of.lab.thresholds().max_index_gap_sessions
+    reaching = stored.with_before(1 + limit // GAP_SESSIONS_A_MONTH).select("date", "ticker", "is_filled").collect()
+    gap, since = longest_gap(reaching, index, stored.first, stored.known_until)
+    say = f"{index}: no row for {gap} sessions from {since} on, more than the {limit} that are carried"
+    return Verdict(
+        gap <= limit,
+        {"index": index, "longest_gap_sessions": gap, "problem": say if gap > limit else "none"},
+        WARN,
+    )
 
 
-def _index_present(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("clean_prices"), name="index_present", partitions_def=lab.partitions.months,
-        description="The benchmark's price index has a row for every session, but for a few that are carried.",
-    )  # fmt: skip
-    def index_present(clean_prices: pl.LazyFrame) -> dg.AssetCheckResult:
-        index, limit = lab.profile.price_index, lab.thresholds().max_index_gap_sessions
-        table = clean_prices.select("date", "ticker", "is_filled").collect()
-        gap, since = longest_gap(table, index)
-        say = f"{index}: no row for {gap} sessions from {since} on, more than the {limit} that are carried"
-        return dg.AssetCheckResult(
-            passed=gap <= limit,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"index": index, "longest_gap_sessions": gap, "problem": say if gap > limit else "none"},
-        )
-
-    return index_present
+# ---- features --------------------------------------------------------------------------------------------------------
 
 
-def _features_causal(lab: Lab) -> dg.AssetChecksDefinition:
-    feature_settings: Any = lab.config("features")
+def causality_sample(stored: Stored) -> Verdict:
+    """Leak certificate on a date of the month: its later rows, the future of that date, change nothing up to it.
 
-    @dg.asset_check(
-        asset=lab.key("features"), name="causality_sample", blocking=True, partitions_def=lab.partitions.months,
-        additional_ins={
-            "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.feature_lookback)
-        },
-        description="Leak certificate: cutting, emptying or shuffling what follows a sampled date changes no row.",
-    )  # fmt: skip
-    def causality_sample(
-        context: dg.AssetCheckExecutionContext, features: pl.LazyFrame, clean_prices: pl.LazyFrame
-    ) -> dg.AssetCheckResult:
-        days = features.select(pl.col("date").unique().sort()).collect()["date"].to_list()
-        if len(days) < 3:
-            return dg.AssetCheckResult(
-                passed=True, metadata={"note": "fewer than three sessions: nothing lies after a sampled date yet"}
-            )
-        # The newest month is enough: its own rows are the future of the sampled date.
-        month = [day for day in days if (day.year, day.month) == (days[-1].year, days[-1].month)]
-        month = month if len(month) >= 3 else days[-3:]
-        cut = month[len(month) // 2]
-        overrides = node_config(context.run.run_config, f"{lab.profile.name}__features").get("config") or {}
-        settings = core_settings(FeatureConfig, feature_settings(**overrides))
-        sample, sectors = sample_prices(clean_prices, month[-1], settings.index_ticker), lab.sectors()
-        try:
-            assert_causal(lambda table: compute_features(table, settings, month[0], month[-1], sectors), sample, cut)
-        except QuantError as error:
-            return dg.AssetCheckResult(passed=False, metadata={"cut": str(cut), "error": str(error)})
-        return dg.AssetCheckResult(passed=True, metadata={"cut": str(cut), "tickers": sample["ticker"].n_unique()})
-
-    return causality_sample
-
-
-def _features_drift(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("features"), name="drift", partitions_def=lab.partitions.months,
-        description="The newest month's distribution of each feature beside the twelve months before it.",
-    )  # fmt: skip
-    def drift_of_features(features: pl.LazyFrame) -> dg.AssetCheckResult:
-        newest = features.select(pl.col("date").max()).collect().item()
-        if newest is None:
-            return dg.AssetCheckResult(passed=True, metadata={"note": "the month has no sessions yet"})
-        months = lab.partitions.months.get_partition_keys()
-        position = months.index(f"{newest:%Y-%m}")
-        # A check cannot take its own asset's other partitions as an input; what is stored of them is read directly.
-        paths = [
-            table_path(lab.root, lab.key("features"), m) for m in months[max(position - DRIFT_MONTHS, 0) : position]
-        ]
-        stored = [path for path in paths if path.exists()]
-        if not stored:
-            return dg.AssetCheckResult(passed=True, metadata={"note": "no earlier month is stored to compare with"})
-        current = features.filter(pl.col("date") >= newest.replace(day=1)).collect()
-        limits = lab.drift_limits()
-        table = drift(current, read_tables(stored).collect(), limits)
-        share = float(table["drifted"].sum()) / max(table.height, 1)
-        return dg.AssetCheckResult(
-            passed=share <= limits.largest_share_of_features, severity=dg.AssetCheckSeverity.WARN,
-            metadata={"month": months[position], "drifted_share": share, "features": markdown_table(table, 40)},
-        )  # fmt: skip
-
-    return drift_of_features
+    Raises:
+        LookaheadError: names the column and the row that changed.
+    """
+    days = stored.with_before(1).select(pl.col("date").unique().sort()).collect()["date"].to_list()
+    if len(days) < FEWEST_SESSIONS:
+        return Verdict(True, {"note": "fewer than three sessions: nothing lies after a sampled date yet"})
+    month = [day for day in days if day >= stored.first]
+    month = month if len(month) >= FEWEST_SESSIONS else days[-FEWEST_SESSIONS:]
+    lab, settings = stored.of.lab, stored.of.settings
+    cut, sectors = month[len(month) // 2], lab.sectors()
+    # One month more than the features were made from: the sampled date may lie in the month before.
+    prices = stored.with_before(1 - (lab.partitions.feature_lookback.start_offset or 0), "clean_prices")
+    sample = sample_prices(prices, month[-1], settings.index_ticker)
+    assert_causal(lambda table: compute_features(table, settings, month[0], month[-1], sectors), sample, cut)
+    return Verdict(True, {"cut": str(cut), "tickers": sample["ticker"].n_unique()})
 
 
 def sample_prices(prices: pl.LazyFrame, until: date, index_ticker: str) -> pl.DataFrame:
@@ -215,49 +357,84 @@ def sample_prices(prices: pl.LazyFrame, until: date, index_ticker: str) -> pl.Da
     return prices.filter(pl.col("date") <= until).join(chosen, on="ticker", how="semi").sort("date", "ticker").collect()
 
 
-def _weights_feasible(lab: Lab) -> dg.AssetChecksDefinition:
-    limits: Any = lab.config("target_weights")
-
-    @dg.asset_check(
-        asset=lab.key("target_weights"), name="feasible", blocking=True, partitions_def=lab.partitions.months,
-        description="Weights are positive, sum to at most 1 with cash, and no stock exceeds the largest position.",
-    )  # fmt: skip
-    def feasible(context: dg.AssetCheckExecutionContext, target_weights: pl.LazyFrame) -> dg.AssetCheckResult:
-        overrides = node_config(context.run.run_config, f"{lab.profile.name}__target_weights").get("config") or {}
-        bad = infeasible(target_weights.collect(), core_settings(AllocationConfig, limits(**overrides)))
-        return dg.AssetCheckResult(passed=bad.is_empty(), metadata={"bad_decisions": markdown_table(bad, 10)})
-
-    return feasible
-
-
-def infeasible(table: pl.DataFrame, limits: AllocationConfig) -> pl.DataFrame:
-    """Decisions that no account could hold, or that break the limits of the run that made them."""
-    weight, is_stock = pl.col("weight"), ~pl.col("ticker").is_in([CASH, limits.index_ticker])
-    rows = table.sort("date", "strategy", "ticker")
-    books = rows.group_by("date", "strategy", maintain_order=True).agg(
-        total=weight.sum(), smallest=weight.min(), largest=weight.filter(is_stock).max()
-    )
-    return books.filter(
-        (pl.col("total") > 1 + TOLERANCE)
-        | (pl.col("smallest") < 0)
-        | (pl.col("largest") > limits.max_position + TOLERANCE)
-    ).sort("date", "strategy")
+def drift_of_features(stored: Stored) -> Verdict:
+    """The month's distribution of each feature beside the months before it."""
+    current = stored.of.month(stored.name)
+    if not current.n_rows:
+        return Verdict(True, {"note": "the month has no sessions yet"})
+    earlier = [stored.of.earlier_month(name) for name in stored.before(DRIFT_MONTHS)]
+    if not earlier:
+        return Verdict(True, {"note": "no earlier month is stored to compare with"})
+    limits = stored.of.lab.drift_limits()
+    table = compare(current, earlier, limits)
+    share = float(table["drifted"].sum()) / max(table.height, 1)
+    shown = markdown_table(table, 40)
+    return Verdict(share <= limits.largest_share_of_features, {"drifted_share": share, "features": shown}, WARN)
 
 
-def _books_reconcile(lab: Lab) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=lab.key("backtest"), name="accounting", blocking=True, partitions_def=lab.partitions.folds,
-        description="Cash, positions, trades and costs add up to the paisa every day; decisions precede their fills.",
-    )  # fmt: skip
-    def accounting(context: dg.AssetCheckExecutionContext, backtest: dict) -> dg.AssetCheckResult:
-        files = next(iter(backtest.values()))
-        tables = {name: read_table(files, name) for name in ("daily", "positions", "trades", "costs")}
-        try:
-            check_trades(tables["trades"])
-        except QuantError as error:
-            return dg.AssetCheckResult(passed=False, metadata={"error": str(error)})
-        off = unreconciled(**tables)
-        metadata = {"book_days": tables["daily"].height, "trades": tables["trades"].height}
-        return dg.AssetCheckResult(passed=off.is_empty(), metadata=metadata | {"off": markdown_table(off, 10)})
+# ---- target_weights, backtest ----------------------------------------------------------------------------------------
 
-    return accounting
+
+def feasible(stored: Stored) -> Verdict:
+    """Whether an account could hold every decision, within the limits of the run that made it."""
+    bad = infeasible(stored.table, stored.of.settings)
+    return Verdict(bad.is_empty(), {"bad_decisions": markdown_table(bad, 10)})
+
+
+def accounting(stored: Stored) -> Verdict:
+    """Whether the books add up, and no fill precedes its decision.
+
+    Raises:
+        LookaheadError: a fill on or before the day of its decision.
+    """
+    tables = {name: read_table(stored.files, name) for name in ("daily", "positions", "trades", "costs")}
+    check_trades(tables["trades"])
+    off = unreconciled(**tables)
+    counts = {"book_days": tables["daily"].height, "trades": tables["trades"].height}
+    return Verdict(off.is_empty(), {**counts, "off": markdown_table(off, 10)})
+
+
+CONTRACT = Check(
+    "contract", "Columns, dtypes, keys, nulls and ranges as the table's schema says.", contract, blocking=True
+)
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "clean_prices": (
+        Check(
+            "rows_consistent", "Positive prices inside high and low; carried rows without a return.", rows_consistent,
+            blocking=True,
+        ),
+        Check(
+            "sessions_complete", "Every NSE session up to the newest row has prices of the members, of nearly all.",
+            sessions_complete,
+        ),
+        Check(
+            "actions_resolved", "No member's price jump waits for a person to say whether it is a corporate action.",
+            actions_resolved, blocking=True,
+        ),
+        Check(
+            "index_present", "The benchmark's price index has a row for every session, but for a few that are carried.",
+            index_present,
+        ),
+    ),
+    "features": (
+        Check(
+            "causality_sample", "Leak certificate: cutting, emptying or shuffling what follows a sampled date changes "
+            "no row; a run samples its newest month.", causality_sample, blocking=True, is_sample=True,
+        ),
+        Check(
+            "drift", "The month's distribution of each feature beside the twelve months before it.", drift_of_features
+        ),
+    ),
+    "target_weights": (
+        Check(
+            "feasible", "Weights are positive, sum to at most 1 with cash; no stock exceeds the largest position.",
+            feasible, blocking=True,
+        ),
+    ),
+    "backtest": (
+        Check(
+            "accounting", "Cash, positions, trades and costs add up to the paisa every day; decisions precede their "
+            "fills.", accounting, blocking=True,
+        ),
+    ),
+}  # fmt: skip

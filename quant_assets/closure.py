@@ -25,8 +25,9 @@ from quant_assets.source_units import Chain, Module, Target, Unit, read_module
 PACKAGES = ("quant_core", "quant_assets")
 #: Its answers are part of a code version by value (quant_assets/lab.py), so its code is not.
 ANSWERED_BY_VALUE = ("quant_assets.lab", "Lab")
-#: It tells the register of trials what a run was, and the report whether the register is whole: in its fingerprint.
-TOLD_APART = frozenset({"quant_assets.trial_witness"})
+#: What changes nothing that an asset stores: trial_witness tells the register of trials what a run was, and the report
+#: whether the register is whole (in its fingerprint); verdicts tells a person what a check says.
+TOLD_APART = frozenset({"quant_assets.trial_witness", "quant_assets.verdicts"})
 #: They order, log, store and fetch; what they hand over is the lab's own data or the vendor's, stamped by content.
 CARRIERS = frozenset({"dagster", "dagster_mlflow", "mlflow", "upath", "yaml", "pydantic", "rich", "typer", "yfinance"})
 #: Distributions whose import has another name, and those that compute for one that is imported.

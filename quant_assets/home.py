@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from quant_assets.collector import collector_paused
+from quant_assets.event_batches import store_batches_together
 from quant_assets.event_files import event_files
 from quant_assets.live_runs import bury_dead_runs, unjudged_runs
 from quant_assets.logs import command_level
@@ -50,6 +51,7 @@ def open_runner(
     with turn_of(profile.name, home, say), own_instance(home) as instance, event_files(instance) as open_run:
         for line in bury_dead_runs(instance):
             say(line)
+        store_batches_together(instance)
         yield Runner(lab, definitions, instance, overrides, level, say, open_run)
 
 

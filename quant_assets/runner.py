@@ -234,10 +234,16 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
 
     Of a step's errors the lab's own is told if there is one, else the innermost.
     """
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.blocking and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            details = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
-            return f"blocking check {evaluation.check_name} failed: {details}"
+    failed = [
+        one for one in result.get_asset_check_evaluations()
+        if one.blocking and not one.passed and one.severity == dg.AssetCheckSeverity.ERROR
+    ]  # fmt: skip
+    if failed:
+        first = failed[0]
+        others = [str(one.partition) for one in failed[1:] if one.check_name == first.check_name]
+        where = f" in {first.partition}" + (f" and {len(others)} more up to {others[-1]}" if others else "")
+        details = ", ".join(f"{name}: {value.value}" for name, value in first.metadata.items())
+        return f"blocking check {first.check_name} failed{where}: {details}"
     for event in result.all_events:
         if event.is_step_failure and (error := event.step_failure_data.error):
             return reason(error)[0]

@@ -13,8 +13,9 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
 from quant_assets.pictures import coverage_picture
+from quant_assets.verdicts import WARN, Verdict, evaluated, of_each_partition
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
-from quant_core.cleaning.quality import breaches
+from quant_core.cleaning.quality import QualityThresholds, breaches
 from quant_core.errors import DataError, SourceError
 from quant_core.market.sources import SOURCES
 from quant_core.schema import EQUITY
@@ -124,14 +125,14 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         },
         check_specs=[
             dg.AssetCheckSpec(
-                "quality", asset=lab.key("clean_prices"),
+                "quality", asset=lab.key("clean_prices"), partitions_def=lab.partitions.months,
                 description="Carried, unusable, contradictory and quarantined rows stay within limits.",
             )
         ],
     )  # fmt: skip
     def clean_prices(
         context: dg.AssetExecutionContext, config: config_type, raw_ohlcv: pl.LazyFrame
-    ) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    ) -> Iterator[dg.Output | dg.AssetCheckEvaluation]:
         """One sound row per session and ticker, with the split- and dividend-aware one-day total return."""
         start, end = month_span(context)
         lab.refuse_unknown("clean_prices", end)
@@ -144,14 +145,18 @@ def _clean_prices(lab: Lab) -> dg.AssetsDefinition:
         )  # fmt: skip
         lists = {"lists": lists_table(lab, "clean_prices", cleaned.prices, end)}
         yield dg.Output(cleaned.prices, metadata=clean_metadata(cleaned, members_expected(lab, end)) | lists)
-        found = breaches(cleaned.quality, cleaned.prices.height, lab.thresholds())
-        yield dg.AssetCheckResult(
-            check_name="quality", passed=not found, severity=dg.AssetCheckSeverity.WARN,
-            metadata={"breaches": "; ".join(found) or "none",
-                      "suspects": markdown_table(cleaned.suspects.select(SUSPECT_SHOWN), 50)},
-        )  # fmt: skip
+        verdicts = of_each_partition(context, lambda inside: month_quality(cleaned, inside, lab.thresholds()))
+        yield from evaluated(context, {"quality": verdicts})
 
     return clean_prices
+
+
+def month_quality(cleaned: Cleaned, inside: pl.Expr, limits: QualityThresholds) -> Verdict:
+    """Whether the defects of the dates that are `inside` stay within the limits of a month."""
+    counts, rows = cleaned.by_month.rename({"month": "date"}).filter(inside), cleaned.prices.filter(inside)
+    found = breaches(counts, rows.height, limits)
+    suspects = markdown_table(cleaned.suspects.filter(inside).select(SUSPECT_SHOWN), 50)
+    return Verdict(not found, {"breaches": "; ".join(found) or "none", "suspects": suspects}, WARN)
 
 
 def clean_metadata(cleaned: Cleaned, members: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Checks that judge what only the making knows (why a strategy failed, which membe
 that read a table alone are in `checks`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -19,7 +19,8 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
 from quant_assets.partitions import context_mapping, lookback, month_span
 from quant_assets.storage import table_path
-from quant_core.allocation import AllocationConfig, Decided, decide_all
+from quant_assets.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
+from quant_core.allocation import AllocationConfig, decide_all
 from quant_core.errors import DataError
 from quant_core.forecasting import MODELS, Model
 from quant_core.forecasting.model import forecasts as make_forecasts
@@ -73,7 +74,9 @@ def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
             ),
         },
     )
-    def forecasts(context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any) -> dg.MaterializeResult:
+    def forecasts(
+        context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation | dg.Output]:
         """Every score with its fold and the fit_end behind it."""
         first, last = month_span(context)
         scores = make_forecasts(model, fitted_of(forecaster), features, first, last, looks_back)
@@ -85,7 +88,8 @@ def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
             table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
         )
         few = unscored(table, members)
-        return dg.MaterializeResult(value=table, metadata=metadata, check_results=[scored_check(few)])
+        yield dg.MaterializeResult(value=table, metadata=metadata)
+        yield from evaluated(context, {"scored": of_each_partition(context, lambda inside: scored(few.filter(inside)))})
 
     return forecasts
 
@@ -110,12 +114,9 @@ def unscored(scores: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
     return by_date.filter(share < FEWEST_SCORED).sort(share, "date")
 
 
-def scored_check(few: pl.DataFrame) -> dg.AssetCheckResult:
+def scored(few: pl.DataFrame) -> Verdict:
     """The check of one model's forecasts from the result of `unscored`; a warning, as the names keep their weights."""
-    return dg.AssetCheckResult(
-        check_name="scored", passed=few.is_empty(), severity=dg.AssetCheckSeverity.WARN,
-        metadata={"dates": few.height, "worst": markdown_table(few, 20)},
-    )  # fmt: skip
+    return Verdict(few.is_empty(), {"dates": few.height, "worst": markdown_table(few, 20)}, WARN)
 
 
 def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
@@ -153,7 +154,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     )
     def target_weights(
         context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation | dg.Output]:
         """What each strategy wants to hold after its decisions: cash is a row, a null weight keeps what is held."""
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
@@ -164,7 +165,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         table, newest = decided.weights, prices.select(pl.col("date").max()).item()
         following = month_after(context.partition_key_range.end)
         is_newest = not table_path(lab.root, lab.key("clean_prices"), following).exists()
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             value=table,
             metadata=table_metadata(
                 table,
@@ -172,7 +173,18 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 failed_decisions=decided.failures.height,
                 last_decision=markdown_table(books(table.filter(pl.col("date") == pl.col("date").max())), 60),
             ),
-            check_results=[members_check(decided, newest if is_newest else None), decided_check(decided)],
+        )
+        lacking, failures, today = decided.lacking, decided.failures, newest if is_newest else None
+        yield from evaluated(
+            context,
+            {
+                "members_priced": of_each_partition(
+                    context, lambda inside: members_priced(lacking.filter(inside), today)
+                ),
+                "strategies_decided": of_each_partition(
+                    context, lambda inside: strategies_decided(failures.filter(inside))
+                ),
+            },
         )
 
     return target_weights
@@ -184,15 +196,15 @@ def month_after(month: str) -> str:
     return f"{number // 12}-{number % 12 + 1:02d}"
 
 
-def members_check(decided: Decided, newest: date | None) -> dg.AssetCheckResult:
+def members_priced(lacking: pl.DataFrame, newest: date | None) -> Verdict:
     """Which dates had too few priced members; an error, which blocks, where the `newest` session is one of them.
 
     Args:
+        lacking: the dates, as in `Decided`.
         newest: the last session that there is data of; None where later months are stored: it is no longer open then.
     """
-    lacking = decided.lacking
     if lacking.is_empty():
-        return dg.AssetCheckResult(check_name="members_priced", passed=True, metadata={"lacking": "none"})
+        return Verdict(True, {"lacking": "none"})
     today = lacking.filter(pl.col("date") == newest) if newest is not None else lacking.clear()
     shown = today if today.height else lacking
     first = shown.sort("date").row(-1, named=True)
@@ -202,24 +214,20 @@ def members_check(decided: Decided, newest: date | None) -> dg.AssetCheckResult:
         "nothing is decided there, the next session with enough decides. Fetch the month again once the rows are there."
     )
     table = lacking.with_columns(pl.col("missing").list.head(10).list.join(", "))
-    return dg.AssetCheckResult(
-        check_name="members_priced", passed=False,
-        severity=dg.AssetCheckSeverity.ERROR if today.height else dg.AssetCheckSeverity.WARN,
-        metadata={"newest": what, "dates": lacking.height, "lacking": markdown_table(table, 40)},
-    )  # fmt: skip
+    return Verdict(
+        False,
+        {"newest": what, "dates": lacking.height, "lacking": markdown_table(table, 40)},
+        ERROR if today.height else WARN,
+    )
 
 
-def decided_check(decided: Decided) -> dg.AssetCheckResult:
-    """Which strategies failed when, and why."""
-    failures = decided.failures
+def strategies_decided(failures: pl.DataFrame) -> Verdict:
+    """Which strategies failed when, and why; `failures` as in `Decided`."""
     by_strategy = failures.group_by("strategy", "reason").agg(
         dates=pl.len(), first=pl.col("date").min(), last=pl.col("date").max()
     )  # fmt: skip
-    return dg.AssetCheckResult(
-        check_name="strategies_decided", passed=failures.is_empty(), severity=dg.AssetCheckSeverity.WARN,
-        metadata={"failed_decisions": failures.height,
-                  "failures": markdown_table(by_strategy.sort("strategy", "first", "reason"), 40)},
-    )  # fmt: skip
+    shown = markdown_table(by_strategy.sort("strategy", "first", "reason"), 40)
+    return Verdict(failures.is_empty(), {"failed_decisions": failures.height, "failures": shown}, WARN)
 
 
 def within_history(settings: AllocationConfig, loaded: AllocationConfig) -> AllocationConfig:

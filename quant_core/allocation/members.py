@@ -92,7 +92,7 @@ def slots(prices: pl.DataFrame, rebalance: Rebalance, least_share: float, start:
     before = rebalance_dates(start - SLOT_SPAN, start - timedelta(days=1), rebalance)[-1:]
     scheduled = [day for day in (*before, *rebalance_dates(start, end, rebalance)) if known[0] <= day <= known[1]]
     if not scheduled:
-        return Slots([], _lacking({}))
+        return Slots([], lacking_rows({}))
     days = calendar.sessions(scheduled[0], max(min(end, known[1]), scheduled[0]))
     members = member_rows(prices, days[0], days[-1])
     n_priced, n_expected = pl.col("is_priced").sum(), pl.col("is_expected").sum()
@@ -113,7 +113,7 @@ def slots(prices: pl.DataFrame, rebalance: Rebalance, least_share: float, start:
         passed |= {day for day in days if slot <= day < min(found, following) and day >= start}
     missing = members.filter(pl.col("date").is_in(sorted(passed)), ~pl.col("is_priced"), "is_expected")
     names = dict(missing.group_by("date", maintain_order=True).agg("ticker").iter_rows())
-    return Slots(sorted(decided), _lacking({day: (*by_day.get(day, (0, 0)), names.get(day, [])) for day in passed}))
+    return Slots(sorted(decided), lacking_rows({day: (*by_day.get(day, (0, 0)), names.get(day, [])) for day in passed}))
 
 
 def is_enough(members: int, priced: int, least_share: float) -> bool:
@@ -121,7 +121,7 @@ def is_enough(members: int, priced: int, least_share: float) -> bool:
     return priced >= 1 and priced >= least_share * members
 
 
-def _lacking(rows: Mapping[date, tuple[int, int, list[str]]]) -> pl.DataFrame:
+def lacking_rows(rows: Mapping[date, tuple[int, int, list[str]]]) -> pl.DataFrame:
     table = [(day, n, priced, missing) for day, (n, priced, missing) in sorted(rows.items())]
     schema: dict[str, Any] = {"date": pl.Date, "members": pl.Int64, "priced": pl.Int64, "missing": pl.List(pl.String)}
     return pl.DataFrame(table, schema=schema, orient="row")

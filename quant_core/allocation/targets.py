@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.allocation.config import AllocationConfig
+from quant_core.allocation.members import lacking_rows
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, decision_inputs
 from quant_core.errors import DataError, LookaheadError, QuantError
 from quant_core.schema import CASH, FAILED, Forecasts, TargetWeights, validate
@@ -84,7 +85,7 @@ def decide_all(
         forecasts = Forecasts.create_empty()
     _check_out_of_sample(forecasts)
     if prices.is_empty():
-        return Decided(_empty(), _no_failures(), pl.DataFrame())
+        return Decided(_empty(), _no_failures(), lacking_rows({}))
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
     inputs = decision_inputs(prices, forecasts, config, start or first, end or last)
     if inputs.decision_dates.is_empty():

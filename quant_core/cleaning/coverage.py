@@ -15,19 +15,22 @@ from quant_core.schema import EQUITY
 MIN_PRICED = 0.95
 
 
-def lost_sessions(table: pl.DataFrame) -> list[date]:
-    """NSE sessions without a price of any member, from the first month of `table` to its newest row.
+def lost_sessions(table: pl.DataFrame, first: date | None = None, last: date | None = None) -> list[date]:
+    """NSE sessions without a price of any member.
 
     An index that has its row does not make a session of it: nothing could be decided or traded.
 
     Args:
         table: CleanPrices; reads date, instrument, is_member, is_filled.
+        first, last: span that is looked at; by default from the first month of `table` to its newest row.
     """
-    if table.is_empty():
+    if table.height:
+        found: tuple[date, date] = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
+        first, last = first or found[0].replace(day=1), last or found[1]
+    if first is None or last is None or first > last:
         return []
-    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
     priced = table.filter(pl.col("instrument") == EQUITY, "is_member", ~pl.col("is_filled"))["date"].unique()
-    return sorted(set(sessions(first.replace(day=1), last)) - set(priced.to_list()))
+    return sorted(set(sessions(first, last)) - set(priced.to_list()))
 
 
 def thin_sessions(table: pl.DataFrame) -> pl.DataFrame:
@@ -37,19 +40,27 @@ def thin_sessions(table: pl.DataFrame) -> pl.DataFrame:
     return counted.filter((pl.col("priced") > 0) & (pl.col("priced") < MIN_PRICED * pl.col("members"))).sort("date")
 
 
-def longest_gap(table: pl.DataFrame, index: str) -> tuple[int, date | None]:
-    """Most sessions in a row, up to the newest row of anything, without a row of the index; and the first of them."""
+def longest_gap(
+    table: pl.DataFrame, index: str, since: date | None = None, last: date | None = None
+) -> tuple[int, date | None]:
+    """Most sessions in a row without a row of the index, and the first of them; 0 and None where there is none.
+
+    Args:
+        table: CleanPrices; reads date, ticker, is_filled. A gap can begin on its first session at the earliest.
+        since: only gaps that reach this day or a later one count; by default all.
+        last: day up to which sessions are wanted; by default the newest row of anything.
+    """
     if table.is_empty():
         return 0, None
     priced = set(table.filter(pl.col("ticker") == index, ~pl.col("is_filled"))["date"].to_list())
-    first, last = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
-    longest, since, run = 0, None, 0
-    days = sessions(first, last)
+    first, newest = table.select(pl.col("date").min().alias("a"), pl.col("date").max().alias("b")).row(0)
+    longest, begun, run = 0, None, 0
+    days = sessions(first, last or newest)
     for n, day in enumerate(days):
         run = 0 if day in priced else run + 1
-        if run > longest:
-            longest, since = run, days[n - run + 1]
-    return longest, since
+        if run > longest and day >= (since or first):
+            longest, begun = run, days[n - run + 1]
+    return longest, begun
 
 
 def member_coverage(prices: pl.DataFrame, membership: pl.DataFrame | None) -> pl.DataFrame:

@@ -51,6 +51,8 @@ STALE_SPAN = timedelta(days=75)
 #: Rupees that a price can be: back-adjusted closes go down to paise of a paisa, no share or index comes near the upper.
 LEAST_PRICE_INR, MOST_PRICE_INR = 1e-4, 1e9
 PRICES = ("open_inr", "high_inr", "low_inr", "close_inr")
+#: Rupees by which a clean price may pass its high or low: rounding.
+TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -219,4 +221,17 @@ def monthly_counts(found: pl.DataFrame) -> pl.DataFrame:
         found.group_by("kind", pl.col("date").dt.truncate("1mo").alias("month"))
         .agg(pl.len().cast(pl.Int64).alias("n_rows"))
         .sort("month", "kind")
+    )
+
+
+def contradictory_rows(table: pl.DataFrame) -> pl.DataFrame:
+    """Rows of clean prices that contradict themselves: a price outside high and low, a return that cannot be."""
+    prices = ("open_inr", "close_inr")
+    return table.filter(
+        (pl.col("close_inr") <= 0)
+        | (pl.col("high_inr") < pl.max_horizontal(prices) - TOLERANCE)
+        | (pl.col("low_inr") > pl.min_horizontal(prices) + TOLERANCE)
+        | (pl.col("is_filled") & (pl.col("is_tradable") | pl.col("total_return_1d").is_not_null()))
+        | (pl.col("total_return_1d") <= -1)
+        | pl.col("total_return_1d").is_infinite()
     )

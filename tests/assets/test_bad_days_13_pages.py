@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_assets.checks import bad_clean_rows, sample_prices
+from quant_assets.checks import sample_prices
 from quant_assets.metadata import SPARKS, markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.calendar import sessions
 from quant_core.cleaning.coverage import defect_counts, member_coverage
+from quant_core.cleaning.quality import contradictory_rows
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.report.notes import coverage_notes
 
@@ -46,7 +47,7 @@ CARRIED = SOUND | {"total_return_1d": None, "is_filled": True, "is_tradable": Fa
 )
 def test_a_clean_row_contradicts_itself_by_any_one_of_the_rules(row: dict[str, Any], is_bad: bool) -> None:
     table = pl.DataFrame([row], schema_overrides={"total_return_1d": pl.Float64, "open_inr": pl.Float64})
-    assert bad_clean_rows(table).height == int(is_bad)
+    assert contradictory_rows(table).height == int(is_bad)
 
 
 def prices(*rows: tuple[date, str, bool, bool, str]) -> pl.DataFrame:

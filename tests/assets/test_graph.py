@@ -45,14 +45,16 @@ def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definit
         assert single == (GRAPH[key.path[-1]][1] == "months"), key
 
 
-def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Definitions) -> None:
+def test_blocking_checks_guard_every_table(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     checks = {(key.asset_key.path[-1], key.name): graph.get(key).blocking for key in graph.asset_check_keys}
-    assert checks == {
+    tables = set(GRAPH) - {"forecaster_ridge"}
+    contracts = {(asset, "contract"): True for asset in tables}
+    assert checks == contracts | {
         ("clean_prices", "actions_resolved"): True,
-        ("clean_prices", "contract"): True,
         ("clean_prices", "index_present"): False,
         ("clean_prices", "quality"): False,
+        ("clean_prices", "rows_consistent"): True,
         ("clean_prices", "sessions_complete"): False,
         ("features", "causality_sample"): True,
         ("features", "drift"): False,
@@ -62,6 +64,13 @@ def test_blocking_checks_guard_prices_features_and_weights(definitions: dg.Defin
         ("target_weights", "strategies_decided"): False,
         ("backtest", "accounting"): True,
     }
+
+
+def test_every_check_is_partitioned_as_its_asset_is(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def, key
+        assert graph.get(key).description, key
 
 
 def test_training_is_two_ops_whose_train_step_holds_a_pool_and_resource_tags(definitions: dg.Definitions) -> None:

@@ -11,16 +11,17 @@ import pytest
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
-from quant_assets.checks import bad_clean_rows, infeasible
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.runner import RunFailed, Runner, Step, check_overrides
 from quant_assets.storage import read_artifact, read_stamp, read_tables, table_path, write_table
 from quant_core.allocation import AllocationConfig, target_weights
+from quant_core.allocation.feasible import infeasible
 from quant_core.calendar import sessions
 from quant_core.causality import assert_causal
 from quant_core.cleaning.coverage import member_coverage
+from quant_core.cleaning.quality import contradictory_rows
 from quant_core.errors import DataError, LookaheadError, UnknownName
 from quant_core.features import compute_features
 from quant_core.forecasting import MODELS
@@ -76,6 +77,27 @@ def artifact(runner: Runner, asset: str, fold: str) -> dict[str, bytes]:
 def test_a_first_run_makes_every_asset_and_a_second_one_nothing(runner: Runner, done: dict[str, list[str]]) -> None:
     assert list(done) == runner.stages()
     assert bring_up_to_date(runner) == {}
+
+
+def test_every_check_has_an_evaluation_of_every_partition(runner: Runner, done: dict[str, list[str]]) -> None:
+    """Of range runs too: none is left planned, which the UI shows as skipped, and none belongs to a run as a whole."""
+    graph, storage = runner.graph, runner.instance.event_log_storage
+    assert len(graph.asset_check_keys) == 20
+    for key in graph.asset_check_keys:
+        records = storage.get_asset_check_execution_history(key, limit=10_000)
+        partitions = set(done[key.asset_key.path[-1]])
+        assert {record.partition for record in records} == partitions, key
+        newest = {str(record.partition): record for record in reversed(records)}
+        # Twelve names are few: a session without one of them is thin, which is a warning.
+        found = {record.status.value for record in newest.values()}
+        assert found == {"SUCCEEDED"} if graph.get(key).blocking else found <= {"SUCCEEDED", "FAILED"}, key
+        for partition, record in newest.items():
+            target = record.evaluation.target_materialization_data if record.evaluation else None
+            made = runner.instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key.asset_key, asset_partitions=[partition]), limit=1
+            ).records[0]
+            assert target is not None
+            assert (target.storage_id, target.run_id) == (made.storage_id, made.run_id)
 
 
 def test_the_report_is_one_page_with_every_strategy(runner: Runner, done: dict[str, list[str]]) -> None:
@@ -216,14 +238,14 @@ def test_mlflow_has_a_finished_child_run_for_each_fit_and_backtest(runner: Runne
 
 def test_checks_catch_rows_that_contradict_themselves(runner: Runner, done: dict[str, list[str]]) -> None:
     clean = table(runner, "clean_prices").head(200)
-    assert bad_clean_rows(clean).is_empty()
+    assert contradictory_rows(clean).is_empty()
     for change in (
         {"close_inr": pl.lit(-1.0)},
         {"high_inr": pl.col("low_inr") * 0.5},
         {"total_return_1d": pl.lit(float("inf"))},
         {"is_filled": pl.lit(True)},
     ):
-        assert bad_clean_rows(clean.with_columns(**change)).height > 0, change
+        assert contradictory_rows(clean.with_columns(**change)).height > 0, change
 
 
 def test_infeasible_books_are_found() -> None:

@@ -11,7 +11,7 @@ import pytest
 from allocation_cases import held, kept_of, loose, weights_of
 from polars.testing import assert_frame_equal
 
-from quant_assets.assets.signals import decided_check, members_check, unscored
+from quant_assets.assets.signals import members_priced, strategies_decided, unscored
 from quant_assets.partitions import lookback
 from quant_core import calendar
 from quant_core.allocation import STRATEGIES, AllocationConfig, decide_all, target_weights
@@ -298,19 +298,20 @@ def test_the_check_blocks_only_where_the_newest_session_lacks_members(
     lost = without(calm(prices).filter(pl.col("date") <= date(2021, 1, 22)), DAY)
     decided = decide_all(lost, forecasts, config, FIRST, LAST)
     newest = lost["date"].max()
-    found = members_check(decided, newest)
+    found = members_priced(decided.lacking, newest)
     assert not found.passed
     assert found.severity.value == "WARN"
-    words = found.metadata["newest"].value
+    words = found.metadata["newest"]
     assert "2021-01-08: 0 of 11 members have a price, missing S00, S01" in words
     late = without(lost, date(2021, 1, 22), "S03", "S05")
-    blocking = members_check(decide_all(late, forecasts, config, FIRST, LAST), newest)
+    lacking = decide_all(late, forecasts, config, FIRST, LAST).lacking
+    blocking = members_priced(lacking, newest)
     assert blocking.severity.value == "ERROR"
-    assert "2021-01-22: 9 of 11 members have a price, missing S03, S05;" in blocking.metadata["newest"].value
-    closed = members_check(decide_all(late, forecasts, config, FIRST, LAST), None)  # later months are stored
+    assert "2021-01-22: 9 of 11 members have a price, missing S03, S05;" in blocking.metadata["newest"]
+    closed = members_priced(lacking, None)  # later months are stored
     assert closed.severity.value == "WARN"
-    assert members_check(decide_all(calm(prices), forecasts, config, FIRST, LAST), newest).passed
-    assert decided_check(decided).passed
+    assert members_priced(decide_all(calm(prices), forecasts, config, FIRST, LAST).lacking, newest).passed
+    assert strategies_decided(decided.failures).passed
 
 
 def test_forecasts_are_compared_with_the_members_that_could_be_scored() -> None:

@@ -10,7 +10,7 @@ import pytest
 from allocation_cases import weights_of
 from polars.testing import assert_frame_equal
 
-from quant_assets.assets.signals import decided_check
+from quant_assets.assets.signals import strategies_decided
 from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, decide_all, target_weights
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.strategies.equal_weight import equal_weight
@@ -195,7 +195,7 @@ def test_a_failed_decision_keeps_the_book_and_is_counted(beside: Callable, price
     assert set(result.trades.filter(pl.col("strategy") == "mine")["decision_date"].drop_nulls()).isdisjoint(bad)
     (note,) = failure_notes(result.failures)
     assert "mine could not decide on 2 dates from 2021-01-08 to 2021-03-05" in note
-    check = decided_check(found.decided)
+    check = strategies_decided(found.decided.failures)
     assert not check.passed
     assert check.severity.value == "WARN"
     shown = check.metadata["failures"].value
