@@ -164,14 +164,17 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")
         table, newest = decided.weights, prices.select(pl.col("date").max()).item()
         following = month_after(context.partition_key_range.end)
+        newest_books = table.filter(pl.col("date") == pl.col("date").max())
         is_newest = not table_path(lab.root, lab.key("clean_prices"), following).exists()
         yield dg.MaterializeResult(
             value=table,
             metadata=table_metadata(
                 table,
                 strategies=", ".join(sorted(table["strategy"].unique())),
-                failed_decisions=decided.failures.height,
-                last_decision=markdown_table(books(table.filter(pl.col("date") == pl.col("date").max())), 60),
+                failed=decided.failures.height,
+                last_decision=markdown_table(
+                    books(newest_books).select("strategy", "names", "invested", "largest"), 60
+                ),
             ),
         )
         lacking, failures, today = decided.lacking, decided.failures, newest if is_newest else None

@@ -172,7 +172,7 @@ def test_a_months_page_shows_until_when_its_lists_are_known(runner: Runner) -> N
     assert event is not None
     assert event.asset_materialization is not None
     page = event.asset_materialization.metadata
-    assert "| dividends | 2022-02-15 | 2022-03-31 | True |" in str(page["lists"].value)
+    assert "| dividends | 2022-02-15 | yes |" in str(page["lists"].value)
     assert "actions known to 2022-02-15; stocks earn price returns after 2022-02-15" in str(page["problems"].value)
 
 
