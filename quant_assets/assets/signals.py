@@ -30,6 +30,8 @@ from quant_core.schema import CASH, FAILED, Forecasts, validate
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
+#: What the page shows of a book.
+SHOWN = ("strategy", "names", "invested", "largest")
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
