@@ -175,7 +175,9 @@ class StepLines(logging.Handler):
         event: DagsterEvent | None = meta.get("dagster_event")
         if event is None:
             more = {"exc_info": record.exc_info} if record.exc_info else {}
-            self.lines.log(record.levelno, meta.get("orig_message") or record.getMessage(), **more)
+            is_told = not meta.get("resource_name") or record.levelno >= logging.WARNING  # dagster-mlflow says run ids
+            text = meta.get("orig_message") or record.getMessage()
+            self.lines.log(record.levelno if is_told else logging.DEBUG, text, **more)
         elif event.is_step_start:
             self._begin(event, meta)
         elif event.is_step_success:

@@ -5,10 +5,11 @@ The parent run is the Dagster run; each materialization that fits or evaluates s
 """
 
 import os
+import sqlite3
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +55,8 @@ def make_store(folder: Path) -> None:
 
     temporary = folder / f".{STORE}.{uuid.uuid4().hex[:8]}.tmp"
     MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
+    with closing(sqlite3.connect(temporary)) as file:
+        file.execute("PRAGMA journal_mode=WAL")  # the file keeps it; MLflow commits every tag: less than half the time
     with suppress(FileExistsError):  # another process was quicker; its file may be in use already
         os.link(temporary, folder / STORE)
     temporary.unlink()

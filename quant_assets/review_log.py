@@ -7,6 +7,7 @@ the lines do to prices is cleaning's; that they are counted in currency is the l
 
 import io
 from datetime import date
+from functools import lru_cache
 
 import polars as pl
 from upath import UPath
@@ -34,8 +35,15 @@ def reviewed_actions(root: UPath, profile: str) -> pl.DataFrame:
     Raises:
         DataError: a line that no actions list could hold; names the line.
     """
-    lines = all_lines(root, profile).select(list(ACTION_SCHEMA))
-    parsed = parse_actions(lines, f"reviewed actions {reviewed_path(root, profile)}")  # a day's lines keep their order
+    path = reviewed_path(root, profile)
+    return _counting(str(path), path.read_bytes() if path.exists() else None)
+
+
+@lru_cache(maxsize=8)
+def _counting(where: str, content: bytes | None) -> pl.DataFrame:
+    """Read once for each content: the plan of a run asks for every month."""
+    lines = _lines(where, content).select(list(ACTION_SCHEMA))
+    parsed = parse_actions(lines, f"reviewed actions {where}")  # a day's lines keep their order
     keyed = parsed.with_columns(is_dividend=pl.col("kind").is_in(DIVIDEND_KINDS))
     return keyed.unique(["ticker", "ex_date", "is_dividend"], keep="last", maintain_order=True).drop("is_dividend")
 
@@ -43,12 +51,16 @@ def reviewed_actions(root: UPath, profile: str) -> pl.DataFrame:
 def all_lines(root: UPath, profile: str) -> pl.DataFrame:
     """Every line that was ever written, as text, in the order of the file."""
     path = reviewed_path(root, profile)
-    if not path.exists():
+    return _lines(str(path), path.read_bytes() if path.exists() else None)
+
+
+def _lines(where: str, content: bytes | None) -> pl.DataFrame:
+    if content is None:
         return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
     try:
-        table = pl.read_csv(io.BytesIO(path.read_bytes()), infer_schema=False)
+        table = pl.read_csv(io.BytesIO(content), infer_schema=False)
     except pl.exceptions.PolarsError as failure:
-        raise DataError(f"{path}: cannot be read ({failure}); wanted columns {', '.join(COLUMNS)}.") from failure
+        raise DataError(f"{where}: cannot be read ({failure}); wanted columns {', '.join(COLUMNS)}.") from failure
     absent = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in table.columns]
     return table.with_columns(absent).select(COLUMNS)
 

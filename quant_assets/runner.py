@@ -216,7 +216,7 @@ class Runner:
                 raise_on_error=False,
             )
             failed = None if result.success else failure_reason(result)
-            # It holds what the steps handed on, and Dagster 1.13.27 never lets go of a run's first context, which
+            # It holds what the steps handed on, and Dagster 1.13.27 never lets go of a first step's context, which
             # shares it: its records remember the frame that made the first of their kind.
             result._output_capture.clear()  # type: ignore[attr-defined]
             del result
