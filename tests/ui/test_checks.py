@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab_process import DevServer, dev_server, lab_environment, poll, run_quant
+from lab_process import DevServer, dev_server, free_port, lab_environment, poll, run_quant
 from test_ui import browser, page, pytestmark  # noqa: F401
 
 MONTHS = ("2015-01", "2015-02", "2015-03", "2015-04")
@@ -22,10 +22,10 @@ STATUSES = """query($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {...
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """A lab whose clean prices of four months were made by one backfill of the UI."""
     folder = tmp_path_factory.mktemp("checks")
-    raw = ["run", "--profile", "demo", "--to", MONTHS[-1], "--stages", "raw_ohlcv"]
-    done = run_quant(raw, lab_environment(folder))
+    environment = lab_environment(folder) | {"QUANT_MLFLOW_PORT": str(free_port())}
+    done = run_quant(["run", "--profile", "demo", "--to", MONTHS[-1], "--stages", "raw_ohlcv"], environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    with dev_server(folder) as running:
+    with dev_server(folder, environment) as running:
         backfill(running)
         yield running
 
