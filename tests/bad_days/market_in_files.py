@@ -115,7 +115,7 @@ class Market:
 
     def refresh(self, last: str = "2020-03", *until: str) -> "Books":
         """Bring the lab up to date, as `quant refresh` does; raises RunFailed where it stops."""
-        with dg.instance_for_test() as instance:
+        with dg.DagsterInstance.ephemeral() as instance:
             runner = self.runner(instance)
             for asset, partitions in runner.wanted(*runner.month_range(None, last), until=until).items():
                 for step in runner.steps(asset, runner.stale(asset, partitions)):
