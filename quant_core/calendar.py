@@ -82,16 +82,22 @@ SPECIAL_SESSIONS = tuple(
 
 @lru_cache(maxsize=1)
 def _all_sessions() -> tuple[date, ...]:
-    import exchange_calendars
+    """Every session; the library's list of holidays is quick, its calendar makes schedules that nobody asks for."""
+    from exchange_calendars.exchange_calendar_xbom import XBOMExchangeCalendar
 
-    xbom = exchange_calendars.get_calendar("XBOM", start=FIRST_DAY.isoformat(), end=LAST_PUBLISHED_DAY.isoformat())
-    published = ({day.date() for day in xbom.sessions} | set(SPECIAL_SESSIONS)) - NOT_SESSIONS
+    closed = {day.date() for day in XBOMExchangeCalendar.precomputed_holidays()} | NOT_SESSIONS
+    published = (set(_weekdays(FIRST_DAY, LAST_PUBLISHED_DAY)) - closed) | set(SPECIAL_SESSIONS)
     return tuple(sorted(published)) + tuple(_provisional_sessions())
 
 
+def _weekdays(first: date, last: date) -> list[date]:
+    days = (first + timedelta(n) for n in range((last - first).days + 1))
+    return [day for day in days if day.weekday() < 5]
+
+
 def _provisional_sessions() -> list[date]:
-    days = (LAST_PUBLISHED_DAY + timedelta(n) for n in range(1, (LAST_DAY - LAST_PUBLISHED_DAY).days + 1))
-    return [day for day in days if day.weekday() < 5 and (day.month, day.day) not in FIXED_HOLIDAYS]
+    days = _weekdays(LAST_PUBLISHED_DAY + timedelta(1), LAST_DAY)
+    return [day for day in days if (day.month, day.day) not in FIXED_HOLIDAYS]
 
 
 def sessions(start: date, end: date) -> list[date]:

@@ -1,5 +1,7 @@
 """The lab's own commands in tests: an environment of their own, loopback only, and no process left behind."""
 
+import fcntl
+import io
 import json
 import os
 import shutil
@@ -10,11 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
+
+import pytest
 
 T = TypeVar("T")
 
@@ -51,6 +57,36 @@ def run_quant(
     return subprocess.run(
         [*QUANT, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
     )
+
+
+def quant_here(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`quant ...` to its end in this process: an interpreter of its own spends its first seconds on imports."""
+    from quant_assets.cli import main
+
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    with (
+        patch.dict(os.environ, environment, clear=True), patch.object(sys, "argv", ["quant", *arguments]),
+        warnings.catch_warnings(), redirect_stdout(output), redirect_stderr(errors),
+    ):  # fmt: skip
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` has filled for all workers: the first one that asks makes it, the others wait."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "made").touch()
+    return folder
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """A small finished lab, made once by the real command, for the tests that kill, break and compare."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-from lab_process import lab_environment, run_quant
+from lab_process import lab_environment, made_once, run_quant
 from small_lab import COMMAND, SmallLab
 
 
@@ -11,8 +12,11 @@ from small_lab import COMMAND, SmallLab
 def small_lab(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
     """Every stage of a two-fold-year demo with eight tickers; tests read it and leave it as it is."""
     folder = tmp_path_factory.mktemp("small_lab")
-    lab = SmallLab(folder, lab_environment(folder))
-    done = run_quant(COMMAND, lab.environment)
+    shutil.copytree(made_once(tmp_path_factory, "finished_lab", make_small_lab), folder, dirs_exist_ok=True)
+    return SmallLab(folder, lab_environment(folder))
+
+
+def make_small_lab(folder: Path) -> None:
+    done = run_quant(COMMAND, lab_environment(folder), timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(done.stdout.splitlines()[-1].strip()).is_file()
-    return lab

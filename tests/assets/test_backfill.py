@@ -1,7 +1,7 @@
 """A backfill from the web UI: one run, and the same files as month by month in any order."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,23 +83,26 @@ def stored(server: DevServer) -> dict[str, str]:
     return SmallLab(Path(server.environment["QUANT_DATA"]).parent, server.environment).hashes()
 
 
-def shuffled(seed: int) -> list[str]:
-    return random.Random(seed).sample(MONTHS, len(MONTHS))
+def shuffled(seed: int, months: Sequence[str]) -> list[str]:
+    return random.Random(seed).sample(months, len(months))
 
 
-#: Orders in which single months may be made: upstream months before those that read them.
+#: The first months of the backfill, for the orders that need not be tried over all of it.
+FEW = MONTHS[:6]
+#: Orders in which single months may be made, upstream months before those that read them. The one over both years has
+#: every look-back reach over months made out of order.
 ORDERS = {
-    "asset by asset, raw backwards and the rest shuffled": [
+    "two years asset by asset, raw backwards and the rest shuffled": [
         *(("raw_ohlcv", month) for month in reversed(MONTHS)),
-        *(("clean_prices", month) for month in shuffled(1)),
-        *(("features", month) for month in shuffled(2)),
+        *(("clean_prices", month) for month in shuffled(1, MONTHS)),
+        *(("features", month) for month in shuffled(2, MONTHS)),
     ],
     "asset by asset, raw shuffled and the rest backwards": [
-        *(("raw_ohlcv", month) for month in shuffled(3)),
-        *(("clean_prices", month) for month in reversed(MONTHS)),
-        *(("features", month) for month in reversed(MONTHS)),
+        *(("raw_ohlcv", month) for month in shuffled(3, FEW)),
+        *(("clean_prices", month) for month in reversed(FEW)),
+        *(("features", month) for month in reversed(FEW)),
     ],
-    "month by month, as the daily refresh does": [(asset, month) for month in MONTHS for asset in ASSETS],
+    "month by month, as the daily refresh does": [(asset, month) for month in FEW for asset in ASSETS],
 }
 
 
@@ -114,5 +117,5 @@ def test_single_months_in_any_order_have_the_content_of_the_backfill(
         for asset, month in ORDERS[order]:
             runner.execute(Step(asset, (month,)))
     found = SmallLab(tmp_path, {}).hashes()
-    assert found.keys() == {f"{asset}/{month}" for asset in ASSETS for month in MONTHS}
-    assert found == stored(server)
+    assert found.keys() == {f"{asset}/{month}" for asset, month in ORDERS[order]}
+    assert found.items() <= stored(server).items()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from lab_process import lab_environment, run_quant
+from lab_process import lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
@@ -34,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
 
 
 def run(lab: SmallLab, *more: str) -> str:
-    done = run_quant([*LONGER, *more], lab.environment)
+    done = quant_here([*LONGER, *more], lab.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(done.stdout.splitlines()[-1].strip()).is_file()
     return done.stdout
@@ -53,7 +53,7 @@ def test_an_unfinished_year_is_reported_to_its_end_and_completed_later(lab: Smal
 
 def test_a_test_of_one_session_says_so(lab: SmallLab) -> None:
     """The demo decides at month-ends: by the end of January nothing has been earned."""
-    done = run_quant([*LONGER, "--to", "2020-01"], lab.environment)
+    done = quant_here([*LONGER, "--to", "2020-01"], lab.environment)
     assert done.returncode == 1
     assert "the first decision is of 2020-01-31, the test's only session" in done.stdout + done.stderr
 

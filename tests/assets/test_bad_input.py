@@ -1,12 +1,13 @@
 """What a mistake looks like: one message with where, what and the remedy, exit 1, everything stored as before."""
 
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from lab_process import lab_environment, run_quant
+from lab_process import lab_environment, quant_here, run_quant
 from small_lab import SmallLab, asset_key
 
 from quant_assets.assembly import build_definitions
@@ -55,15 +56,30 @@ MISTAKES = {
 }
 
 
+#: The step's own line of the log, which stderr has besides.
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[")
+
+
 def refused(arguments: list[str], environment: dict[str, str]) -> str:
     """The one message of a command that fails as it should."""
-    done = run_quant(["run", *arguments], environment)
+    return the_message(quant_here(["run", *arguments], environment))
+
+
+def the_message(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not LOG_LINE.match(line)]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error ")
     return lines[0]
+
+
+def test_the_installed_command_ends_as_it_does_in_this_process(small_lab: SmallLab) -> None:
+    arguments, message = MISTAKES["a month that no calendar has"]
+    done = run_quant(["run", *arguments], small_lab.environment)
+    assert re.search(message, the_message(done))
+    here = quant_here(["run", *arguments], small_lab.environment)
+    assert (done.returncode, done.stdout, done.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -84,23 +100,36 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("mistake", BAD_FILES)
-def test_files_gone_bad_are_named_and_the_months_made_from_good_ones_stay(tmp_path: Path, mistake: str) -> None:
-    content, message = BAD_FILES[mistake]
-    lab, prices = SmallLab(tmp_path, lab_environment(tmp_path)), tmp_path / "prices"
-    prices.mkdir()
-    (prices / "a.csv").write_text(GOOD_FILE)
-    command = ["--source", "files", "--path", str(prices), "--to", "2015-01", "--stages", "clean_prices"]
-    good = run_quant(["run", *command], lab.environment)
+@pytest.fixture(scope="module")
+def lab_of_files(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
+    """January 2015 made from the one good file in `prices`."""
+    folder = tmp_path_factory.mktemp("files")
+    lab = SmallLab(folder, lab_environment(folder))
+    (folder / "prices").mkdir()
+    (folder / "prices" / "a.csv").write_text(GOOD_FILE)
+    good = run_quant(["run", *of_files(lab)], lab.environment)
     assert good.returncode == 0, good.stdout + good.stderr
-    before = lab.hashes("demo_files")
-    assert before.keys() == {"raw_ohlcv/2015-01", "clean_prices/2015-01"}
+    assert lab.hashes("demo_files").keys() == {"raw_ohlcv/2015-01", "clean_prices/2015-01"}
+    return lab
 
-    (prices / "a.csv").unlink()
+
+def of_files(lab: SmallLab) -> list[str]:
+    prices = str(lab.folder / "prices")
+    return ["--source", "files", "--path", prices, "--to", "2015-01", "--stages", "clean_prices"]
+
+
+@pytest.mark.parametrize("mistake", BAD_FILES)
+def test_files_gone_bad_are_named_and_the_months_made_from_good_ones_stay(lab_of_files: SmallLab, mistake: str) -> None:
+    content, message = BAD_FILES[mistake]
+    file, before = lab_of_files.folder / "prices" / "a.csv", lab_of_files.hashes("demo_files")
+    file.unlink()
     if content is not None:
-        (prices / "a.csv").write_text(content)
-    assert re.search(message, refused(command, lab.environment))
-    assert lab.hashes("demo_files") == before
+        file.write_text(content)
+    try:
+        assert re.search(message, refused(of_files(lab_of_files), lab_of_files.environment))
+        assert lab_of_files.hashes("demo_files") == before
+    finally:
+        file.write_text(GOOD_FILE)
 
 
 def test_a_path_that_does_not_exist_is_named(small_lab: SmallLab, tmp_path: Path) -> None:

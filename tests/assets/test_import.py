@@ -26,8 +26,12 @@ def loaded() -> dict:
 
 
 def test_the_definitions_load_quickly_and_without_a_heavy_library() -> None:
-    tries = [loaded() for _ in range(3)]
-    assert not HEAVY & set(tries[0]["modules"])
-    quickest = min(one["seconds"] for one in tries)
+    quickest = LOADED_WITHIN_S
+    for _ in range(3):  # one quick try is enough: a busy machine only makes them slower
+        one = loaded()
+        assert not HEAVY & set(one["modules"])
+        quickest = min(quickest, one["seconds"])
+        if quickest < LOADED_WITHIN_S:
+            break
     print(f"quant_assets.definitions loads in {quickest:.2f} s")
     assert quickest < LOADED_WITHIN_S

@@ -28,9 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, pl.Data
     work, snapshot = root / "work", root / "snapshot"
     (work / "prices").mkdir(parents=True)
     market = Market(work, simulated_rows())
-    for day in market.rows["date"].unique().to_list():
-        if day <= BUILT:
-            market.write_day(day)
+    market.write_history()
     market.write_index(BUILT)
     market.write_actions()
     market.write_members()

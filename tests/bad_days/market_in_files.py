@@ -23,6 +23,8 @@ from quant_assets.table_files import read_table
 from quant_core.market.sources.simulated import SimulatedSource
 
 START, BUILT, END = date(2018, 1, 1), date(2020, 2, 29), date(2020, 3, 31)
+#: From here on a file a session; what came before is one file, which no test touches and every refresh reads.
+DAILY_FROM = date(2020, 1, 1)
 SOURCE = SimulatedSource(
     n_tickers=20, n_sectors=4, seed=5, start=START, missing_rate=0.0, late_listing_sessions=40, delisting_sessions=5000
 )
@@ -59,8 +61,19 @@ class Market:
 
     def write_day(self, day: date, rows: pl.DataFrame | None = None) -> None:
         """The daily file of the stocks; `rows` instead of what truly happened."""
-        own = (self.rows if rows is None else rows).filter(pl.col("date") == day, pl.col("instrument") == "equity")
-        name = self.folder / "prices" / f"sec_bhavdata_full_{day:%d%m%Y}.csv"
+        own = (self.rows if rows is None else rows).filter(pl.col("date") == day)
+        self._write_bars(own, f"sec_bhavdata_full_{day:%d%m%Y}.csv")
+
+    def write_history(self) -> None:
+        """Everything before the daily files, and the daily files up to the end of February."""
+        self._write_bars(self.rows.filter(pl.col("date") < DAILY_FROM), "history.csv")
+        for day in self.rows["date"].unique().to_list():
+            if DAILY_FROM <= day <= BUILT:
+                self.write_day(day)
+
+    def _write_bars(self, rows: pl.DataFrame, file: str) -> None:
+        """A file as NSE writes it; none where there are no rows."""
+        own, name = rows.filter(pl.col("instrument") == "equity"), self.folder / "prices" / file
         if own.is_empty():
             name.unlink(missing_ok=True)
             return
@@ -115,7 +128,7 @@ class Market:
 
     def refresh(self, last: str = "2020-03", *until: str) -> "Books":
         """Bring the lab up to date, as `quant refresh` does; raises RunFailed where it stops."""
-        with dg.instance_for_test() as instance:
+        with dg.DagsterInstance.ephemeral() as instance:
             runner = self.runner(instance)
             for asset, partitions in runner.wanted(*runner.month_range(None, last), until=until).items():
                 for step in runner.steps(asset, runner.stale(asset, partitions)):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def stale(market: Market) -> dict[str, list[str]]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         runner = market.runner(instance)
         wanted = runner.wanted(*runner.month_range(None, "2020-03"), until=["clean_prices"])
         return {asset: runner.stale(asset, partitions) for asset, partitions in wanted.items()}
@@ -54,7 +54,7 @@ def test_a_reviewed_line_makes_its_month_stale_and_nothing_else(market: Market) 
 
 
 def test_a_line_that_no_list_could_hold_is_refused_and_nothing_is_written(market: Market) -> None:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         lab = market.runner(instance).lab
     for terms, value in (("-0.5", None), ("twice", None), ("0:1", None), ("merger", 1.5)):
         with pytest.raises(DataError):

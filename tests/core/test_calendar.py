@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import exchange_calendars
 import pytest
 
 from quant_core import calendar
@@ -32,6 +33,14 @@ def test_counts_of_whole_years_match_the_published_number_of_sessions() -> None:
     # NSE's own yearly statistics: 248 in 2021, 248 in 2022, 246 in 2023.
     counts = {year: len(calendar.sessions(date(year, 1, 1), date(year, 12, 31))) for year in (2021, 2022, 2023)}
     assert counts == {2021: 248, 2022: 248, 2023: 246}
+
+
+def test_published_sessions_are_those_of_the_librarys_own_calendar_but_for_what_is_listed_here() -> None:
+    xbom = exchange_calendars.get_calendar("XBOM", start="2000-01-01", end="2026-12-31")
+    theirs = {day.date() for day in xbom.sessions}
+    ours = set(calendar.sessions(calendar.FIRST_DAY, calendar.LAST_PUBLISHED_DAY))
+    assert theirs - ours == calendar.NOT_SESSIONS
+    assert ours == (theirs | set(calendar.SPECIAL_SESSIONS)) - calendar.NOT_SESSIONS
 
 
 def test_session_numbers_count_up_by_one_from_the_first_session() -> None:
