@@ -81,17 +81,16 @@ def make_runner(instance: dg.DagsterInstance) -> Runner:
     return runner
 
 
-def by_dagster(runner: Runner, asset: str) -> None:
-    """One run as Dagster makes it."""
+def by_dagster(runner: Runner, asset: str, instance: dg.DagsterInstance) -> None:
+    """One run as `dagster.materialize` makes it: a job resolved anew, on an instance as Dagster opens it."""
     definitions = runner.definitions
-    with dg.DagsterInstance.get() as instance:
-        dg.Definitions(
-            assets=definitions.assets, asset_checks=definitions.asset_checks, resources=definitions.resources,
-            jobs=[dg.define_asset_job("job", dg.AssetSelection.assets(runner.lab.key(asset)))],
-            loggers={"console": work_seconds},
-        ).resolve_job_def("job").execute_in_process(
-            partition_key=FOLD, instance=instance, run_config={"loggers": {"console": {}}}
-        )  # fmt: skip
+    dg.Definitions(
+        assets=definitions.assets, asset_checks=definitions.asset_checks, resources=definitions.resources,
+        jobs=[dg.define_asset_job("job", dg.AssetSelection.assets(runner.lab.key(asset)))],
+        loggers={"console": work_seconds},
+    ).resolve_job_def("job").execute_in_process(
+        partition_key=FOLD, instance=instance, run_config={"loggers": {"console": {}}}
+    )  # fmt: skip
 
 
 def by_command(runner: Runner, asset: str) -> Cost:
@@ -102,9 +101,9 @@ def by_command(runner: Runner, asset: str) -> Cost:
         return cost(lambda: runner.execute(step))
 
 
-def compare(runner: Runner, asset: str, repeats: int) -> None:
-    by_dagster(runner, asset)  # MLflow is imported by the first run that needs it
-    pairs = [(cost(lambda: by_dagster(runner, asset)), by_command(runner, asset)) for _ in range(repeats)]
+def compare(runner: Runner, asset: str, plain: dg.DagsterInstance, repeats: int) -> None:
+    by_dagster(runner, asset, plain)  # MLflow is imported by the first run that needs it
+    pairs = [(cost(lambda: by_dagster(runner, asset, plain)), by_command(runner, asset)) for _ in range(repeats)]
     for name, found in zip(("dagster.materialize", "quant run"), zip(*pairs, strict=True), strict=True):
         wall, cpu, work = (1000 * statistics.median(getattr(one, f) for one in found) for f in ("wall", "cpu", "work"))
         print(f"{asset:<18} {name:<20} {wall:7.0f} ms wall, {cpu:6.0f} ms CPU, {work:6.0f} ms in its steps")
@@ -128,13 +127,13 @@ def main() -> None:
         os.environ |= {"QUANT_DATA": f"{folder}/data", "DAGSTER_HOME": str(home)}
         prepare_home(home)
         print(f"load average {os.getloadavg()[0]:.1f}")
-        with own_instance(home) as instance:
+        with own_instance(home) as instance, dg.DagsterInstance.get() as plain:
             runner = make_runner(instance)
             for asset, partitions in runner.wanted("2018-01", "2020-02", until=[]).items():
                 for step in runner.steps(asset, partitions):
                     runner.execute(step)
             for asset in ASSETS:
-                compare(runner, asset, repeats)
+                compare(runner, asset, plain, repeats)
             print(f"plan of {len(runner.stages())} assets, 26 months: {min(plan_ms(runner) for _ in range(5)):.0f} ms")
         print(f"load average {os.getloadavg()[0]:.1f}")
 

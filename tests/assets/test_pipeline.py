@@ -1,5 +1,6 @@
 """The whole graph on a small simulated market: what it writes, what it refuses, what a second run does again."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -8,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.execution.plan.outputs import StepOutputHandle
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
@@ -207,6 +209,11 @@ def test_a_missing_upstream_month_is_an_error_that_names_it_and_loses_nothing(
         runner.execute(Step("features", ("2020-07",)))
     assert read_stamp(target) == before
     path.write_bytes(kept)
+
+
+def test_no_table_outlives_its_run(runner: Runner, done: dict[str, list[str]]) -> None:
+    kept = [found for found in gc.get_objects() if isinstance(found, dict) and StepOutputHandle in map(type, found)]
+    assert not any(isinstance(value, pl.DataFrame) for found in kept for value in found.values())
 
 
 def test_what_a_run_cannot_do_is_refused_before_it_starts(runner: Runner) -> None:
