@@ -9,19 +9,16 @@ assets/signals.py); `verdicts` says how both reach Dagster.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import cached_property, lru_cache
-from typing import Any
+from datetime import date
 
 import dagster as dg
-import dataframely as dy
 import polars as pl
-from upath import UPath
 
+from quant_assets.contracts import contract_of
 from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
-from quant_assets.storage import pointer_path, read_artifact, read_tables, table_path
+from quant_assets.stored import Stored, Subject
 from quant_assets.table_files import read_table
 from quant_assets.verdicts import WARN, Evaluations, Verdict, evaluated, run_partitions
 from quant_core.allocation.feasible import infeasible
@@ -32,143 +29,18 @@ from quant_core.cleaning.coverage import longest_gap, lost_sessions, thin_sessio
 from quant_core.cleaning.quality import contradictory_rows
 from quant_core.errors import QuantError
 from quant_core.features import compute_features
-from quant_core.features.drift import SortedColumns, compare, sorted_columns, thinned
-from quant_core.schema import (
-    IS_QUARANTINED,
-    BacktestCosts,
-    BacktestDaily,
-    BacktestPositions,
-    BacktestTrades,
-    BenchmarkReturns,
-    CleanPrices,
-    Features,
-    ForecastDecay,
-    ForecastQuality,
-    ForecastQuantiles,
-    Forecasts,
-    RawOhlcv,
-    RoundTrips,
-    Sensitivity,
-    Significance,
-    TargetWeights,
-    TrainingLabels,
-    validate,
-)
+from quant_core.features.drift import compare
+from quant_core.schema import IS_QUARANTINED, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
 CERTIFICATE_TICKERS = 8
+#: Sessions that a certificate needs: the sampled one, and some after it.
 FEWEST_SESSIONS = 3
 DRIFT_MONTHS = 12
 #: An index gap is followed back over its own month and so many before it, for each so many sessions that are allowed.
 GAP_SESSIONS_A_MONTH = 15
-
-Schema = type[dy.Schema]
-#: The contract of every asset that stores tables: a table's schema, or those of the tables in an artifact.
-CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
-    "raw_ohlcv": RawOhlcv,
-    "clean_prices": CleanPrices,
-    "features": Features,
-    "training_window": {"labels": TrainingLabels},
-    "forecasts": Forecasts,  # of every model
-    "target_weights": TargetWeights,
-    "backtest": {
-        "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,
-        "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
-        "quality": ForecastQuality, "decay": ForecastDecay, "quantiles": ForecastQuantiles,
-    },
-    "backtest_report": {"significance": Significance},
-}  # fmt: skip
 #: Tables that an artifact may lack: a test of too few sessions says nothing about luck.
 MAY_BE_ABSENT = frozenset({"significance"})
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The asset that a run is checked on; every month is read once, however many checks and later months look at it.
-
-    Args:
-        overrides: what the run set otherwise than the profile.
-    """
-
-    lab: Lab
-    asset: str
-    partitions: dg.TimeWindowPartitionsDefinition
-    overrides: Mapping[str, Any]
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Every partition, in order."""
-        return list(self.partitions.get_partition_keys())
-
-    @cached_property
-    def settings(self) -> Any:
-        """The settings of the run."""
-        return self.lab.with_overrides(self.asset, self.overrides)
-
-    @cached_property
-    def table(self) -> Callable[[str], pl.DataFrame]:
-        """Partition -> the table that is stored of it."""
-        return lru_cache(maxsize=1)(lambda name: read_tables([self.path(name)]).collect())
-
-    @cached_property
-    def month(self) -> Callable[[str], SortedColumns]:
-        """Partition -> its columns sorted; the month before is still there."""
-        return lru_cache(maxsize=2)(lambda name: sorted_columns(self.table(name)))
-
-    @cached_property
-    def earlier_month(self) -> Callable[[str], SortedColumns]:
-        """Partition -> its columns as later months are compared with them."""
-        return lru_cache(maxsize=DRIFT_MONTHS + 1)(lambda name: thinned(self.month(name)))
-
-    def path(self, name: str, asset: str = "") -> UPath:
-        """File of a month, of this asset or another one."""
-        return table_path(self.lab.root, self.lab.key(asset or self.asset), name)
-
-    def stored(self, name: str) -> "Stored":
-        """One of its partitions."""
-        window = self.partitions.time_window_for_partition_key(name)
-        return Stored(self, name, window.start.date(), window.end.date() - timedelta(days=1))
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One stored partition of an asset, as a check sees it: from `first` to `last` day."""
-
-    of: Subject
-    name: str
-    first: date
-    last: date
-
-    def __str__(self) -> str:
-        return f"{self.of.lab.profile.name}/{self.of.asset} {self.name}"
-
-    @property
-    def table(self) -> pl.DataFrame:
-        return self.of.table(self.name)
-
-    @cached_property
-    def files(self) -> dict[str, bytes]:
-        return read_artifact(pointer_path(self.of.lab.root, self.of.lab.key(self.of.asset), self.name))
-
-    def before(self, number: int, asset: str = "") -> list[str]:
-        """Of the `number` partitions before this one, those that are stored, of this asset or another one."""
-        position = self.of.names.index(self.name)
-        names = self.of.names[max(position - number, 0) : position]
-        return [name for name in names if self.of.path(name, asset).exists()]
-
-    def with_before(self, number: int, asset: str = "") -> pl.LazyFrame:
-        """The partition after what is stored of the `number` before it, of this asset or another one."""
-        return read_tables([self.of.path(name, asset) for name in (*self.before(number, asset), self.name)])
-
-    @cached_property
-    def known_until(self) -> date:
-        """Last day that rows can be asked for: its last where the next month has rows, else that of its newest row."""
-        following = self.of.names[self.of.names.index(self.name) + 1 :][:1]
-        paths = [path for name in following if (path := self.of.path(name)).exists()]
-        if paths and read_tables(paths).select(pl.len()).collect().item():
-            return self.last
-        newest = self.table["date"].max()
-        return newest if isinstance(newest, date) else self.first - timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -204,12 +76,6 @@ def checks_of(asset: str) -> list[Check]:
     return [*([CONTRACT] if contract_of(asset) else []), *CHECKS.get(asset, ())]
 
 
-def contract_of(asset: str) -> Mapping[str, Schema]:
-    """The schema of each table of an asset; "" names the table of an asset that stores only one."""
-    found = CONTRACTS.get("forecasts" if asset.startswith("forecasts_") else asset, {})
-    return {"": found} if isinstance(found, type) else found
-
-
 def _definition(
     lab: Lab, asset: str, partitions: dg.PartitionsDefinition | None, checks: Sequence[Check]
 ) -> dg.AssetChecksDefinition:
@@ -227,7 +93,7 @@ def _definition(
         node = node_config(context.run.run_config, f"{lab.profile.name}__{asset}")
         subject = Subject(lab, asset, partitions, node.get("config") or {})
         chosen = {key.name for key in context.selected_asset_check_keys}
-        made = [subject.stored(name) for name in run_partitions(context, partitions)]
+        made = [subject.stored(name) for name in run_partitions(context, lab.key(asset), partitions)]
         yield from evaluated(context, judge([one for one in checks if one.name in chosen], made))
 
     return judged

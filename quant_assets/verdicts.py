@@ -17,6 +17,7 @@ import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from quant_assets.event_batches import one_transaction
+from quant_core.errors import DataError
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -39,10 +40,22 @@ class Verdict:
     severity: dg.AssetCheckSeverity = ERROR
 
 
-def run_partitions(context: CheckContext, definition: dg.PartitionsDefinition | None) -> Sequence[str]:
-    """The partitions that a run covers, in order."""
+def run_partitions(
+    context: CheckContext, key: dg.AssetKey, definition: dg.PartitionsDefinition | None
+) -> Sequence[str]:
+    """The partitions of an asset that a run covers, in order.
+
+    Raises:
+        DataError: the run has none, as where the UI executes checks by themselves.
+    """
     assert isinstance(definition, dg.TimeWindowPartitionsDefinition)  # months and folds are all that there are
-    return definition.get_partition_keys_in_range(context.op_execution_context.partition_key_range)
+    step = context.op_execution_context
+    if not (step.has_partition_key or step.has_partition_key_range):
+        raise DataError(
+            f"{key.to_user_string()}: a check judges partitions, and this run has none; materialize the partitions "
+            "again, or launch the check with the tag dagster/partition."
+        )
+    return definition.get_partition_keys_in_range(step.partition_key_range)
 
 
 def of_each_partition(context: dg.AssetExecutionContext, judge: Callable[[pl.Expr], Verdict]) -> dict[str, Verdict]:
@@ -54,7 +67,7 @@ def of_each_partition(context: dg.AssetExecutionContext, judge: Callable[[pl.Exp
     definition = context.assets_def.partitions_def
     assert isinstance(definition, dg.TimeWindowPartitionsDefinition)
     verdicts = {}
-    for name in run_partitions(context, definition):
+    for name in run_partitions(context, context.asset_key, definition):
         window = definition.time_window_for_partition_key(name)
         last = window.end.date() - timedelta(days=1)
         verdicts[name] = judge(pl.col("date").is_between(window.start.date(), last))

@@ -15,14 +15,17 @@ from sqlalchemy.exc import IntegrityError
 import quant_core.schema
 from quant_assets import checks
 from quant_assets.assembly import build_definitions
-from quant_assets.checks import CONTRACTS, Check, Stored, Subject, checks_of, judge
+from quant_assets.checks import Check, checks_of, judge
+from quant_assets.contracts import CONTRACTS
 from quant_assets.event_batches import BATCH_VARIABLE, one_transaction, store_batches_together
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.runner import RunFailed, Runner, Step
 from quant_assets.storage import table_path, write_table
+from quant_assets.stored import Stored, Subject
 from quant_assets.verdicts import Verdict
 from quant_core.calendar import sessions
+from quant_core.errors import DataError
 
 SMALL = {
     "source": {"name": "simulated", "n_tickers": 10, "n_sectors": 2, "seed": 3, "start": "2018-01-01"},
@@ -212,7 +215,7 @@ def test_a_stored_month_that_breaks_its_contract_is_named_with_its_row(runner: R
 
 
 def test_one_check_of_one_stored_month_runs_by_itself(runner: Runner) -> None:
-    """As the UI's *Execute* button does: no asset is made, and no other check is judged."""
+    """Launched with a partition's tag, no asset is made and no other check is judged."""
     key = dg.AssetCheckKey(runner.lab.key("clean_prices"), "contract")
     result = dg.materialize(
         [*(runner.definitions.assets or []), *(runner.definitions.asset_checks or [])],  # type: ignore[list-item]
@@ -222,6 +225,16 @@ def test_one_check_of_one_stored_month_runs_by_itself(runner: Runner) -> None:
     found = [(one.check_name, one.partition, one.passed) for one in result.get_asset_check_evaluations()]
     assert found == [("contract", "2018-03", True)]
     assert not result.get_asset_materialization_events()
+
+
+def test_a_check_without_partitions_says_how_to_run_it(runner: Runner) -> None:
+    """The UI's *Execute all* launches checks so."""
+    key = dg.AssetCheckKey(runner.lab.key("clean_prices"), "contract")
+    with pytest.raises(DataError, match=r"clean_prices: a check judges partitions, and this run has none; "):
+        dg.materialize(
+            [*(runner.definitions.assets or []), *(runner.definitions.asset_checks or [])],  # type: ignore[list-item]
+            selection=dg.AssetSelection.checks(key), instance=runner.instance, resources=runner.definitions.resources,
+        )  # fmt: skip
 
 
 def test_every_schema_of_the_core_is_the_contract_of_an_asset() -> None:

@@ -1,0 +1,48 @@
+"""Which schema each stored table keeps: what the check `contract` holds every asset against."""
+
+from collections.abc import Mapping
+
+import dataframely as dy
+
+from quant_core.schema import (
+    BacktestCosts,
+    BacktestDaily,
+    BacktestPositions,
+    BacktestTrades,
+    BenchmarkReturns,
+    CleanPrices,
+    Features,
+    ForecastDecay,
+    ForecastQuality,
+    ForecastQuantiles,
+    Forecasts,
+    RawOhlcv,
+    RoundTrips,
+    Sensitivity,
+    Significance,
+    TargetWeights,
+    TrainingLabels,
+)
+
+Schema = type[dy.Schema]
+#: The contract of every asset that stores tables: a table's schema, or those of the tables in an artifact.
+CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
+    "raw_ohlcv": RawOhlcv,
+    "clean_prices": CleanPrices,
+    "features": Features,
+    "training_window": {"labels": TrainingLabels},
+    "forecasts": Forecasts,  # of every model
+    "target_weights": TargetWeights,
+    "backtest": {
+        "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,
+        "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
+        "quality": ForecastQuality, "decay": ForecastDecay, "quantiles": ForecastQuantiles,
+    },
+    "backtest_report": {"significance": Significance},
+}  # fmt: skip
+
+
+def contract_of(asset: str) -> Mapping[str, Schema]:
+    """The schema of each table of an asset; "" names the table of an asset that stores only one."""
+    found = CONTRACTS.get("forecasts" if asset.startswith("forecasts_") else asset, {})
+    return {"": found} if isinstance(found, type) else found
