@@ -44,7 +44,7 @@ def followed(small_lab: SmallLab, tmp_path_factory: pytest.TempPathFactory) -> S
         follow(page, file, folder / "source")
     path = os.pathsep.join([str(folder / "source"), os.environ.get("PYTHONPATH", "")])
     lab = SmallLab(folder, lab_environment(folder) | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
-    done = run_quant(COMMAND, lab.environment)
+    done = run_quant(COMMAND, lab.environment, timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("✓")}
     assert {name for name, line in lines.items() if "to do" in line} == MINE, done.stdout
