@@ -6,6 +6,10 @@ STAMP  := $(VENV)/.installed
 PORT   ?= 3000
 MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 
+# A worker a core, a file of tests a worker. An environment that forbids bytecode would have each of them, and every
+# command that they start, compile all modules again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check format dev mlflow lock clean
 
@@ -24,11 +28,11 @@ demo: install  ## Run the whole lab on a simulated market and print the report's
 	$(BIN)/quant demo
 
 test: install  ## Run every test (those that need private data or Chromium say why they are skipped)
-	$(BIN)/python -m pytest -n auto -m "not ui"
-	$(BIN)/python -m pytest -m ui
+	$(PYTEST) -m "not ui"
+	$(PYTEST) -m ui
 
-test-fast: install  ## The tests that take under a minute
-	$(BIN)/python -m pytest -m "not slow and not ui"
+test-fast: install  ## The tests that take under a minute together
+	$(PYTEST) -m "not slow and not ui and not real_data"
 
 check: install  ## Lint, types, import rules
 	$(BIN)/ruff check .

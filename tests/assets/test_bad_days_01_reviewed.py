@@ -95,6 +95,7 @@ def stored(lab: Lab, month: str) -> pl.DataFrame:
     return pl.read_parquet(str(table_path(UPath(lab.root), lab.key("clean_prices"), month)))
 
 
+@pytest.mark.slow
 def test_a_month_is_cleaned_without_older_ones_but_not_without_its_look_back(lab: Lab, runner: Runner) -> None:
     for month in ("2016-02", "2016-03", "2016-04"):
         runner.execute(Step("raw_ohlcv", (month,)))
@@ -108,6 +109,7 @@ def test_a_month_is_cleaned_without_older_ones_but_not_without_its_look_back(lab
     assert runner.stale("clean_prices", ["2016-04"]) == ["2016-04"]
 
 
+@pytest.mark.slow
 def test_an_accepted_line_reaches_the_clean_month(lab: Lab, runner: Runner) -> None:
     runner.execute(Step("raw_ohlcv", ("2015-01", "2015-02", "2015-03")))
     runner.execute(Step("clean_prices", ("2015-03",)))

@@ -146,6 +146,7 @@ def test_the_last_day_of_a_partition() -> None:
     assert last_day_of("backtest", "2021-04") == date(2021, 6, 30)
 
 
+@pytest.mark.slow
 def test_the_doctor_names_the_lists_that_end(prices: Path) -> None:
     for strict, level in ((False, "note"), (True, "fix")):
         found = {one.what: one for one in examine(profile(prices, strict_lists=strict))}
@@ -166,6 +167,7 @@ def runner(prices: Path) -> Iterator[Runner]:
         yield Runner(Lab(chosen), build_definitions(chosen), instance, {})
 
 
+@pytest.mark.slow
 def test_a_months_page_shows_until_when_its_lists_are_known(runner: Runner) -> None:
     runner.execute(Step("raw_ohlcv", ("2022-03",)))
     event = runner.instance.get_latest_materialization_event(runner.lab.key("raw_ohlcv"))
@@ -176,6 +178,7 @@ def test_a_months_page_shows_until_when_its_lists_are_known(runner: Runner) -> N
     assert "actions known to 2022-02-15; stocks earn price returns after 2022-02-15" in str(page["problems"].value)
 
 
+@pytest.mark.slow
 def test_a_strict_profile_refuses_before_computing(runner: Runner, prices: Path) -> None:
     chosen = profile(prices, strict_lists=True)
     strict = replace(runner, lab=Lab(chosen), definitions=build_definitions(chosen))

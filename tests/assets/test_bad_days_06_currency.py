@@ -18,6 +18,8 @@ from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override
 from quant_core.market import universe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",

@@ -24,6 +24,8 @@ from quant_core.measures.luck import Luck, histories
 from quant_core.measures.overfitting import family, overfitting_by_family
 from quant_core.report.notes import damage_warnings
 
+pytestmark = pytest.mark.slow
+
 DAYS = sessions(date(2020, 1, 1), date(2020, 12, 31))
 MARKET = np.random.default_rng(0).normal(0.0004, 0.01, len(DAYS))
 BENCHMARK = pl.DataFrame({

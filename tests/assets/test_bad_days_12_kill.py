@@ -109,6 +109,7 @@ def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return found.status.value
 
 
+@pytest.mark.slow
 def test_a_dead_run_is_marked_failed_and_its_slot_goes_to_the_next(instance: dg.DagsterInstance) -> None:
     pid = a_dead_pid()
     dead = begun(instance, tags_of(pid))
@@ -127,6 +128,7 @@ def test_a_dead_run_is_marked_failed_and_its_slot_goes_to_the_next(instance: dg.
     assert bury_dead_runs(instance) == []
 
 
+@pytest.mark.slow
 def test_what_a_dead_run_only_waited_for_is_freed_too(instance: dg.DagsterInstance) -> None:
     holder = begun(instance, own_tags("demo/table", "2020-01"))
     begun(instance, tags_of(a_dead_pid()))
@@ -168,6 +170,7 @@ def test_a_slot_that_a_run_still_holds_a_minute_after_its_end_is_freed(
     assert list(held_slots(instance)) == []
 
 
+@pytest.mark.slow
 def test_while_the_web_ui_runs_a_sensor_buries_the_dead(instance: dg.DagsterInstance) -> None:
     dead = begun(instance, tags_of(a_dead_pid()))
     sensor = build_definitions(load_profile("demo")).get_repository_def().get_sensor_def("bury_dead_runs")
@@ -198,6 +201,7 @@ def materialized_behind(instance: dg.DagsterInstance, holder: dg.DagsterRun, fre
     return said
 
 
+@pytest.mark.slow
 def test_a_wait_for_a_living_run_says_whose_and_does_not_spin(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +224,7 @@ def test_a_wait_for_a_living_run_says_whose_and_does_not_spin(
     assert status(instance, holder) == "STARTED"
 
 
+@pytest.mark.slow
 def test_a_holder_that_dies_meanwhile_is_buried_by_the_one_that_waits(instance: dg.DagsterInstance) -> None:
     holder = begun(instance, tags_of(a_dead_pid()))
     said = materialized_behind(instance, holder, free_after_s=0.0)

@@ -27,6 +27,8 @@ from quant_assets.verdicts import Verdict
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "source": {"name": "simulated", "n_tickers": 10, "n_sectors": 2, "seed": 3, "start": "2018-01-01"},
     "start": "2018-01",

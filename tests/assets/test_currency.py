@@ -28,6 +28,7 @@ def dagsters_answer(graph: object, key: dg.AssetKey, parent: dg.AssetKey, partit
     return sorted(mapped.partitions_subset.get_partition_keys())
 
 
+@pytest.mark.slow
 def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) -> None:
     edges = 0
     for key in graph.get_all_asset_keys():  # type: ignore[attr-defined]

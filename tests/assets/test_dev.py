@@ -57,6 +57,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_both_servers_and_what_they_started(number: signal.Signals, tmp_path: Path) -> None:
     port, mlflow_port, log = free_port(), free_port(), tmp_path / "log"
@@ -81,6 +82,7 @@ def test_a_group_that_ends_by_itself_is_not_waited_for() -> None:
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.slow
 def test_where_a_shell_had_the_interrupt_ignored_what_is_started_does_not_ignore_it() -> None:
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from quant_assets import dev;"

@@ -35,6 +35,7 @@ def events(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     return [event.event_type_value if event else "LOG" for event in found]
 
 
+@pytest.mark.slow
 def test_a_runs_events_are_those_that_dagster_alone_stores(home: Path) -> None:
     with own_instance(home) as instance:
         with event_files(instance) as open_run:

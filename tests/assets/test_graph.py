@@ -92,6 +92,7 @@ def test_a_fit_for_a_gpu_waits_in_its_pool_and_asks_a_cluster_for_one() -> None:
     assert (pool, tags["dagster-ray/config"]) == ("cpu_training", {"num_cpus": 1})
 
 
+@pytest.mark.slow
 def test_every_asset_says_what_it_is_and_every_profile_has_its_own_keys() -> None:
     seen: set[str] = set()
     for name in profile_names():

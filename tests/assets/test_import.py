@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 from lab_process import ROOT
+
+pytestmark = pytest.mark.slow
 
 #: The goal is 3 s with warm caches; loose for a busy machine.
 LOADED_WITHIN_S = 6.0

@@ -125,6 +125,7 @@ def test_bars_are_as_long_as_their_values_and_negative_ones_have_another_color()
     assert [text.text for text in svg.iter(f"{SVG}text")] == ["a 0.5", "bb -0.25", "c 0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("top_n_a",), ("top_n_ridge", "top_n_temporal_fusion_transformer")])
 def test_the_page_shows_every_picture_in_place(names: tuple[str, ...]) -> None:
     daily = books(3000, *names)

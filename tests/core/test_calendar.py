@@ -35,6 +35,7 @@ def test_counts_of_whole_years_match_the_published_number_of_sessions() -> None:
     assert counts == {2021: 248, 2022: 248, 2023: 246}
 
 
+@pytest.mark.slow
 def test_published_sessions_are_those_of_the_librarys_own_calendar_but_for_what_is_listed_here() -> None:
     xbom = exchange_calendars.get_calendar("XBOM", start="2000-01-01", end="2026-12-31")
     theirs = {day.date() for day in xbom.sessions}

@@ -10,12 +10,14 @@ import pytest
 from quant_core.errors import DataError
 
 
+@pytest.mark.slow
 def test_importing_the_module_does_not_import_torch() -> None:
     code = "import sys, quant_core.runtime, quant_core.fitted, quant_core.forecasting.models.ridge as r; print(r.MODELS['ridge'].name, 'torch' in sys.modules, 'sklearn' in sys.modules)"  # noqa: E501
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["ridge", "False", "False"]
 
 
+@pytest.mark.slow
 def test_one_seed_repeats_python_numpy_and_torch() -> None:
     torch = pytest.importorskip("torch")
     from quant_core.runtime import set_seed

@@ -45,6 +45,7 @@ def decisions(table: pl.DataFrame, strategy: str) -> list[date]:
     return table.filter(pl.col("strategy") == strategy)["date"].unique().sort().to_list()
 
 
+@pytest.mark.slow
 def test_every_decision_has_a_row_for_cash_that_makes_it_whole(
     prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
 ) -> None:
@@ -159,6 +160,7 @@ def test_who_left_the_universe_is_sold_and_who_is_only_halted_is_not(
         assert "S01" not in weights_of(made, strategy, DAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rebalance", get_args(Rebalance))
 def test_months_in_any_order_are_the_whole_range_when_sessions_at_their_ends_are_lost(
     rebalance: Rebalance, prices: pl.DataFrame, forecasts: pl.DataFrame
@@ -265,6 +267,7 @@ def test_a_month_end_on_which_most_stocks_are_lost_is_estimated_with_the_names_o
     assert len(weights_of(made, "inverse_volatility", date(2021, 2, 5))) > 8
 
 
+@pytest.mark.slow
 def test_the_books_of_a_lost_session_turn_over_no_more_than_usual(
     market: Callable[..., pl.DataFrame], forecasts: pl.DataFrame, short: AllocationConfig
 ) -> None:

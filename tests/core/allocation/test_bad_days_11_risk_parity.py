@@ -67,6 +67,7 @@ def test_300_names_that_another_solver_gives_up_on_have_equal_risk_contributions
 # ---- without a cap ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", SIZES)
 def test_risk_contributions_are_equal_to_ten_digits(kind: Callable[[int, int], Array], n: int) -> None:
@@ -102,6 +103,7 @@ def test_the_answer_follows_the_names_and_not_their_unit_or_order() -> None:
 # ---- under a cap --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", SIZES)
 def test_under_a_cap_the_others_share_what_the_capped_names_do_not_add(

@@ -31,6 +31,7 @@ def test_every_strategy_decides_in_the_small_market(whole: pl.DataFrame) -> None
     assert set(whole["strategy"]) == (set(STRATEGIES) - {"top_n"}) | models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [date(2021, 1, 29), date(2021, 3, 12)])
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_no_decision_changes_when_what_follows_it_does(
@@ -76,6 +77,7 @@ def test_a_strategy_that_looks_ahead_is_caught(
         certificate("leak", prices, forecasts, short, date(2021, 3, 12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rebalance", get_args(Rebalance))
 def test_months_decided_one_by_one_equal_the_whole_range(
     rebalance: Rebalance, prices: pl.DataFrame, forecasts: pl.DataFrame

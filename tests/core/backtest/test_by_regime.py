@@ -115,6 +115,7 @@ def test_no_label_gives_an_empty_table() -> None:
 RETURNS = st.floats(-0.1, 0.1).map(lambda x: round(x, 4))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(RETURNS, RETURNS, st.sampled_from(["bull", "bear", "flat"])), min_size=3, max_size=40))
 def test_every_measure_equals_a_loop_over_sessions(rows: list[tuple[float, float, str]]) -> None:

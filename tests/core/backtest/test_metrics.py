@@ -128,6 +128,7 @@ def test_without_returns_there_is_no_row():
     assert measure(**tables).is_empty()
 
 
+@pytest.mark.slow
 def test_repeated_measures_of_large_tables_agree_to_the_last_digit():
     rng = np.random.default_rng(2)
     days, names = calendar.sessions(date(2015, 1, 1), date(2020, 12, 31)), [f"S{k:02d}" for k in range(40)]

@@ -35,6 +35,7 @@ def prices() -> pl.DataFrame:
     return pl.concat(frames).sort("date", "ticker")
 
 
+@pytest.mark.slow
 def test_noise_earns_nothing_and_is_not_found_while_a_planted_signal_is(prices: pl.DataFrame) -> None:
     result = null_test(prices, BacktestConfig(), SETTINGS)
     for noise in (result.independent, result.persistent):

@@ -18,6 +18,8 @@ from quant_core.schema import CASH
 from quant_core.trading import panel as panel_module
 from quant_core.trading.risk_free import cash_return_1d
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**32 - 1)
 KEYS = {
     "daily": ("date", "strategy"),

@@ -16,6 +16,7 @@ from quant_core.trading.market import Market
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "vectorbt.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GOLDEN["cases"]))
 def test_equity_and_cash_equal_vectorbt(name):
     case, open_inr, close_inr = GOLDEN["cases"][name], np.array(GOLDEN["open_inr"]), np.array(GOLDEN["close_inr"])

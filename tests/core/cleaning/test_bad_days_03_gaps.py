@@ -37,6 +37,7 @@ def row_back(result: Cleaned, gap: int) -> dict[str, Any]:
     return result.prices.filter(pl.col("ticker") == "TCS", pl.col("date") == day).row(0, named=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [2, 5, 6, 39, 40, 41, 42, 59, 60, 61, 200, 400])
 def test_the_first_return_back_spans_the_whole_absence_and_says_so(gap: int) -> None:
     row = row_back(cleaned(back(gap, 88.0)), gap)
@@ -164,6 +165,7 @@ def month_alone(table: pl.DataFrame, reviewed: pl.DataFrame | None = None) -> Cl
     return clean(near, None, CleaningConfig(), MONTH, MONTH_END, reviewed=reviewed, older=older)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [39, 40, 41, 60, 80, 240])
 @pytest.mark.parametrize("close", [88.0, 50.0])
 @pytest.mark.parametrize("volume", [1000, 2100])
@@ -185,6 +187,7 @@ def test_a_month_has_the_same_rows_whatever_span_was_loaded(gap: int, close: flo
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_month_alone_equals_the_month_within_a_range_with_actions_and_series(data: st.DataObject) -> None:

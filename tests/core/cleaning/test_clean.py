@@ -140,6 +140,7 @@ def test_a_setting_outside_its_range_is_refused(bad: dict[str, Any]) -> None:
         CleaningConfig(**bad)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_month_cleaned_alone_equals_the_month_within_a_range(data: st.DataObject) -> None:

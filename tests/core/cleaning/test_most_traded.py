@@ -66,6 +66,7 @@ def test_a_rule_outside_its_range_is_refused(bad: dict) -> None:
         LiquidityRule(**bad)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_month_alone_has_the_members_of_the_month_within_a_range(data: st.DataObject) -> None:

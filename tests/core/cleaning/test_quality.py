@@ -104,6 +104,7 @@ def test_raw_rows_of_the_wrong_type_are_refused_by_name() -> None:
 NUMBERS = [None, 0.0, -1.0, 1e-300, 1e300, float("inf"), float("-inf"), float("nan"), 100.0, 1e8]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_corrupted_rows_are_repaired_and_counted_or_refused(data: st.DataObject) -> None:

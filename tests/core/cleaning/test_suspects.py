@@ -74,6 +74,7 @@ def test_a_crash_that_trades_its_way_down_stays(open_: float, close: float) -> N
     assert at(result, DAYS[5])["total_return_1d"] == pytest.approx(close / 100 - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     ratio=st.sampled_from([(after, before) for after, before in SPLITS if before < 10]),

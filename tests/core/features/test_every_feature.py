@@ -54,6 +54,7 @@ def test_there_is_no_twin_of_a_feature_that_is_gone() -> None:
     assert set(TWINS) <= set(FEATURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_features_equal_naive_loops_on_random_panels(make_random_prices, sectors, seed: int) -> None:
     first = sessions(date(2012, 1, 1), date(2014, 1, 1))[17 * seed]  # another place in the blocks each time
@@ -61,6 +62,7 @@ def test_features_equal_naive_loops_on_random_panels(make_random_prices, sectors
     check_against_twins(panel_of(prices, sectors), list(TWINS))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     steps=st.lists(

@@ -52,6 +52,7 @@ def assert_same_bits(left: pl.DataFrame, right: pl.DataFrame) -> None:
             assert np.array_equal(*bits), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_months_computed_one_at_a_time_equal_the_range(make_random_prices, sectors, config: FeatureConfig) -> None:
     prices = make_random_prices(n_tickers=6, n_sessions=620, seed=1, first=date(2014, 3, 3))

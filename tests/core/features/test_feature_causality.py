@@ -19,6 +19,7 @@ def prices(make_random_prices) -> pl.DataFrame:
     return make_random_prices(n_tickers=6, n_sessions=560, seed=8, first=date(2014, 1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("name", list(FEATURES))
 def test_a_feature_never_reads_the_future(

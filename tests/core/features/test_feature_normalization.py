@@ -76,6 +76,7 @@ def test_ranks_are_centred_share_ties_and_leave_out_ineligible_rows() -> None:
     assert list(ranks[6:]) == [0.25, -0.25]
 
 
+@pytest.mark.slow
 def test_a_market_wide_series_is_scored_against_its_own_past_and_the_same_for_everyone(make_random_prices) -> None:
     for normalization in ("cross_sectional_rank", "rolling_zscore"):
         config = FeatureConfig(

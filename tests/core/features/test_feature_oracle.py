@@ -77,6 +77,7 @@ def test_features_equal_a_naive_loop_on_random_panels(make_random_prices, seed: 
     check_against_oracle(make_random_prices(n_tickers=4, n_sessions=160, seed=seed, first=first, gap_share=0.03))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_features_equal_a_naive_loop_on_any_panel(make_prices, data: st.DataObject) -> None:

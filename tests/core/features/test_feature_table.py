@@ -216,6 +216,7 @@ def test_a_feature_that_breaks_its_promise_is_refused_by_name(make_prices, monke
             )
 
 
+@pytest.mark.slow
 def test_importing_the_features_loads_no_compiler() -> None:
     code = "import sys, quant_core.features; assert not {'numba', 'pandas', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

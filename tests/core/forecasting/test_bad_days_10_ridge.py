@@ -67,6 +67,7 @@ def by_sklearn(older: Array, label: Array, newest: Array, alpha: float) -> Array
 # ---- which inputs -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["rolling_zscore", "winsorized_zscore", "cross_sectional_rank"])
 def test_the_inputs_are_one_normalisation_of_the_features_never_two(how: str) -> None:
     features = FeatureConfig(normalization=how)
@@ -222,6 +223,7 @@ def test_of_equally_good_penalties_the_strongest_is_chosen() -> None:
     assert len(set(fitted.manifest.facts["validation"]["rank_ic"].values())) == 1
 
 
+@pytest.mark.slow
 def test_noise_has_no_rank_ic_out_of_sample_whatever_penalty_it_chooses() -> None:
     found = []
     for seed in range(20):

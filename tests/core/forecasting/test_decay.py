@@ -62,6 +62,7 @@ def scores_for(prices: pl.DataFrame, seed: int, model: str = "m") -> pl.DataFram
     return table.filter(pl.Series(rng.random(n) < 0.9))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(3, 30), st.integers(4, 9), st.sampled_from(["open", "close"]))
 def test_decay_is_the_mean_rank_ic_of_the_labels_at_each_horizon(seed: int, n_days: int, n_names: int, fill) -> None:

@@ -108,6 +108,7 @@ def test_a_planted_signal_is_found_out_of_sample(linear_window: Panel) -> None:
     assert found["mean_rank_ic"] == pytest.approx(0.19, abs=0.06)  # 0.2 / sqrt(1.04), shrunk a little by ranking
 
 
+@pytest.mark.slow
 def test_no_signal_stays_insignificant_over_seeds(linear_window: Panel) -> None:
     found = []
     for seed in range(20):

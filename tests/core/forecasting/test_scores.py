@@ -153,6 +153,7 @@ SCORED_DAY = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(SCORED_DAY, min_size=1, max_size=6), st.integers(2, 4))
 def test_the_quantile_summary_equals_a_loop_over_days_and_names(

@@ -31,6 +31,7 @@ def read(folder: Path, columns: dict[str, str], values: dict[str, float]) -> dic
     return found.row(0, named=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "alias"), CASES)
 def test_a_column_by_any_of_its_names_is_that_column(tmp_path: Path, column: str, alias: str) -> None:
     plain = {"open_inr": "open", "high_inr": "high", "low_inr": "low", "close_inr": "close"} | {column: alias}

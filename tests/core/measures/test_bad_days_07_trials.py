@@ -20,6 +20,8 @@ from quant_core.measures.luck import (
 )
 from quant_core.measures.significance import deflated_sharpe, probabilistic_sharpe, significance_table
 
+pytestmark = pytest.mark.slow
+
 START = date(2020, 1, 1)
 T = 250
 DAYS = [START + timedelta(days=k) for k in range(T)]

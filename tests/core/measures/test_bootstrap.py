@@ -34,6 +34,7 @@ def test_the_block_length_equals_archs_but_never_falls_below_one_session(name):
     assert optimal_block_length(CASES[name]) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ["sharpe_ann", "cagr"])
 @pytest.mark.parametrize("name", ["autoregressive", "changing volatility"])
 def test_an_interval_equals_archs_within_the_error_of_the_draws(name, measure):
@@ -44,6 +45,7 @@ def test_an_interval_equals_archs_within_the_error_of_the_draws(name, measure):
     assert [found.low, found.high] == pytest.approx([low, high], abs=0.02 * (high - low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [0.2, 0.5, 0.8])
 def test_the_block_length_tends_to_the_optimum_of_an_autoregression(memory):
     n = 100_000
@@ -113,10 +115,12 @@ def coverage(memory, mean_block, n_histories=300):
     return hits / n_histories
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_sharpe_of_independent_returns_as_often_as_it_says():
     assert coverage(memory=0.0, mean_block=None) == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.slow
 def test_blocks_keep_the_interval_honest_where_single_sessions_would_not():
     assert coverage(memory=0.5, mean_block=1.0) < 0.8
     assert coverage(memory=0.5, mean_block=None) > 0.9

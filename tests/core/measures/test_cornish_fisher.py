@@ -87,6 +87,7 @@ def test_the_expansion_counts_as_in_order_where_a_fine_grid_of_it_increases(s: f
         assert not cf._in_order(s, k)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(-0.2, 0.2, allow_nan=False), min_size=4, max_size=80),

@@ -106,6 +106,7 @@ def test_moments_equal_scipys(returns):
     assert found.kurtosis == pytest.approx(stats.kurtosis(returns, fisher=False), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_probability_is_right_as_often_as_it_says():
     # at the true Sharpe ratio the probability itself is uniform: below 5 % in 5 % of the histories, whatever the skew
     scores = (RNG.gamma(4.0, size=(4000, 750)) - 4.0) / 2.0  # mean 0, deviation 1, skewness 1, kurtosis 4.5
@@ -125,6 +126,7 @@ def test_luck_alone_seldom_passes_the_deflated_sharpe():
     assert best_passed / 300 < 0.02
 
 
+@pytest.mark.slow
 @given(st.floats(-0.5, 0.5), st.floats(1e-3, 1e3))
 def test_the_probability_ignores_the_stake_and_falls_with_the_benchmark(benchmark, stake):
     base = probabilistic_sharpe(FAT, benchmark)

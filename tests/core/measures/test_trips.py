@@ -214,6 +214,7 @@ def looped(book: Book, n_sessions: int) -> list[tuple[object, ...]]:
     return sorted(found, key=lambda row: (row[0], row[2], row[1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(ACTIONS, ACTIONS)
 def test_trips_equal_a_loop_over_names_and_days(first: list[list[int]], second: list[list[int]]) -> None:
@@ -230,6 +231,7 @@ def test_trips_equal_a_loop_over_names_and_days(first: list[list[int]], second: 
         assert row[5:] == pytest.approx(wanted[5:], rel=1e-9, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(ACTIONS)
 def test_the_profit_of_all_trips_and_the_interest_are_the_change_of_equity(actions: list[list[int]]) -> None:
@@ -240,6 +242,7 @@ def test_the_profit_of_all_trips_and_the_interest_are_the_change_of_equity(actio
     assert trips["bought_inr"].sum() == pytest.approx(sum(row[4] for row in book.trades if row[3] == BUY))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(ACTIONS)
 def test_the_summary_equals_plain_counting(actions: list[list[int]]) -> None:

@@ -107,6 +107,7 @@ def test_text_from_the_input_is_escaped_everywhere(make_report_input: Make) -> N
     assert "<script" not in markdown_summary(bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", OPTIONAL)
 def test_a_table_that_is_missing_or_empty_leaves_its_place_and_breaks_nothing(
     make_report_input: Make, missing: str

@@ -41,6 +41,7 @@ def assert_same(days, book: Ledger, first=0):
     np.testing.assert_array_equal([day.weights for day in days], book.weights)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(cases(units=("weight",)))
 def test_stepping_day_by_day_is_the_whole_run_to_the_last_bit(case):

@@ -233,6 +233,7 @@ def test_the_documentation_lists_exactly_the_rows_of_the_code(heading, table):
 # --- schedule and note agree, for any day and value ---
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     DAYS,
@@ -255,6 +256,7 @@ def test_unrounded_rates_reproduce_the_note_to_its_rounding(when, purchases, sal
     assert note["total"] == pytest.approx(sum(note[kind] for kind in note if kind != "total"), abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.sets(DAYS, min_size=1, max_size=30).map(sorted))
 def test_a_schedule_equals_a_look_up_day_by_day(days):

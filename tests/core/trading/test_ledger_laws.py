@@ -37,6 +37,7 @@ def opens(overnight, intraday, split=1.0):
     return 100.0 * growth / (1.0 + intraday)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(cases(), SEEDS)
 def test_the_books_reconcile_cash_is_never_negative_and_the_order_of_names_does_not_matter(case, seed):
@@ -77,6 +78,7 @@ def test_a_holding_that_was_tampered_with_does_not_reconcile():
         check_reconciles(replace(book, holdings=book.holdings._replace(value=value)))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_no_order_is_filled_in_a_direction_that_its_name_is_closed_to(case):
@@ -235,6 +237,7 @@ def test_many_books_at_once_are_the_single_ones_in_order():
     assert run_ledgers(case.market, [], case.costs) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(cases(), st.integers(1, 10))
 def test_an_account_that_opens_later_is_the_account_of_the_later_sessions(case, first):
@@ -278,6 +281,7 @@ def test_a_book_without_a_decision_holds_its_cash():
     assert len(book.trades.row) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(cases())
 def test_every_kind_of_cost_follows_from_the_trades(case):
@@ -304,6 +308,7 @@ def test_every_kind_of_cost_follows_from_the_trades(case):
     assert (impact > -1e-9 * case.capital).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_every_order_knows_its_decision(case):

@@ -6,6 +6,7 @@ Names kept, outages of the whole market, and positions that end by terms or at t
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Rules, check_reconciles, run_ledger
 from quant_core.trading.market import Market
+
+pytestmark = pytest.mark.slow
 
 SEEDS = st.integers(0, 2**32 - 1)
 DUST = 1e-12

@@ -74,6 +74,7 @@ def test_one_price_all_day_locks_the_side_that_nobody_could_trade():
     assert locked(before()) == BOTH
 
 
+@pytest.mark.slow
 def test_one_price_all_day_at_the_previous_close_locks_nothing_whatever_rounding_does():
     for paid in np.random.default_rng(1).uniform(0.0, 0.1, 100):  # 1 + paid - paid is not always 1
         same = dict.fromkeys(("open_inr", "high_inr", "low_inr", "close_inr"), before())

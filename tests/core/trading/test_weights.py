@@ -31,6 +31,7 @@ def bisected_projection(wishes, cap, total):
     return np.clip(wishes - high, 0, cap)
 
 
+@pytest.mark.slow
 @settings(max_examples=10_000, deadline=None)
 @given(SEEDS)
 def test_feasible_weights_keep_every_limit(seed):
@@ -43,6 +44,7 @@ def test_feasible_weights_keep_every_limit(seed):
     assert ((held >= smallest) & (held <= largest) & (held > 0.0)).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(SEEDS)
 def test_the_projection_equals_one_found_by_halving(seed):
