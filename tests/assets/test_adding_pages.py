@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -33,13 +34,19 @@ def follow(page: str, file: str, source: Path) -> None:
         assembly.write_text(assembly.read_text() + "\n" + lines)
 
 
+def copied_if_there(source: str, target: str) -> None:
+    """Copy a file; another worker may be writing caches, whose temporary names vanish."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
+
+
 @pytest.fixture(scope="module")
 def followed(small_lab: SmallLab, tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
     """A copy of the small lab, and of the source with what the three pages add, run to the end."""
     folder = tmp_path_factory.mktemp("followed")
     shutil.copytree(small_lab.folder, folder, dirs_exist_ok=True)
     for package in ("quant_core", "quant_assets"):  # compiled kernels go along
-        shutil.copytree(ROOT / package, folder / "source" / package)
+        shutil.copytree(ROOT / package, folder / "source" / package, copy_function=copied_if_there)
     for page, file in PAGES.items():
         follow(page, file, folder / "source")
     path = os.pathsep.join([str(folder / "source"), os.environ.get("PYTHONPATH", "")])
