@@ -28,8 +28,7 @@ demo: install  ## Run the whole lab on a simulated market and print the report's
 	$(BIN)/quant demo
 
 test: install  ## Run every test (those that need private data or Chromium say why they are skipped)
-	$(PYTEST) -m "not ui"
-	$(PYTEST) -m ui
+	$(PYTEST)
 
 test-fast: install  ## The tests that take under a minute together
 	$(PYTEST) -m "not slow and not ui and not real_data"

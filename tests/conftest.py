@@ -6,25 +6,32 @@ from typing import Any
 
 import pytest
 
-#: Rooms whose tests share what is costly to make: one worker takes all of a room. Elsewhere it takes a file at a time.
-SHARED_ROOMS = ("tests/bad_days/", "tests/real_data/")
+#: Rooms of which one worker takes everything: their tests share what is costly to make, or start servers and browsers
+#: of which one set at a time is enough.
+WHOLE = ("tests/ui/", "tests/bad_days/", "tests/real_data/")
+#: Where tests wait or take long: first, so that the many quick ones of the core fill what is left of the time.
+FIRST = (*WHOLE, "tests/assets/")
+
+
+def room(nodeid: str, rooms: tuple[str, ...]) -> str | None:
+    """The one of `rooms` that a test lies in."""
+    return next((room for room in rooms if nodeid.startswith(room)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: at the end the quick ones keep every worker busy."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Rooms in the order of FIRST, then the others as they were found."""
+    place = {name: n for n, name in enumerate((*FIRST, None))}
+    items.sort(key=lambda item: place[room(item.nodeid, FIRST)])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadfile`: files in the order above, shared rooms whole."""
+    """With `--dist loadfile`: files in the order above, rooms whole."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByRoom(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return next((room for room in SHARED_ROOMS if file.startswith(room)), file)
+            return room(nodeid, WHOLE) or nodeid.partition("::")[0]
 
     if config.getvalue("dist") != "loadfile":
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from lab_process import DevServer, dev_server, poll
+from lab_process import DevServer, dev_server, free_port, lab_environment, poll
 from small_lab import SmallLab
 
 from quant_assets.assembly import build_definitions
@@ -27,7 +27,9 @@ STATUS = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    with dev_server(tmp_path_factory.mktemp("backfill")) as running:
+    folder = tmp_path_factory.mktemp("backfill")
+    environment = lab_environment(folder) | {"QUANT_MLFLOW_PORT": str(free_port())}
+    with dev_server(folder, environment) as running:
         yield running
 
 
