@@ -197,7 +197,7 @@ def causality_sample(stored: Stored) -> Verdict:
     Raises:
         LookaheadError: names the column and the row that changed.
     """
-    days = stored.with_before(1).select(pl.col("date").unique().sort()).collect()["date"].to_list()
+    days = stored.days_with_before(1)
     if len(days) < FEWEST_SESSIONS:
         return Verdict(True, {"note": "fewer than three sessions: nothing lies after a sampled date yet"})
     month = [day for day in days if day >= stored.first]

@@ -99,6 +99,12 @@ class Stored:
         """The partition after what is stored of the `number` before it, of this asset or another one."""
         return read_tables([self.of.path(name, asset) for name in (*self.before(number, asset), self.name)])
 
+    def days_with_before(self, number: int) -> list[date]:
+        """Days with rows in the partition and the `number` before it, whose columns may be others."""
+        names = (*self.before(number), self.name)
+        days = [read_tables([self.of.path(name)]).select(pl.col("date").unique()).collect()["date"] for name in names]
+        return pl.concat(days).sort().to_list()
+
     @cached_property
     def known_until(self) -> date:
         """Last day that rows can be asked for: its last where the next month has rows, else that of its newest row."""
