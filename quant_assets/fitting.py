@@ -28,7 +28,7 @@ from quant_assets.table_files import read_table, table_files
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.folds import Fold, fold
-from quant_core.runtime import Resources, has_gpu
+from quant_core.runtime import Resources
 
 ONE_FOLD_A_RUN = dg.BackfillPolicy.multi_run(1)
 TRAIN_SUFFIX = "__train"
@@ -71,11 +71,6 @@ def pool_and_tags(needs: Resources) -> tuple[str, dict[str, Any]]:
         "dagster-k8s/config": {"container_config": {"resources": {"requests": requests, **limits}}},
         "dagster-ray/config": ray,
     }
-
-
-def runnable(needs: Resources) -> bool:
-    """Whether this machine can finish a fit that needs these."""
-    return has_gpu() or not needs.gpu_required
 
 
 def fitted_asset(lab: Lab, spec: FittedAsset) -> dg.AssetsDefinition:
@@ -123,8 +118,7 @@ def _train_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
                 told = " ".join(f"{name}={value:.5g}" for name, value in values.items())
                 context.log.info(f"{spec.name}[{own.name}] epoch={epoch} {told}")
 
-            given = {name: inputs[name] for name in spec.ins}
-            fitted = spec.fit(core_settings(settings_class, config), given, own, log)
+            fitted = spec.fit(core_settings(settings_class, config), inputs, own, log)
             files = fitted.to_bytes()
             if spec.importance is not None:
                 files |= table_files(importance=spec.importance(fitted))
