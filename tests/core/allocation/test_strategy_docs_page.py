@@ -1,8 +1,6 @@
 """The page about strategies says what the code does: its example is followed to the letter and certified."""
 
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from allocation_cases import weights_of
+from docs_pages import saved
 from polars.testing import assert_frame_equal
 
 import quant_core.allocation.strategies as package
@@ -25,15 +24,8 @@ def most_traded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     """The page's file, saved under the page's name in a folder that the package looks into."""
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)
     (name,) = re.findall(r"Save it as `quant_core/allocation/strategies/(\w+)\.py`", GUIDE)
-    (tmp_path / f"{name}.py").write_text(code)
-    list(STRATEGIES)
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    monkeypatch.setattr(STRATEGIES, "_loaded", False)  # look for modules again, as a new process does
-    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
-    importlib.invalidate_caches()
-    yield name
-    sys.modules.pop(f"{package.__name__}.{name}", None)
-    vars(package).pop(name, None)
+    with saved(name, code, tmp_path, package, STRATEGIES, monkeypatch) as name:
+        yield name
 
 
 def test_the_guides_strategy_takes_about_ten_lines() -> None:

@@ -1,8 +1,6 @@
 """The page about forecasters says what the code does: its example is followed to the letter and certified."""
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from docs_pages import saved
 from model_cases import FOLD, case_of, certify
 
 import quant_core.forecasting.models as package
@@ -24,15 +23,8 @@ CODE = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)[0]
 @pytest.fixture
 def last_five(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The page's file, saved under the page's name in a folder that the package looks into."""
-    (tmp_path / f"{NAME}.py").write_text(CODE)
-    list(MODELS)
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    monkeypatch.setattr(MODELS, "_loaded", False)  # look for modules again, as a new process does
-    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    importlib.invalidate_caches()
-    yield NAME
-    sys.modules.pop(f"{package.__name__}.{NAME}", None)
-    vars(package).pop(NAME, None)
+    with saved(NAME, CODE, tmp_path, package, MODELS, monkeypatch) as saved_name:
+        yield saved_name
 
 
 def test_the_guides_model_does_what_it_says_and_passes_the_checks_that_the_page_promises(last_five: str) -> None:

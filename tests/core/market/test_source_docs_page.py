@@ -1,15 +1,14 @@
 """The page about sources says what the code does: its example is followed to the letter and certified."""
 
-import importlib
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from docs_pages import saved
 from source_cases import Case, certify
 
 import quant_core.market.sources as package
@@ -26,12 +25,6 @@ FIRST, LAST, NOW = date(2021, 3, 1), date(2021, 4, 9), datetime(2021, 5, 3, 14, 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     """The page's file, saved under the page's name in a folder that the package looks into, and a database for it."""
-    (tmp_path / f"{NAME}.py").write_text(CODE)
-    list(SOURCES)
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    monkeypatch.setattr(SOURCES, "_loaded", False)  # look for modules again, as a new process does
-    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES._entries))
-    importlib.invalidate_caches()
     path = str(tmp_path / "nse.db")
     run(path, "CREATE TABLE bars (date TEXT, ticker TEXT, open REAL, high REAL, low REAL, close REAL, volume INTEGER)")
     for day in sessions(FIRST, LAST):
@@ -42,9 +35,8 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
         run(path, "UPDATE bars SET close = 11 WHERE ticker = 'TCS' AND date = '2021-03-05'")
         return NOW
 
-    yield Case(NAME, {"path": path}, ["TCS", "INFY"], FIRST, LAST, NOW, change)
-    sys.modules.pop(f"{package.__name__}.{NAME}", None)
-    vars(package).pop(NAME, None)
+    with saved(NAME, CODE, tmp_path, package, SOURCES, monkeypatch):
+        yield Case(NAME, {"path": path}, ["TCS", "INFY"], FIRST, LAST, NOW, change)
 
 
 def run(path: str, statement: str) -> None:
