@@ -10,18 +10,39 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
 from quant_core.errors import DataError, LookaheadError
 
-ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE = "arrays.safetensors", "manifest.json", "curve.parquet"
+ARRAYS_FILE, MANIFEST_FILE = "arrays.safetensors", "manifest.json"
+CURVE_FILE, VALIDATION_FILE = "curve.parquet", "validation.parquet"
 REMEDY = "materialize the model's partition again."
 
-#: Where a fit tells how it goes: (epoch, values by name).
-Log = Callable[[int, Mapping[str, float]], None]
+
+class Log(Protocol):
+    """Where a fit tells how it goes: (epoch, values by name)."""
+
+    def __call__(self, epoch: int, values: Mapping[str, float], /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A log that also offers a folder of its own, in which a long fit may keep what it needs to go on after a kill."""
+
+    tell: Callable[[int, Mapping[str, float]], None]
+    folder: Path
+
+    def __call__(self, epoch: int, values: Mapping[str, float], /) -> None:
+        self.tell(epoch, values)
+
+
+def journal_folder(log: Log) -> Path | None:
+    """Where a fit may keep its checkpoints; None where its log has no folder."""
+    return log.folder if isinstance(log, Journal) else None
 
 
 @dataclass(frozen=True)
@@ -46,15 +67,19 @@ class Fitted:
     Args:
         arrays: by name, of any shape.
         curve: one row an epoch, `epoch` and what was logged; no row for a model that is solved, not trained.
+        validation: what the fit said of the newest part of its window while it had not learned from it, for whatever
+            is chosen afterwards (calibration, ensembles); a forecaster's has date, ticker, score. Empty where there is
+            none.
     """
 
     arrays: Mapping[str, np.ndarray]
     manifest: Manifest
     curve: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"epoch": pl.Int32}))
+    validation: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of arrays, manifest and curve, equal between reruns: no clock and no tracker is read."""
+        """SHA-256 of arrays, manifest, curve and validation, equal between reruns: no clock and no tracker is read."""
         digest = hashlib.sha256()
         for name in sorted(self.arrays):
             array = np.ascontiguousarray(self.arrays[name])
@@ -62,6 +87,7 @@ class Fitted:
             digest.update(array.tobytes())
         digest.update(_to_json(self.manifest).encode())
         digest.update(frame_hash(self.curve).encode())
+        digest.update(frame_hash(self.validation).encode())
         return digest.hexdigest()
 
     def to_bytes(self) -> dict[str, bytes]:
@@ -69,10 +95,13 @@ class Fitted:
         from safetensors.numpy import save
 
         plain = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
-        curve = io.BytesIO()
-        self.curve.write_parquet(curve)
         manifest = _to_json(self.manifest, content_hash=self.content_hash) + "\n"
-        return {ARRAYS_FILE: save(plain), MANIFEST_FILE: manifest.encode(), CURVE_FILE: curve.getvalue()}
+        return {
+            ARRAYS_FILE: save(plain),
+            MANIFEST_FILE: manifest.encode(),
+            CURVE_FILE: _to_parquet(self.curve),
+            VALIDATION_FILE: _to_parquet(self.validation),
+        }
 
     @classmethod
     def from_bytes(cls, files: Mapping[str, bytes], where: str = "artifact") -> "Fitted":
@@ -87,17 +116,18 @@ class Fitted:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        absent = [name for name in (ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE) if name not in files]
+        absent = [name for name in (ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE, VALIDATION_FILE) if name not in files]
         if absent:
             raise DataError(f"{where}: {', '.join(absent)} is missing (found {sorted(files)}); {REMEDY}")
         raw = _read_manifest(files[MANIFEST_FILE], f"{where}/{MANIFEST_FILE}")
         expected = raw.pop("content_hash", None)
         manifest = _from_dict(raw, f"{where}/{MANIFEST_FILE}")
         try:
-            arrays, curve = load(files[ARRAYS_FILE]), pl.read_parquet(io.BytesIO(files[CURVE_FILE]))
+            arrays = load(files[ARRAYS_FILE])
+            curve, validation = (pl.read_parquet(io.BytesIO(files[name])) for name in (CURVE_FILE, VALIDATION_FILE))
         except (SafetensorError, pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{where}: unreadable ({error}); {REMEDY}") from error
-        found = cls(arrays, manifest, curve)
+        found = cls(arrays, manifest, curve, validation)
         if found.content_hash != expected:
             raise DataError(f"{where}: content hash is {found.content_hash}, the manifest says {expected}; {REMEDY}")
         return found
@@ -150,6 +180,12 @@ def code_version() -> str:
         return version("quant-lab")
     except PackageNotFoundError:
         return "source"
+
+
+def _to_parquet(table: pl.DataFrame) -> bytes:
+    content = io.BytesIO()
+    table.write_parquet(content)
+    return content.getvalue()
 
 
 def _to_json(manifest: Manifest, **more: object) -> str:

@@ -17,7 +17,7 @@ from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, g
 from quant_core.folds import fold
 from quant_core.registry import Registry
 from quant_core.runtime import Resources
-from quant_core.schema import Forecasts
+from quant_core.schema import DISTRIBUTION_COLUMNS, Forecasts
 
 Label = Literal["rank", "zscore"]
 #: Columns of the features table that are no input.
@@ -96,8 +96,8 @@ class Model:
         name: as in settings and tables.
         config_class: frozen dataclass of settings, a ForecasterConfig; unknown keys fail at construction.
         fit: (data, config, log) -> Fitted; bit-identical when repeated. The manifest's facts hold `horizon_sessions`.
-        predict: (fitted, features, first) -> rows (date, ticker, score) dated from `first` on; earlier rows are context
-            to look back on.
+        predict: (fitted, features, first) -> rows (date, ticker, score) dated from `first` on, and any of
+            DISTRIBUTION_COLUMNS; earlier rows are context to look back on.
         context_sessions: config -> sessions before a row that its score looks back on; 0 where the row is enough.
         resources: what a fit needs; names the pool that it waits in.
         importance: fitted -> rows (feature, coefficient, importance_share), or None where the model has none.
@@ -185,4 +185,9 @@ def _scores(model: Model, name: str, fitted: Fitted, rows: pl.DataFrame, first: 
         fit_end=pl.lit(fitted.manifest.fit_end),
         horizon_sessions=pl.lit(fitted.manifest.facts["horizon_sessions"], pl.Int32),
         score=pl.col("score").cast(pl.Float64),
+        **{name: _said(scores, name) for name in DISTRIBUTION_COLUMNS},
     )
+
+
+def _said(scores: pl.DataFrame, name: str) -> pl.Expr:
+    return (pl.col(name) if name in scores.columns else pl.lit(None)).cast(pl.Float64)

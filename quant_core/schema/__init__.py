@@ -26,7 +26,16 @@ from quant_core.schema.backtest import (
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
 from quant_core.schema.contract import OPTIONAL, validate
 from quant_core.schema.features import Features
-from quant_core.schema.forecasting import ForecastDecay, ForecastQuality, ForecastQuantiles, Forecasts, TrainingLabels
+from quant_core.schema.forecasting import (
+    DISTRIBUTION_COLUMNS,
+    QUANTILE_COLUMNS,
+    QUANTILE_LEVELS,
+    ForecastDecay,
+    ForecastQuality,
+    ForecastQuantiles,
+    Forecasts,
+    TrainingLabels,
+)
 from quant_core.schema.market import (
     CONFIRMED_KINDS,
     DIVIDEND_KINDS,
@@ -47,6 +56,7 @@ __all__ = [
     "CASH",
     "CONFIRMED_KINDS",
     "DELISTING",
+    "DISTRIBUTION_COLUMNS",
     "DIVIDEND",
     "DIVIDEND_KINDS",
     "EQUITY",
@@ -58,6 +68,8 @@ __all__ = [
     "NO_SERIES",
     "OPTIONAL",
     "PROVISIONAL",
+    "QUANTILE_COLUMNS",
+    "QUANTILE_LEVELS",
     "REAL_MOVE",
     "SELL",
     "SPLIT_ADJUSTED",

@@ -18,7 +18,8 @@ class TrainingLabels(dy.Schema):
 
 
 class Forecasts(dy.Schema):
-    """One score per (date, ticker, model): higher means a higher expected return over the horizon."""
+    """One score per (date, ticker, model): higher means a higher expected return over the horizon. What is said beside
+    it of the simple return from fill to fill is null where the model or its calibration says nothing."""
 
     date = dy.Date(primary_key=True)
     ticker = dy.String(primary_key=True)
@@ -27,6 +28,27 @@ class Forecasts(dy.Schema):
     fit_end = dy.Date()  # last date whose label the fold's model could see
     horizon_sessions = dy.Int32()
     score = dy.Float64()
+    expected_return = dy.Float64(nullable=True)
+    return_std = dy.Float64(nullable=True)
+    return_q05 = dy.Float64(nullable=True)  # quantiles, which never cross
+    return_q10 = dy.Float64(nullable=True)
+    return_q25 = dy.Float64(nullable=True)
+    return_q50 = dy.Float64(nullable=True)
+    return_q75 = dy.Float64(nullable=True)
+    return_q90 = dy.Float64(nullable=True)
+    return_q95 = dy.Float64(nullable=True)
+    prob_down = dy.Float64(nullable=True)  # of the label `direction` being -1, and 1
+    prob_up = dy.Float64(nullable=True)
+    expected_variance = dy.Float64(nullable=True)  # of the label `realized_variance`
+
+
+#: Levels of the quantiles of `Forecasts`, and their columns.
+QUANTILE_LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+QUANTILE_COLUMNS = tuple(f"return_q{round(100 * level):02d}" for level in QUANTILE_LEVELS)
+#: What a forecast may say beside its score.
+DISTRIBUTION_COLUMNS = (
+    "expected_return", "return_std", *QUANTILE_COLUMNS, "prob_down", "prob_up", "expected_variance",
+)  # fmt: skip
 
 
 class ForecastQuality(dy.Schema):

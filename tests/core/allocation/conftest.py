@@ -60,7 +60,8 @@ def make_forecasts(
         )
         for model in models
     ]
-    return validate(pl.concat(tables).sort("date", "ticker", "model"), Forecasts, "test", "fix the test")
+    table = pl.concat([Forecasts.create_empty(), *tables], how="diagonal")
+    return validate(table.sort("date", "ticker", "model"), Forecasts, "test", "fix the test")
 
 
 def certify(name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, config: AllocationConfig, cut: date) -> None:

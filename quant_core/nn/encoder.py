@@ -1,0 +1,124 @@
+"""A pre-norm Transformer encoder over a window of one name, and what is read from it.
+
+Source: Xiong et al., On Layer Normalization in the Transformer Architecture (2020).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from quant_core.errors import DataError
+from quant_core.nn.attention import SelfAttention
+from quant_core.nn.positions import sinusoidal
+
+Pooling = Literal["cls", "last", "mean"]
+Positions = Literal["sinusoidal", "rotary"]
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of an encoder.
+
+    Args:
+        d_model: width of a token, a multiple of `heads` (and of twice that for rotary positions).
+        pooling: "cls" a learned token in front, "last" the newest one, "mean" over time.
+    """
+
+    d_model: int = 128
+    heads: int = 8
+    layers: int = 4
+    feed_forward: int = 512
+    dropout: float = 0.1
+    pooling: Pooling = "cls"
+    positions: Positions = "sinusoidal"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in get_args(Pooling) or self.positions not in get_args(Positions):
+            raise DataError(
+                f"encoder: pooling {self.pooling!r} and positions {self.positions!r}; wanted one of "
+                f"{get_args(Pooling)} and one of {get_args(Positions)}."
+            )
+        even = self.heads * (2 if self.positions == "rotary" else 1)
+        if min(self.d_model, self.heads, self.layers, self.feed_forward) < 1 or self.d_model % even:
+            raise DataError(
+                f"encoder: d_model {self.d_model} with {self.heads} heads, {self.layers} layers and a feed-forward of "
+                f"{self.feed_forward}; wanted positive sizes and d_model a multiple of {even}."
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise DataError(f"encoder: dropout is {self.dropout}; wanted a fraction in [0, 1).")
+
+
+class EncoderLayer(nn.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)), each with dropout."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.attention = SelfAttention(width, config.heads, config.positions == "rotary")
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, config.feed_forward), nn.GELU(), nn.Dropout(config.dropout),
+            nn.Linear(config.feed_forward, width),
+        )  # fmt: skip
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor | None = None, n_queries: int = 0) -> Tensor:
+        """(B, T, D) -> (B, T, D), or the first `n_queries` positions alone; see `SelfAttention`."""
+        kept = x[:, :n_queries] if n_queries else x
+        kept = kept + self.dropout(self.attention(self.norm_1(x), hidden, n_queries=n_queries))
+        return kept + self.dropout(self.feed_forward(self.norm_2(kept)))
+
+
+class Encoder(nn.Module):
+    """(B, T, F) -> (B, D): project, place, attend, pool.
+
+    The last layer works on the token that is read alone where that is one: a quarter of the work of a 4-layer encoder.
+    """
+
+    def __init__(self, n_inputs: int, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.project = nn.Linear(n_inputs, config.d_model)
+        self.cls = nn.Parameter(torch.randn(1, 1, config.d_model) * 0.02) if config.pooling == "cls" else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.d_model)
+
+    def tokens(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(B, T, F) -> (B, T, D) after every layer, without a [CLS] token.
+
+        Args:
+            hidden: (B, T) True for positions that hold nothing.
+        """
+        mixed = self._placed(self.project(x))
+        for layer in self.layers:
+            mixed = layer(mixed, hidden)
+        return self.norm(mixed)
+
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(B, T, F) -> (B, D)."""
+        if self.config.pooling == "mean":
+            return _mean(self.tokens(x, hidden), hidden)
+        mixed = self._placed(self.project(x)).flip(1)  # newest first: what is read stands in front
+        hidden = None if hidden is None else hidden.flip(1)
+        if self.cls is not None:
+            mixed = torch.cat([self.cls.expand(len(x), -1, -1), mixed], dim=1)
+            hidden = None if hidden is None else nn.functional.pad(hidden, (1, 0), value=False)
+        *body, last = self.layers
+        for layer in body:
+            mixed = layer(mixed, hidden)
+        return self.norm(last(mixed, hidden, n_queries=1))[:, 0]
+
+    def _placed(self, tokens: Tensor) -> Tensor:
+        if self.config.positions == "sinusoidal":
+            tokens = tokens + sinusoidal(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens.dtype)
+        return self.dropout(tokens)
+
+
+def _mean(tokens: Tensor, hidden: Tensor | None) -> Tensor:
+    if hidden is None:
+        return tokens.mean(dim=1)
+    shown = (~hidden).unsqueeze(-1).to(tokens.dtype)
+    return (tokens * shown).sum(dim=1) / shown.sum(dim=1).clamp_min(1.0)
