@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quant_core.errors import DataError
+from quant_core.features.normalize import applied
 from quant_core.features.panel import ANCHOR_REACH_SESSIONS, Panel
 from quant_core.features.shapes import FloatPanel
 from quant_core.registry import Registry
@@ -32,6 +33,7 @@ class Feature:
         reads: columns of CleanPrices that the panel must hold beside the keys and `total_return_1d`.
         scope: one of SCOPES; decides which rows the function sees at once and how it can be normalised.
         default: computed unless the settings name features themselves.
+        is_scaled: its columns are in comparable units already and get no normalised twin.
         place: where its columns stand in the default table, the lowest first; features of one place by name.
         summary: first line of the function's docstring.
     """
@@ -46,6 +48,7 @@ class Feature:
     scope: str
     default: bool
     place: int
+    is_scaled: bool
     summary: str
 
     def windows(self, configured: Sequence[int]) -> tuple[int, ...]:
@@ -69,6 +72,10 @@ class Feature:
         """Raw column names for exactly these windows."""
         return [name for t in self.templates for name in ([t.format(w=w) for w in windows] if "{w}" in t else [t])]
 
+    def normalization(self, wanted: str) -> str:
+        """What `wanted` does to it: nothing to what is scaled already; one series for the market cannot be ranked."""
+        return "none" if self.is_scaled else applied(wanted, self.scope)
+
     def warm_up_sessions(self, configured: Sequence[int]) -> int:
         """Sessions of history that a value needs before its own session."""
         return max(self.windows(configured)) + ANCHOR_REACH_SESSIONS
@@ -88,6 +95,7 @@ def feature(
     scope: str = "ticker",
     default: bool = False,
     place: int = LAST_PLACE,
+    is_scaled: bool = False,
 ) -> Callable[[FeatureFunction], FeatureFunction]:
     """Register a function as the feature `name`; the arguments are those of `Feature`.
 
@@ -100,7 +108,7 @@ def feature(
     def add(function: FeatureFunction) -> FeatureFunction:
         summary = (function.__doc__ or "").strip().split("\n")[0]
         windows = shortest_window, longest_window, fixed_windows
-        entry = Feature(name, function, columns, *windows, reads, scope, default, place, summary)
+        entry = Feature(name, function, columns, *windows, reads, scope, default, place, is_scaled, summary)
         FEATURES.register(name)(entry)
         return function
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from quant_core.errors import DataError, UnknownName
 from quant_core.features.catalog import FEATURES, Feature, default_features
-from quant_core.features.normalize import NORMALIZATIONS, applied, history_sessions, normalized_name
+from quant_core.features.normalize import NORMALIZATIONS, history_sessions, normalized_name
 from quant_core.features.panel import ANCHOR_REACH_SESSIONS
 
 EVERYTHING = "all"
@@ -66,7 +66,7 @@ def features_of(config: FeatureConfig) -> list[Feature]:
 def feature_columns(config: FeatureConfig) -> list[str]:
     """Every feature column of the table, in table order: the raw ones, then the normalised ones."""
     raw = [column for column, _ in _raw_columns(config)]
-    return raw if config.normalization == "none" else raw + model_columns(config)
+    return raw + [name for name in model_columns(config) if name not in set(raw)]
 
 
 def model_columns(config: FeatureConfig) -> list[str]:
@@ -81,7 +81,7 @@ def warm_up_sessions(config: FeatureConfig) -> int:
     for entry in features_of(config):
         own = entry.warm_up_sessions(config.windows)
         reads = max(own, eligibility) if entry.scope != "ticker" else own
-        how = applied(config.normalization, entry.scope)
+        how = entry.normalization(config.normalization)
         longest = max(longest, reads + history_sessions(how, config.zscore_lookback))
     return longest
 
@@ -89,7 +89,7 @@ def warm_up_sessions(config: FeatureConfig) -> int:
 def _raw_columns(config: FeatureConfig) -> list[tuple[str, str]]:
     """Raw columns and the normalisation of each."""
     columns = [
-        (column, applied(config.normalization, entry.scope))
+        (column, entry.normalization(config.normalization))
         for entry in features_of(config)
         for column in entry.columns(config.windows)
     ]

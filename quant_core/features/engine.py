@@ -18,7 +18,6 @@ from quant_core.features.catalog import Feature
 from quant_core.features.config import FeatureConfig, feature_columns, features_of
 from quant_core.features.melt import Melter, Part, melter_from
 from quant_core.features.normalize import (
-    applied,
     cross_sectional_rank,
     normalized_name,
     rolling_zscore,
@@ -110,7 +109,7 @@ def _write(
     part: Part | None,
 ) -> None:
     """Compute one feature on (part of) the panel and write its columns, raw and normalised."""
-    how = applied(config.normalization, entry.scope)
+    how = entry.normalization(config.normalization)
     for column, values in _computed(entry, panel, windows).items():
         scaled = _normalized(values, how, config, panel.first_session)
         for name, result in ((column, values), (normalized_name(column, how, config.zscore_lookback), scaled)):
@@ -152,5 +151,5 @@ def _rank_jobs(config: FeatureConfig, melter: Melter, outputs: Outputs, is_eligi
             target, cross_sectional_rank(outputs[column], is_eligible, melter.whole.first_row)
         )
 
-    entries = [entry for entry in features_of(config) if entry.scope != "market"]
+    entries = [entry for entry in features_of(config) if entry.scope != "market" and not entry.is_scaled]
     return [rank(column) for entry in entries for column in entry.columns(config.windows)]
