@@ -44,7 +44,9 @@ class SelfAttention(nn.Module):
         if n_queries:
             q = q[:, :, :n_queries]
         seen = None if hidden is None else ~hidden[:, None, None, :]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=is_causal)
+        if seen is not None and is_causal:  # the kernels take one or the other
+            seen = seen & torch.ones(q.shape[2], length, dtype=torch.bool, device=x.device).tril()
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=is_causal and seen is None)
         return self.out(mixed.transpose(1, 2).reshape(batch, -1, width))
 
 

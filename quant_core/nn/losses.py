@@ -6,12 +6,72 @@ Sources: QLIKE: Patton, Volatility forecast comparison using imperfect volatilit
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from quant_core.nn.heads import Gaussian, StudentT
+from quant_core.errors import DataError
+from quant_core.nn.heads import Distribution, Gaussian, Said, StudentT
+
+
+class Targets(NamedTuple):
+    """What was realised, (B, H) each, NaN where it is not known.
+
+    Args:
+        score: what the score is to say, such as the cross-sectional rank.
+        standardized_return: forward return / (sigma sqrt(h)).
+        direction: -1, 0, 1: the forward return beyond k sigma sqrt(h) or within.
+        variance_ratio: realised variance / (sigma^2 h).
+    """
+
+    score: Tensor
+    standardized_return: Tensor
+    direction: Tensor
+    variance_ratio: Tensor
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each part counts in the loss; 0 leaves a head untrained.
+
+    Raises:
+        DataError: a negative weight, or none above 0.
+    """
+
+    score: float = 1.0
+    distribution: float = 0.2
+    direction: float = 0.1
+    volatility: float = 0.1
+    quantile: float = 0.2
+
+    def __post_init__(self) -> None:
+        weights = asdict(self)
+        if min(weights.values()) < 0.0 or max(weights.values()) <= 0.0:
+            raise DataError(f"loss weights are {weights}; wanted none below 0 and one above it.")
+
+
+def multi_task_loss(said: Said, targets: Targets, weights: LossWeights, levels: Sequence[float]) -> dict[str, Tensor]:
+    """The parts by the name of their weight, and "loss", their weighted sum: sum_k w_k L_k.
+
+    A part of weight 0 is computed for the log and does not reach the gradient.
+    """
+    parts = {
+        "score": squared_error(said.score, targets.score),
+        "distribution": nll(said.distribution, targets.standardized_return),
+        "direction": direction_loss(said.direction, targets.direction),
+        "volatility": qlike(said.variance, targets.variance_ratio),
+        "quantile": pinball(said.quantiles, targets.standardized_return, levels),
+    }
+    counted = [weight * parts[name] for name, weight in asdict(weights).items() if weight > 0.0]
+    return {"loss": torch.stack(counted).sum()} | {name: part.detach() for name, part in parts.items()}
+
+
+def nll(said: Distribution, value: Tensor) -> Tensor:
+    """Mean negative log density of known values, by whichever distribution was said."""
+    return student_t_nll(said, value) if isinstance(said, StudentT) else gaussian_nll(said, value)
 
 
 def gaussian_nll(said: Gaussian, value: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ def sinusoidal(length: int, width: int, device: torch.device | None = None) -> T
 def rotate(x: Tensor) -> Tensor:
     """(..., T, d) with each pair of channels (i, i + d/2) turned by its position's angle: only differences matter."""
     length, width = x.shape[-2:]
-    turns = _turns(length, width, x.device).to(x.dtype)  # (T, d / 2)
-    sin, cos = turns.sin(), turns.cos()
+    turns = _turns(length, width, x.device)  # (T, d / 2); in float32: bfloat16 knows whole radians at t = 256
+    sin, cos = turns.sin().to(x.dtype), turns.cos().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 

@@ -16,12 +16,23 @@ from quant_core.nn.heads import (
     DirectionHead,
     Gaussian,
     GaussianHead,
+    Heads,
     QuantileHead,
     StudentT,
     StudentTHead,
     VarianceHead,
 )
-from quant_core.nn.losses import direction_loss, gaussian_nll, pinball, qlike, squared_error, student_t_nll
+from quant_core.nn.losses import (
+    LossWeights,
+    Targets,
+    direction_loss,
+    gaussian_nll,
+    multi_task_loss,
+    pinball,
+    qlike,
+    squared_error,
+    student_t_nll,
+)
 from quant_core.nn.positions import rotate, sinusoidal
 
 
@@ -56,6 +67,20 @@ def test_causal_attention_does_not_see_what_comes_after() -> None:
     changed[:, 4:] += 1.0
     torch.testing.assert_close(own(x, is_causal=True)[:, :4], own(changed, is_causal=True)[:, :4])
     assert not torch.allclose(own(x)[:, :4], own(changed)[:, :4])
+
+
+def test_causal_attention_with_hidden_positions_is_torchs_with_both_masks() -> None:
+    own, theirs = SelfAttention(8, 2), nn.MultiheadAttention(8, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(own.qkv.weight)
+        theirs.in_proj_bias.copy_(own.qkv.bias)
+        theirs.out_proj.weight.copy_(own.out.weight)
+        theirs.out_proj.bias.copy_(own.out.bias)
+    x, hidden = drawn(2, 6, 8), torch.zeros(2, 6, dtype=torch.bool)
+    hidden[1, 1:3] = True
+    later = torch.triu(torch.ones(6, 6, dtype=torch.bool), diagonal=1)
+    expected, _ = theirs(x, x, x, key_padding_mask=hidden, attn_mask=later)
+    torch.testing.assert_close(own(x, hidden, is_causal=True), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_positions_have_the_published_values() -> None:
@@ -158,6 +183,11 @@ def test_batched_maps_are_one_linear_map_a_variable() -> None:
     torch.testing.assert_close(own(x), by_loop)
 
 
+def test_rotation_in_half_precision_turns_by_whole_angles() -> None:
+    x = drawn(1, 256, 8)
+    torch.testing.assert_close(rotate(x.bfloat16()).float(), rotate(x), atol=0.05, rtol=0.05)
+
+
 def test_selection_weights_sum_to_one_and_a_variable_that_is_not_chosen_does_not_count() -> None:
     own, x = VariableSelection(4, 12, n_context=3, inner=6).eval(), drawn(2, 7, 4)
     token, weights = own(x, drawn(2, 7, 3))
@@ -183,6 +213,65 @@ def test_heads_say_what_can_be() -> None:
         quantiles = QuantileHead(10, 2, levels)(state)
         assert quantiles.shape == (64, 2, len(levels))
         assert (quantiles.diff(dim=-1) >= 0).all()
+
+
+LEVELS = (0.05, 0.5, 0.95)
+
+
+def targets(rows: int = 6, horizons: int = 2) -> Targets:
+    x = drawn(rows, horizons)
+    return Targets(x.clamp(-1, 1), x, x.sign(), x.square())
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "student_t"])
+def test_every_head_speaks_float32_of_its_own_linear_map(kind: str) -> None:
+    heads, state = Heads(10, 2, kind, LEVELS), drawn(6, 10).bfloat16()  # type: ignore[arg-type]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        said = heads(state)
+    torch.testing.assert_close(said.score, state.float() @ heads.score.weight.T + heads.score.bias)
+    assert [part.dtype for part in (said.score, *said.distribution, said.quantiles)] == [torch.float32] * (
+        4 + (kind == "student_t")
+    )
+    shapes = [tuple(part.shape) for part in (said.score, said.direction, said.variance, said.quantiles)]
+    assert shapes == [(6, 2), (6, 2, 3), (6, 2), (6, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "student_t"])
+def test_the_loss_is_the_weighted_sum_of_its_parts(kind: str) -> None:
+    said, known = Heads(10, 2, kind, LEVELS)(drawn(6, 10)), targets()  # type: ignore[arg-type]
+    found = multi_task_loss(said, known, LossWeights(1.0, 0.5, 0.25, 2.0, 3.0), LEVELS)
+    parts = (1.0 * squared_error(said.score, known.score) + 0.25 * direction_loss(said.direction, known.direction)
+             + 2.0 * qlike(said.variance, known.variance_ratio)
+             + 3.0 * pinball(said.quantiles, known.standardized_return, LEVELS))  # fmt: skip
+    density = student_t_nll if kind == "student_t" else gaussian_nll
+    expected = parts + 0.5 * density(said.distribution, known.standardized_return)
+    assert found["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert set(found) == {"loss", "score", "distribution", "direction", "volatility", "quantile"}
+
+
+def test_a_part_of_no_weight_is_logged_and_teaches_nothing() -> None:
+    heads = Heads(10, 2, "student_t", LEVELS)
+    found = multi_task_loss(heads(drawn(6, 10)), targets(), LossWeights(1.0, 0.0, 0.0, 0.0, 0.0), LEVELS)
+    found["loss"].backward()
+    assert heads.score.weight.grad is not None
+    assert heads.direction.linear.weight.grad is None
+    assert found["direction"].item() > 0.0
+    assert not found["direction"].requires_grad
+
+
+@pytest.mark.parametrize(
+    "wrong", [("cauchy", 1, LEVELS), ("gaussian", 0, LEVELS), ("gaussian", 1, (0.5, 0.1)), ("gaussian", 1, ())]
+)
+def test_heads_that_cannot_be_are_refused(wrong: tuple[str, int, tuple[float, ...]]) -> None:
+    kind, n_horizons, levels = wrong
+    with pytest.raises(DataError, match="heads"):
+        Heads(4, n_horizons, kind, levels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"score": -1.0}, dict.fromkeys(LossWeights.__annotations__, 0.0)])
+def test_weights_that_weigh_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="loss weights"):
+        LossWeights(**wrong)
 
 
 def test_densities_are_scipys() -> None:
