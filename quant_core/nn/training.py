@@ -1,0 +1,296 @@
+"""The one training loop, for the encoder and every forecaster. It knows rows by number, losses and a judge; no data.
+
+    for every epoch: draw rows, step by step down the gradient, judge, keep a checkpoint, tell the log
+
+A training is a function of its arguments: an epoch draws its rows, and all that is random within it, from
+(seed, epoch), so a training that was killed and goes on from its checkpoint ends as if nothing had happened. The global
+random state is left as it was found.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from quant_core.errors import DataError
+from quant_core.fitted import Log, plain_settings
+from quant_core.nn.checkpoints import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
+from quant_core.nn.optimisers import Schedule, make_optimiser, rate_share
+from quant_core.nn.processes import Place, join, told_by_first
+from quant_core.nn.steps import Losses, Stepper
+from quant_core.runtime import DEVICES, get_dtype
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Args:
+        windows_per_epoch: rows drawn for an epoch, without replacement; None takes all of them.
+        stride: of a name's sessions every n-th one may end a training window; for who lists the rows.
+        batch_size: rows of a step, over all processes; an epoch's steps are of equal size, this at most.
+        weight_decay: of matrices only.
+        schedule: of the learning rate after its linear rise over `warmup_share` of all steps, down to
+            `final_rate_share` of it.
+        clip_norm: largest norm of all gradients together; None clips nothing.
+        patience: epochs without a score better by more than `min_delta` after which training ends; None never.
+        accumulation: pieces in which a step's rows are computed, to save memory; the result is the same up to rounding.
+        precision: of matrix products; "auto" is bfloat16 or float16 on CUDA, float32 elsewhere.
+        compile: by torch.compile; takes a minute, pays on a GPU.
+        device: "auto", "cuda", "mps" or "cpu".
+        pretrained_rate_share: share of the learning rate for parameters that were trained before.
+    """
+
+    epochs: int = 20
+    windows_per_epoch: int | None = 20_000
+    stride: int = 1
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    schedule: Schedule = "cosine"
+    warmup_share: float = 0.1
+    final_rate_share: float = 0.05
+    clip_norm: float | None = 1.0
+    patience: int | None = 5
+    min_delta: float = 0.0
+    accumulation: int = 1
+    precision: Precision = "auto"
+    compile: bool = False
+    device: str = "auto"
+    pretrained_rate_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "windows_per_epoch", "stride", "batch_size", "patience", "accumulation"):
+            self._check(name, lambda value: value is None or value >= 1, "at least 1")
+        for name in ("warmup_share", "final_rate_share", "pretrained_rate_share"):
+            self._check(name, lambda value: 0.0 <= value <= 1.0, "a share from 0 to 1")
+        for name in ("learning_rate", "clip_norm"):
+            self._check(name, lambda value: value is None or 0.0 < value < math.inf, "a positive number")
+        for name in ("weight_decay", "min_delta"):
+            self._check(name, lambda value: 0.0 <= value < math.inf, "0 or more")
+        for name, choices in (
+            ("schedule", get_args(Schedule)),
+            ("precision", get_args(Precision)),
+            ("device", DEVICES),
+        ):
+            self._check(name, choices.__contains__, f"one of {', '.join(choices)}")
+
+    def _check(self, name: str, holds: Callable[..., bool], wanted: str) -> None:
+        value = getattr(self, name)
+        if not holds(value):
+            raise DataError(f"training: {name} is {value!r}, wanted {wanted}; correct the setting.")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training ends with.
+
+    Args:
+        state: of the network after its best epoch, on the CPU.
+        last: of the network after its last epoch, on the CPU.
+        curve: a row an epoch: epoch (1, 2 ...), train_* means over the rows drawn, validation_* of the judge,
+            learning_rate of its last step.
+        best_epoch: the one with the highest validation_score.
+    """
+
+    state: dict[str, Tensor]
+    last: dict[str, Tensor]
+    curve: pl.DataFrame
+    best_epoch: int
+
+
+def train(
+    network: nn.Module,
+    n_rows: int,
+    losses: Losses,
+    judge: Callable[[], Mapping[str, float]],
+    settings: TrainingSettings,
+    seed: int,
+    log: Log,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    slow: Sequence[str] = (),
+) -> Trained:
+    """Train `network` in place; it is left on the device, in eval mode, with the weights of its best epoch.
+
+    Args:
+        n_rows: how many windows there are to draw from.
+        losses: int64 rows (B,), on the device -> scalars by name; "loss" is minimised, a mean over the rows.
+        judge: "score" (higher is better) and whatever else is told of the network, after every epoch, in eval mode and
+            without gradients; float32.
+        log: told every epoch; on a resumed training the epochs behind it first, so that a log is always whole.
+        checkpoint: folder for the checkpoint, from which the same training goes on where there is one; the file stays.
+        fingerprint: of data and network: whatever changes the result and is not in `settings` or `seed`.
+        slow: beginnings of names of parameters that learn at `pretrained_rate_share` of the rate.
+    Raises:
+        DataError: no rows, a loss or score that is no number, a checkpoint that cannot be read or written.
+    """
+    if n_rows < 1:
+        raise DataError(
+            "training: no window to train on; widen the fit window, or shorten the windows or their stride."
+        )
+    place = join(settings.device)
+    network.to(place.device)
+    mark = _mark(network, n_rows, settings, seed, fingerprint, slow)
+    file = None if checkpoint is None else checkpoint_path(checkpoint, mark)
+    with _compiled(network, settings.compile), _own_randomness(place.device):
+        stepper = _stepper(network, losses, settings, place, slow)
+        now = (file and read_checkpoint(file, mark)) or _fresh(network)
+        _restore(network, stepper, now)
+        for row in now.curve if place.speaks else []:
+            log(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+        while now.epoch < settings.epochs and not _is_patient_no_more(now, settings):
+            started = time.perf_counter()
+            row, drawn = _train_epoch(stepper, network, n_rows, settings, seed, now.epoch + 1)
+            speed = {"samples_per_s": drawn / (time.perf_counter() - started)}
+            row |= _judged(network, judge, place, now.epoch + 1)
+            now = _after(now, row, network, stepper, settings.min_delta)
+            if file is not None and place.speaks:
+                write_checkpoint(file, now, mark)
+            if place.speaks:
+                log(now.epoch, {name: value for name, value in row.items() if name != "epoch"} | speed)
+    network.load_state_dict(now.best)
+    network.eval()
+    return Trained(dict(now.best), dict(now.model), _curve(now), now.best_epoch)
+
+
+def draw_rows(n_rows: int, wanted: int | None, seed: int, epoch: int) -> Tensor:
+    """The rows of an epoch, in order: `wanted` of them (or all), none twice, by (seed, epoch) alone."""
+    random = np.random.default_rng((seed, epoch))
+    return torch.from_numpy(random.permutation(n_rows)[:wanted])
+
+
+def _stepper(
+    network: nn.Module, losses: Losses, settings: TrainingSettings, place: Place, slow: Sequence[str]
+) -> Stepper:
+    optimiser = make_optimiser(
+        network, settings.learning_rate, settings.weight_decay, slow, settings.pretrained_rate_share
+    )
+    dtype = get_dtype(place.device) if settings.precision == "auto" else DTYPES[settings.precision]
+    clip_norm = math.inf if settings.clip_norm is None else settings.clip_norm
+    return Stepper(network, losses, optimiser, place, dtype, clip_norm, settings.accumulation)
+
+
+def _train_epoch(
+    stepper: Stepper, network: nn.Module, n_rows: int, settings: TrainingSettings, seed: int, epoch: int
+) -> tuple[dict[str, float], int]:
+    """Means of the losses over the rows drawn, with the last learning rate; how many rows were drawn."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 1 + stepper.place.rank)).generate_state(1)[0]))
+    network.train()
+    rows = draw_rows(n_rows, settings.windows_per_epoch, seed, epoch).to(stepper.place.device)
+    batches = rows.tensor_split(math.ceil(len(rows) / settings.batch_size))
+    n_steps, sums, rate = len(batches) * settings.epochs, np.zeros(1), 0.0
+    for n, batch in enumerate(batches):
+        step = (epoch - 1) * len(batches) + n
+        share = rate_share(step, n_steps, settings.schedule, settings.warmup_share, settings.final_rate_share)
+        rate = settings.learning_rate * share
+        values = stepper.step(batch, rate, f"epoch {epoch}, step {n + 1} of {len(batches)}")
+        sums = sums + len(batch) * np.array(values)
+    means = {f"train_{name}": float(value) for name, value in zip(stepper.names, sums / len(rows), strict=True)}
+    return {"epoch": epoch, **means, "learning_rate": rate}, len(rows)
+
+
+def _judged(network: nn.Module, judge: Callable[[], Mapping[str, float]], place: Place, epoch: int) -> dict[str, float]:
+    network.eval()
+    with torch.no_grad():
+        said = told_by_first(judge() if place.speaks else {}, place)
+    if not math.isfinite(said["score"]):
+        raise DataError(
+            f"training: epoch {epoch}: the judge's score is {said['score']}, wanted a number; the validation slice has "
+            "too few rows, or the network says the same of all of them: widen the slice or lower learning_rate."
+        )
+    return {f"validation_{name}": float(value) for name, value in said.items()}
+
+
+def _after(
+    now: Checkpoint, row: dict[str, float], network: nn.Module, stepper: Stepper, min_delta: float
+) -> Checkpoint:
+    """Where a training stands after an epoch that gave `row`."""
+    model, epoch, score = _state(network), now.epoch + 1, row["validation_score"]
+    new = replace(
+        now, model=model, moments=_moments(stepper.optimiser), scaler=stepper.scaler.state_dict(), epoch=epoch,
+        curve=[*now.curve, row], waited=now.waited + 1,
+    )  # fmt: skip
+    is_better = score > now.best_score + min_delta
+    return replace(new, best=model, best_epoch=epoch, best_score=score, waited=0) if is_better else new
+
+
+def _is_patient_no_more(now: Checkpoint, settings: TrainingSettings) -> bool:
+    return settings.patience is not None and now.waited >= settings.patience
+
+
+def _fresh(network: nn.Module) -> Checkpoint:
+    state = _state(network)
+    return Checkpoint(state, state, {}, [], epoch=0, best_epoch=0, best_score=-math.inf, waited=0, scaler={})
+
+
+def _restore(network: nn.Module, stepper: Stepper, now: Checkpoint) -> None:
+    if now.epoch == 0:
+        return
+    network.load_state_dict(now.model)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in now.moments.items():
+        position, _, name = key.partition(".")
+        state.setdefault(int(position), {})[name] = value
+    stepper.optimiser.load_state_dict({**stepper.optimiser.state_dict(), "state": state})
+    if now.scaler:
+        stepper.scaler.load_state_dict(dict(now.scaler))
+
+
+def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    kept = optimiser.state_dict()["state"]
+    return {f"{n}.{name}": _copy(value) for n, values in kept.items() for name, value in values.items()}
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: _copy(value) for name, value in network.state_dict().items()}
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True)
+
+
+def _curve(now: Checkpoint) -> pl.DataFrame:
+    return pl.DataFrame(now.curve).with_columns(pl.col("epoch").cast(pl.Int32), pl.exclude("epoch").cast(pl.Float64))
+
+
+def _mark(
+    network: nn.Module, n_rows: int, settings: TrainingSettings, seed: int, fingerprint: str, slow: Sequence[str]
+) -> str:
+    """SHA-256 of what a training depends on, as far as the loop sees it, and of what its caller says of the rest."""
+    shapes = {name: (str(value.dtype), tuple(value.shape)) for name, value in network.state_dict().items()}
+    plain = [fingerprint, n_rows, plain_settings(settings), seed, list(slow), shapes]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _compiled(network: nn.Module, is_wanted: bool) -> Iterator[None]:
+    """Compile the network in place, which leaves the names of its state alone, and take it back afterwards."""
+    if is_wanted:
+        network.compile()
+    try:
+        yield
+    finally:
+        network._compiled_call_impl = None
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Seeds set within leave no trace outside."""
+    kind = device.type if device.type != "cpu" else "cuda"
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices=devices, device_type=kind):
+        yield
