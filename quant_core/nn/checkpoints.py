@@ -6,6 +6,7 @@ are not among it: an epoch draws them from (seed, epoch).
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from quant_core.errors import DataError
 
@@ -45,6 +46,37 @@ class Checkpoint:
     best_score: float
     waited: int
     scaler: Mapping[str, Any]
+
+
+def fresh(network: nn.Module) -> Checkpoint:
+    """Before the first epoch."""
+    state = state_of(network)
+    return Checkpoint(state, state, {}, [], epoch=0, best_epoch=0, best_score=-math.inf, waited=0, scaler={})
+
+
+def restore(
+    now: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+) -> None:
+    """Put network, optimiser and scaler where they were after the checkpoint's epoch."""
+    network.load_state_dict(now.model)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in now.moments.items():
+        position, _, name = key.partition(".")
+        state.setdefault(int(position), {})[name] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    if now.scaler:
+        scaler.load_state_dict(dict(now.scaler))
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of the network's state, on the CPU."""
+    return {name: _copy(value) for name, value in network.state_dict().items()}
+
+
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """A copy of what the optimiser remembers, on the CPU, as `Checkpoint.moments` has it."""
+    kept = optimiser.state_dict()["state"]
+    return {f"{n}.{name}": _copy(value) for n, values in kept.items() for name, value in values.items()}
 
 
 def checkpoint_path(folder: Path, fingerprint: str) -> Path:
@@ -138,6 +170,10 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", copy=True)
 
 
 def _remove(path: Path) -> None:

@@ -34,7 +34,8 @@ class Stepper:
     """A network on its way down.
 
     Args:
-        losses: int64 rows (B,) -> "loss", the mean over the rows that is minimised, and parts of it.
+        losses: int64 rows (B,) -> scalars, always of the same names: "loss", the mean over the rows that is minimised,
+            and parts of it.
         dtype: of matrix products; float32 is no mixed precision.
         clip_norm: largest norm of all gradients together.
         parts: pieces in which a step's rows are computed, one after the other; the step is the same up to rounding.
@@ -84,7 +85,7 @@ class Stepper:
             with self._quiet(n + 1 < len(pieces)), self._autocast():
                 told = self.losses(piece)
                 self.scaler.scale(told["loss"] * (weight * self.place.world)).backward()
-            self.names = ["loss", *(name for name in told if name != "loss")]
+            self.names = self.names or ["loss", *(name for name in told if name != "loss")]
             sums = sums + weight * torch.stack([told[name].detach().float() for name in self.names])
         return sums
 

@@ -24,7 +24,16 @@ from torch import Tensor, nn
 
 from quant_core.errors import DataError
 from quant_core.fitted import Log, plain_settings
-from quant_core.nn.checkpoints import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
+from quant_core.nn.checkpoints import (
+    Checkpoint,
+    checkpoint_path,
+    fresh,
+    moments_of,
+    read_checkpoint,
+    restore,
+    state_of,
+    write_checkpoint,
+)
 from quant_core.nn.optimisers import Schedule, make_optimiser, rate_share
 from quant_core.nn.processes import Place, join, told_by_first
 from quant_core.nn.steps import Losses, Stepper
@@ -51,6 +60,7 @@ class TrainingSettings:
         precision: of matrix products; "auto" is bfloat16 or float16 on CUDA, float32 elsewhere.
         compile: by torch.compile; takes a minute, pays on a GPU.
         device: "auto", "cuda", "mps" or "cpu".
+        threads: of the CPU; None leaves torch's number. Sums are cut by thread: another number, other last bits.
         pretrained_rate_share: share of the learning rate for parameters that were trained before.
     """
 
@@ -70,10 +80,11 @@ class TrainingSettings:
     precision: Precision = "auto"
     compile: bool = False
     device: str = "auto"
+    threads: int | None = None
     pretrained_rate_share: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "windows_per_epoch", "stride", "batch_size", "patience", "accumulation"):
+        for name in ("epochs", "windows_per_epoch", "stride", "batch_size", "patience", "accumulation", "threads"):
             self._check(name, lambda value: value is None or value >= 1, "at least 1")
         for name in ("warmup_share", "final_rate_share", "pretrained_rate_share"):
             self._check(name, lambda value: 0.0 <= value <= 1.0, "a share from 0 to 1")
@@ -146,12 +157,12 @@ def train(
     network.to(place.device)
     mark = _mark(network, n_rows, settings, seed, fingerprint, slow)
     file = None if checkpoint is None else checkpoint_path(checkpoint, mark)
-    with _compiled(network, settings.compile), _own_randomness(place.device):
+    with _own_threads(settings.threads), _own_randomness(place.device), _compiled(network, settings.compile):
         stepper = _stepper(network, losses, settings, place, slow)
-        now = (file and read_checkpoint(file, mark)) or _fresh(network)
-        _restore(network, stepper, now)
-        for row in now.curve if place.speaks else []:
-            log(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+        now = _start(network, stepper, file, mark)
+        tell = _teller(log, place)
+        for row in now.curve:
+            tell(row)
         while now.epoch < settings.epochs and not _is_patient_no_more(now, settings):
             started = time.perf_counter()
             row, drawn = _train_epoch(stepper, network, n_rows, settings, seed, now.epoch + 1)
@@ -160,11 +171,11 @@ def train(
             now = _after(now, row, network, stepper, settings.min_delta)
             if file is not None and place.speaks:
                 write_checkpoint(file, now, mark)
-            if place.speaks:
-                log(now.epoch, {name: value for name, value in row.items() if name != "epoch"} | speed)
+            tell(row | speed)
     network.load_state_dict(now.best)
-    network.eval()
-    return Trained(dict(now.best), dict(now.model), _curve(now), now.best_epoch)
+    network.eval().zero_grad(set_to_none=True)
+    best, last = ({name: state[name] for name in network.state_dict()} for state in (now.best, now.model))
+    return Trained(best, last, _curve(now), now.best_epoch)
 
 
 def draw_rows(n_rows: int, wanted: int | None, seed: int, epoch: int) -> Tensor:
@@ -219,9 +230,9 @@ def _after(
     now: Checkpoint, row: dict[str, float], network: nn.Module, stepper: Stepper, min_delta: float
 ) -> Checkpoint:
     """Where a training stands after an epoch that gave `row`."""
-    model, epoch, score = _state(network), now.epoch + 1, row["validation_score"]
+    model, epoch, score = state_of(network), now.epoch + 1, row["validation_score"]
     new = replace(
-        now, model=model, moments=_moments(stepper.optimiser), scaler=stepper.scaler.state_dict(), epoch=epoch,
+        now, model=model, moments=moments_of(stepper.optimiser), scaler=stepper.scaler.state_dict(), epoch=epoch,
         curve=[*now.curve, row], waited=now.waited + 1,
     )  # fmt: skip
     is_better = score > now.best_score + min_delta
@@ -232,35 +243,27 @@ def _is_patient_no_more(now: Checkpoint, settings: TrainingSettings) -> bool:
     return settings.patience is not None and now.waited >= settings.patience
 
 
-def _fresh(network: nn.Module) -> Checkpoint:
-    state = _state(network)
-    return Checkpoint(state, state, {}, [], epoch=0, best_epoch=0, best_score=-math.inf, waited=0, scaler={})
+def _start(network: nn.Module, stepper: Stepper, file: Path | None, mark: str) -> Checkpoint:
+    """Where the training goes on from: its checkpoint, or the beginning."""
+    now = (None if file is None else read_checkpoint(file, mark)) or fresh(network)
+    first = told_by_first({"epoch": now.epoch}, stepper.place)["epoch"]
+    if now.epoch != first:
+        raise DataError(
+            f"training: process {stepper.place.rank} finds a checkpoint of epoch {now.epoch} at {file}, the first "
+            f"process one of epoch {first}; give all of them the same folder."
+        )
+    restore(now, network, stepper.optimiser, stepper.scaler)
+    return now
 
 
-def _restore(network: nn.Module, stepper: Stepper, now: Checkpoint) -> None:
-    if now.epoch == 0:
-        return
-    network.load_state_dict(now.model)
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in now.moments.items():
-        position, _, name = key.partition(".")
-        state.setdefault(int(position), {})[name] = value
-    stepper.optimiser.load_state_dict({**stepper.optimiser.state_dict(), "state": state})
-    if now.scaler:
-        stepper.scaler.load_state_dict(dict(now.scaler))
+def _teller(log: Log, place: Place) -> Callable[[Mapping[str, float]], None]:
+    """Tells the log a row of the curve, if this process speaks for all."""
 
+    def tell(row: Mapping[str, float]) -> None:
+        if place.speaks:
+            log(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
 
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    kept = optimiser.state_dict()["state"]
-    return {f"{n}.{name}": _copy(value) for n, values in kept.items() for name, value in values.items()}
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: _copy(value) for name, value in network.state_dict().items()}
-
-
-def _copy(value: Tensor) -> Tensor:
-    return value.detach().to("cpu", copy=True)
+    return tell
 
 
 def _curve(now: Checkpoint) -> pl.DataFrame:
@@ -279,8 +282,10 @@ def _mark(
 @contextmanager
 def _compiled(network: nn.Module, is_wanted: bool) -> Iterator[None]:
     """Compile the network in place, which leaves the names of its state alone, and take it back afterwards."""
-    if is_wanted:
-        network.compile()
+    if not is_wanted:
+        yield
+        return
+    network.compile()
     try:
         yield
     finally:
@@ -289,8 +294,16 @@ def _compiled(network: nn.Module, is_wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Seeds set within leave no trace outside."""
-    kind = device.type if device.type != "cpu" else "cuda"
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices=devices, device_type=kind):
+    """Seeds of torch that are set within leave no trace outside (on MPS they do: torch cannot fork its state)."""
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         yield
+
+
+@contextmanager
+def _own_threads(wanted: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
