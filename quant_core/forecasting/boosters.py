@@ -1,4 +1,4 @@
-"""Boosters of two libraries behind one contract: grown with one thread, kept as plain arrays, equal bytes when repeated.
+"""Boosters of two libraries behind one contract: grown in one thread, kept as plain arrays, the same when repeated.
 
 scikit-learn's trees are stored node by node and walked by `trees`; LightGBM's are stored as its own text and scored by
 the library, which is installed only where it is wanted (`pip install quant-lab[boosting]`). A booster is grown in one
@@ -7,6 +7,7 @@ thread, since the order of a sum is part of its last digit; several boosters are
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -135,8 +136,7 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> list[Booster]:
     unknown = np.empty(0)
     if "text" in arrays:
         begins = [0, *arrays["text_ends"].tolist()]
-        parts = zip(begins, begins[1:], strict=False)
-        return [LightgbmBooster(arrays["text"][a:b].tobytes().decode(), unknown) for a, b in parts]
+        return [LightgbmBooster(arrays["text"][a:b].tobytes().decode(), unknown) for a, b in pairwise(begins)]
     trees = Trees(*(arrays[name] for name in Trees._fields))
     ends = np.cumsum(arrays["n_trees"])
     return [

@@ -24,9 +24,9 @@ from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_
 
 Array = NDArray[np.float64]
 Method = Literal["rank_average", "stacked"]
-#: How far stacked weights go towards equal ones. Half: a year of daily rank ICs of 0.04 +- 0.15 hardly tells two members
-#: apart, and equal weights are hard to beat (Smith and Wallis, A Simple Explanation of the Forecast Combination Puzzle,
-#: Oxford Bulletin of Economics and Statistics 71(3), 2009).
+#: How far stacked weights go towards equal ones. Half: a few years of daily rank ICs hardly tell two members apart, and
+#: equal weights are hard to beat (Smith and Wallis, A Simple Explanation of the Forecast Combination Puzzle, Oxford
+#: Bulletin of Economics and Statistics 71(3), 2009).
 SHRINKAGE = 0.5
 KEYS = ("date", "ticker")
 
@@ -55,9 +55,7 @@ class EnsembleConfig(ForecasterConfig):
         if self.method not in get_args(Method):
             raise DataError(f"ensemble: method is {self.method!r}, wanted one of {get_args(Method)}.")
         if not -1.0 <= self.min_validation_rank_ic <= 1.0:
-            raise DataError(
-                f"ensemble: min_validation_rank_ic is {self.min_validation_rank_ic}, wanted a correlation."
-            )
+            raise DataError(f"ensemble: min_validation_rank_ic is {self.min_validation_rank_ic}, wanted a correlation.")
 
 
 def rank_average(
@@ -78,7 +76,9 @@ def rank_average(
     rows = forecasts.filter(pl.col("model").is_in(list(weighed)), pl.col("score").is_finite())
     rows = rows.filter(2 * pl.len().over("date", "ticker") >= len(weighed))
     weight = pl.col("model").replace_strict(weighed, return_dtype=pl.Float64)
-    rows = rows.with_columns(rank=_centred("score").over("date", "model"), weight=weight).sort("date", "ticker", "model")
+    rows = rows.with_columns(rank=_centred("score").over("date", "model"), weight=weight).sort(
+        "date", "ticker", "model"
+    )
     score = (pl.col("rank") * pl.col("weight")).sum() / pl.col("weight").sum()
     return rows.group_by("date", "ticker", maintain_order=True).agg(score=score)
 
@@ -117,8 +117,8 @@ def stacking_weights(validation: Mapping[str, pl.DataFrame], labels: pl.DataFram
     names = sorted(validation)
     if table.is_empty():
         raise DataError(
-            f"ensemble: none of the validation scores of {names} has a label; fit the members and the labels of the same "
-            "folds, or use method 'rank_average'."
+            f"ensemble: none of the validation scores of {names} has a label; fit the members on folds whose labels "
+            "these are, or use method 'rank_average'."
         )
     return _nnls_weights(table.select(names).to_numpy(), table["rank_label"].to_numpy(), names)
 
@@ -145,9 +145,7 @@ def _side_by_side(validation: Mapping[str, pl.DataFrame], labels: pl.DataFrame) 
     return known.with_columns(members.fill_null(0.0)).sort(KEYS)
 
 
-def fit_ensemble(
-    members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFrame, config: EnsembleConfig
-) -> Fitted:
+def fit_ensemble(members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFrame, config: EnsembleConfig) -> Fitted:
     """Choose and weigh members on the validation slices of their folds.
 
     Args:
@@ -207,7 +205,9 @@ def combine(fitted: Fitted, forecasts: pl.DataFrame) -> pl.DataFrame:
     members = fitted.manifest.columns
     absent = sorted(set(members) - set(forecasts["model"].unique()))
     if absent and forecasts.height:
-        raise DataError(f"ensemble: members {absent} have no forecast; materialize theirs, or fit the ensemble without.")
+        raise DataError(
+            f"ensemble: members {absent} have no forecast; materialize theirs, or fit the ensemble without."
+        )
     weights = dict(zip(members, fitted.arrays["weights"].tolist(), strict=True))
     return rank_average(forecasts, members, weights)
 

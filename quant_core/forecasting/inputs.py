@@ -80,9 +80,7 @@ def labelled(data: TrainingData, config: ForecasterConfig, columns: Sequence[str
     return labels.join(read, on=["date", "ticker"], how="inner").sort("date", "ticker")
 
 
-def named_inputs(
-    data: TrainingData, kind: Kind, columns: Sequence[str] | None, model: str
-) -> tuple[str, ...]:
+def named_inputs(data: TrainingData, kind: Kind, columns: Sequence[str] | None, model: str) -> tuple[str, ...]:
     """Columns named by hand, or those of the kind.
 
     Raises:

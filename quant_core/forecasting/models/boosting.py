@@ -77,7 +77,7 @@ class BoostingConfig(ForecasterConfig):
             ("n_seeds", self.n_seeds >= 1, "at least 1"),
             ("learning_rate", 0.0 < self.learning_rate <= 1.0, "a share in (0, 1]"),
             ("max_iter", all(stop >= 1 for stop in stops), "at least 1 tree"),
-            ("checkpoints", 0 < len(set(self.checkpoints)) and list(self.checkpoints) == sorted(set(self.checkpoints)),
+            ("checkpoints", len(set(self.checkpoints)) > 0 and list(self.checkpoints) == sorted(set(self.checkpoints)),
              "ascending numbers of trees"),
             ("max_leaf_nodes", self.max_leaf_nodes >= 2, "at least 2"),
             ("min_samples_leaf", self.min_samples_leaf >= 1, "at least 1"),
@@ -93,7 +93,7 @@ class BoostingConfig(ForecasterConfig):
 
 
 class Part(NamedTuple):
-    """What the boosters of one kind learn from: R rows (date, ticker, label_end_date, label), the (R, inputs) matrix."""
+    """What the boosters of one kind learn from: R rows (date, ticker, label_end_date, label), (R, inputs) values."""
 
     kind: Kind
     columns: tuple[str, ...]
@@ -128,7 +128,7 @@ def fit(data: TrainingData, config: BoostingConfig, log: Log) -> Fitted:
     parts = [_part(data, kind, config) for kind in config.inputs]
     tasks = [(part, seed) for part in parts for seed in range(config.seed, config.seed + config.n_seeds)]
     with ThreadPoolExecutor(worker_threads(len(tasks))) as pool:
-        grown = list(pool.map(lambda task: _grow(*task, config), tasks))
+        grown = list(pool.map(lambda task: _grow(task[0], task[1], config), tasks))
     columns = tuple(dict.fromkeys(name for part in parts for name in part.columns))
     rows = inputs.has_label(inputs.labelled(data, config, columns, "raw"))
     told = [
@@ -186,7 +186,8 @@ def _grow(part: Part, seed: int, config: BoostingConfig) -> Grown:
     """Choose the number of trees on the newest dates, then grow them on the whole window."""
     label, settings = part.rows[LABEL].to_numpy(), _tree_settings(config)
     stops = config.checkpoints if config.max_iter is None else (config.max_iter,)
-    n_trees, rank_ic, validation = stops[-1], {}, said(part.rows.clear(), np.empty(0))
+    n_trees, validation = stops[-1], said(part.rows.clear(), np.empty(0))
+    rank_ic: dict[str, float] = {}
     piece = validation_slice(part.rows, config.validation_share)
     if piece.older.sum() >= 2 * config.min_samples_leaf:
         older = boosters.grow(config.library, part.matrix[piece.older], label[piece.older], settings, seed, stops[-1])
@@ -231,7 +232,9 @@ def _curve(grown: list[Grown], log: Log) -> pl.DataFrame:
     for step in steps:
         values = {}
         for kind in kinds:
-            known = [found.rank_ic[str(step)] for found in grown if found.part.kind == kind and str(step) in found.rank_ic]
+            known = [
+                found.rank_ic[str(step)] for found in grown if found.part.kind == kind and str(step) in found.rank_ic
+            ]
             if known:
                 values[f"rank_ic_{kind}"] = float(np.mean(known))
         log(step, values)

@@ -19,7 +19,5 @@ class Ridge21Config(RidgeConfig):
 
 SUMMARY = "Ridge over a month instead of a week: slow signals."
 MODELS.register("ridge_21d")(
-    Model(
-        "ridge_21d", Ridge21Config, partial(fit, kind="ridge_21d"), predict, summary=SUMMARY, importance=importance
-    )
+    Model("ridge_21d", Ridge21Config, partial(fit, kind="ridge_21d"), predict, summary=SUMMARY, importance=importance)
 )
