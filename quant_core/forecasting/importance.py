@@ -98,8 +98,8 @@ def _checked(fitted: Fitted, groups: Mapping[str, Sequence[str]] | None) -> Mapp
     stray = sorted({name for group in groups.values() for name in group} - set(columns))
     if stray or not all(groups.values()):
         raise DataError(
-            f"permutation_importance: {fitted.manifest.kind} does not read {stray}; wanted groups of one or more of its "
-            f"columns {list(columns)}."
+            f"permutation_importance: {fitted.manifest.kind} does not read {stray}; wanted groups of one or more of "
+            f"its columns {list(columns)}."
         )
     return groups
 
