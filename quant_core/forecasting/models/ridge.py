@@ -12,8 +12,6 @@ Source: Hoerl and Kennard, Ridge Regression, Technometrics 12(1), 1970.
 """
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, get_args
@@ -24,15 +22,14 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
+from quant_core.forecasting import inputs
+from quant_core.forecasting.inputs import LABEL
 from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
-from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
+from quant_core.forecasting.validation import SHARE, rank_ic_of, said, validation_slice
 
 Array = NDArray[np.float64]
-Inputs = Literal["raw", "normalized"]
+Inputs = Literal["raw", "normalized", "rank"]
 
-LABEL = "label"
-#: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
-NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
 #: Half decades from a penalty below the smallest eigenvalues of G to one above the largest: 72 inputs of the NIFTY 50,
 #: 2011-2022, have eigenvalues of 1e-4 to 20.
 ALPHAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -46,7 +43,8 @@ class RidgeConfig(ForecasterConfig):
 
     Args:
         inputs: one normalisation of the features, never two. "normalized": the columns that end in `_z<n>`, `_wz<n>` or
-            `_rank`, or all of them in a window that has none (features.normalization "none"); "raw": the others.
+            `_rank`, or all of them in a window that has none (features.normalization "none"); "raw": the others, no
+            one-day channel among them; "rank": those, ranked among the date's eligible names.
         columns: inputs by name; they win over `inputs`, and one that is absent is an error.
         alpha: penalty on the squared coefficients of standardised inputs against the *mean* squared error, so an alpha
             against the sum, such as scikit-learn's, is n times this one; None chooses among `alphas`.
@@ -63,7 +61,7 @@ class RidgeConfig(ForecasterConfig):
     columns: tuple[str, ...] | None = None
     alpha: float | None = None
     alphas: tuple[float, ...] = ALPHAS
-    validation_share: float = 0.2
+    validation_share: float = SHARE
     clip_sigma: float = 5.0
     max_null_share: float = 0.5
     max_row_null_share: float = 0.5
@@ -88,27 +86,32 @@ class RidgeConfig(ForecasterConfig):
                 raise DataError(f"ridge: {setting} of {self}: wanted {wanted}; correct the setting.")
 
 
-def fit(data: TrainingData, config: RidgeConfig, log: Log) -> Fitted:
+def fit(data: TrainingData, config: RidgeConfig, log: Log, kind: str = "ridge") -> Fitted:
     """Fit on a fold's labels: choose the penalty on their newest dates, then fit all of them.
 
+    Args:
+        kind: name of the model, in the manifest and in errors.
     Returns:
         arrays `mean`, `scale`, `coefficients` (an input each) and `intercept`; the manifest's facts hold the `alpha`
-        that was used, the inputs `left_out` and the `validation` that chose alpha (None where it was given).
+        that was used, the inputs `left_out` and the `validation` that chose alpha (None where it was given). The
+        artifact's validation holds the scores of that alpha, fitted on the older rows; none where alpha was given and
+        these are too few.
     Raises:
         DataError: a wanted column is absent or mostly null, fewer usable rows than inputs, or no date to choose on.
     """
-    window = _window(data, config)
-    columns, left_out = _inputs(window, data.columns, config)
-    rows, matrix = _usable(window.filter(_finite(LABEL)), columns, config.max_row_null_share)
-    _check_enough(rows, window, columns)
-    validation = None if config.alpha is not None else _validate(rows, matrix, columns, config)
-    alpha = config.alpha if validation is None else validation["alpha"]
-    arrays = _solve(matrix, rows[LABEL].to_numpy(), (alpha,), config.clip_sigma)  # type: ignore[arg-type]
+    named = inputs.named_inputs(data, config.inputs, config.columns, kind)
+    window = inputs.labelled(data, config, named, config.inputs)
+    columns, left_out = inputs.present_often(window, named, config.max_null_share, kind, config.columns is not None)
+    rows, matrix = inputs.usable(inputs.has_label(window), columns, config.max_row_null_share)
+    _check_enough(rows, window, columns, kind)
+    chosen, validation = _validate(rows, matrix, columns, config, kind)
+    alpha = chosen["alpha"] if config.alpha is None else config.alpha
+    arrays = _solve(matrix, rows[LABEL].to_numpy(), (alpha,), config.clip_sigma)
     arrays["coefficients"] = arrays["coefficients"][:, 0]
     arrays["intercept"] = arrays["intercept"][:1]
     rows = rows.select("date", "ticker", "label_end_date", LABEL, *columns)
-    facts = {"alpha": alpha, "left_out": list(left_out), "validation": validation}
-    return Fitted(arrays, manifest("ridge", rows, columns, config, **facts))
+    facts = {"alpha": alpha, "left_out": list(left_out), "validation": chosen if config.alpha is None else None}
+    return Fitted(arrays, manifest(kind, rows, columns, config, **facts), validation=validation)
 
 
 def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
@@ -118,9 +121,10 @@ def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame
         DataError: an input column is absent.
     """
     columns, settings, arrays = fitted.manifest.columns, fitted.manifest.config, fitted.arrays
-    _check_present(features.columns, columns)
+    inputs.check_present(features.columns, columns, fitted.manifest.kind)
     rows = features.filter(pl.col("date") >= first, "is_eligible")
-    rows, matrix = _usable(rows, columns, settings["max_row_null_share"])
+    rows = inputs.as_kind(rows, columns, settings["inputs"])
+    rows, matrix = inputs.usable(rows, columns, settings["max_row_null_share"])
     z = _standardise(matrix, arrays["mean"], arrays["scale"], settings["clip_sigma"])
     score = _scores(z, arrays["coefficients"][:, None], arrays["intercept"])[:, 0]
     return rows.select("date", "ticker").with_columns(pl.Series("score", score)).sort("date", "ticker")
@@ -139,85 +143,38 @@ def importance(fitted: Fitted) -> pl.DataFrame:
     return table.sort([size, "feature"], descending=[True, False])
 
 
-def _window(data: TrainingData, config: RidgeConfig) -> pl.DataFrame:
-    """The labelled rows with every column that may be an input, sorted by (date, ticker)."""
-    labels = data.at(config.horizon_sessions).select(
-        "date", "ticker", "label_end_date", pl.col(config.label_column).alias(LABEL)
-    )
-    inside = pl.col("date").is_between(labels["date"].min(), labels["date"].max())
-    rows = data.features.filter("is_eligible", inside).select("date", "ticker", *data.columns).collect()
-    return labels.join(rows, on=["date", "ticker"], how="inner").sort("date", "ticker")
-
-
-def _inputs(
-    window: pl.DataFrame, there: tuple[str, ...], config: RidgeConfig
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns that the settings name: those that are present often enough, and those left out.
-
-    Raises:
-        DataError: a column named by hand is absent or left out, or none remains.
-    """
-    if config.columns is not None:
-        _check_present(there, config.columns)
-    named = config.columns or _named_by_rule(window.select(there), config.inputs)
-    if not named:
-        raise DataError(f"ridge: the features have no {config.inputs} input; set inputs or columns to what they have.")
-    missing = window.select((1.0 - _finite(name).mean().fill_null(0.0)).alias(name) for name in named)
-    kept = tuple(name for name in named if missing[name].item() <= config.max_null_share)
-    left_out = tuple(name for name in named if name not in kept)
-    if not kept or (left_out and config.columns is not None):
-        raise DataError(
-            f"ridge: {len(kept) or 'none'} of {len(named)} inputs is present in {1 - config.max_null_share:.0%} of the "
-            f"{window.height} rows, {list(left_out)} are not; materialize more history, name other columns or raise "
-            "max_null_share."
-        )
-    return kept, left_out
-
-
-def _named_by_rule(inputs: pl.DataFrame, wanted: Inputs) -> tuple[str, ...]:
-    """Numeric columns of the one normalisation that is wanted."""
-    usable = [name for name, dtype in inputs.schema.items() if dtype.is_numeric() or dtype == pl.Boolean]
-    normalized = [name for name in usable if NORMALIZED.search(name)]
-    if wanted == "normalized":
-        return tuple(normalized or usable)
-    return tuple(name for name in usable if name not in normalized)
-
-
-def _validate(rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], config: RidgeConfig) -> dict[str, Any]:
+def _validate(
+    rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], config: RidgeConfig, kind: str
+) -> tuple[dict[str, Any], pl.DataFrame]:
     """Mean daily rank IC of every candidate on the newest dates, fitted on the rows whose label ended before them.
 
     Returns:
-        `alpha` (the best), `rank_ic` by candidate, `first_date` and `n_dates` of the slice, `n_rows` behind the fits.
+        `alpha` (the best), `rank_ic` by candidate, `first_date` and `n_dates` of the slice, `n_rows` behind the fits;
+        and what the best said of the slice. A given alpha is the only candidate, and needs no slice that can judge it.
     """
-    days = rows["date"].unique().sort()
-    first = days[len(days) - max(round(config.validation_share * len(days)), 1)]
-    older = (rows["label_end_date"] < first).fill_null(False).to_numpy()
-    newest = (rows["date"] >= first).to_numpy()
-    alphas = tuple(sorted(config.alphas))
-    _check_enough(rows.filter(older), rows, columns, f" before the validation slice from {first}")
-    arrays = _solve(matrix[older], rows[LABEL].to_numpy()[older], alphas, config.clip_sigma)
-    z = _standardise(matrix[newest], arrays["mean"], arrays["scale"], config.clip_sigma)
+    part = validation_slice(rows, config.validation_share)
+    alphas = tuple(sorted(config.alphas)) if config.alpha is None else (config.alpha,)
+    if config.alpha is not None and part.older.sum() <= len(columns):
+        return {}, said(rows.clear(), np.empty(0))
+    _check_enough(rows.filter(part.older), rows, columns, kind, f" before the validation slice from {part.first}")
+    arrays = _solve(matrix[part.older], rows[LABEL].to_numpy()[part.older], alphas, config.clip_sigma)
+    z = _standardise(matrix[part.newest], arrays["mean"], arrays["scale"], config.clip_sigma)
     scores = _scores(z, arrays["coefficients"], arrays["intercept"])  # (rows, candidates)
-    judged = rows.filter(newest)
-    long = [
-        judged.select("date", "ticker", model=pl.lit(repr(alpha)), score=pl.Series(scores[:, k]))
-        for k, alpha in enumerate(alphas)
-    ]
-    ics = rank_ic_by_date(pl.concat(long), judged.select("date", "ticker", pl.col(LABEL).alias(f"{FORWARD_PREFIX}0")))
-    mean = {alpha: ics.filter(pl.col("model") == repr(alpha))["rank_ic"].mean() for alpha in alphas}
-    known = {alpha: float(value) for alpha, value in mean.items() if isinstance(value, float)}
-    if not known:
+    judged = rows.filter(part.newest)
+    known, n_dates = rank_ic_of(judged, scores, [repr(alpha) for alpha in alphas])
+    if config.alpha is None and not known:
         raise DataError(
-            f"ridge: no date from {first} on has the labels of enough different names to choose alpha by rank IC; "
-            "give alpha, or widen the training window or the universe."
+            f"{kind}: no date from {part.first} on has the labels of enough different names to choose alpha by rank "
+            "IC; give alpha, or widen the training window or the universe."
         )
+    best = max(range(len(alphas)), key=lambda k: (known.get(repr(alphas[k]), -math.inf), alphas[k]))
     return {
-        "alpha": max(known, key=lambda alpha: (known[alpha], alpha)),
-        "rank_ic": {repr(alpha): value for alpha, value in known.items()},
-        "first_date": first.isoformat(),
-        "n_dates": ics["date"].n_unique(),
-        "n_rows": int(older.sum()),
-    }
+        "alpha": alphas[best],
+        "rank_ic": known,
+        "first_date": part.first.isoformat(),
+        "n_dates": n_dates,
+        "n_rows": int(part.older.sum()),
+    }, said(judged, scores[:, best])
 
 
 def _solve(matrix: Array, label: Array, alphas: tuple[float, ...], clip_sigma: float) -> dict[str, Array]:
@@ -257,30 +214,12 @@ def _scores(z: Array, coefficients: Array, intercept: Array) -> Array:
     return scores
 
 
-def _finite(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Float64).is_finite().fill_null(False)
-
-
-def _usable(rows: pl.DataFrame, columns: tuple[str, ...], max_row_null_share: float) -> tuple[pl.DataFrame, Array]:
-    """Rows that lack at most that share of the inputs, and those inputs (rows, inputs) with NaN for what is missing."""
-    matrix = rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
-    matrix = np.where(np.isfinite(matrix), matrix, np.nan)
-    kept = np.isnan(matrix).sum(axis=1) <= max_row_null_share * len(columns)
-    return rows.filter(kept), matrix[kept]
-
-
-def _check_enough(rows: pl.DataFrame, of: pl.DataFrame, columns: tuple[str, ...], where: str = "") -> None:
+def _check_enough(rows: pl.DataFrame, of: pl.DataFrame, columns: tuple[str, ...], kind: str, where: str = "") -> None:
     if rows.height <= len(columns):
         raise DataError(
-            f"ridge: {rows.height} of {of.height} rows are complete enough for {len(columns)} inputs{where}; raise "
+            f"{kind}: {rows.height} of {of.height} rows are complete enough for {len(columns)} inputs{where}; raise "
             "max_row_null_share, name fewer columns or widen the training window."
         )
-
-
-def _check_present(there: Sequence[str], columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in there]
-    if missing:
-        raise DataError(f"ridge: inputs {missing} are missing; enable these features or refit the model without them.")
 
 
 SUMMARY = "Linear, penalised, closed form: the baseline."

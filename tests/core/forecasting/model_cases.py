@@ -10,7 +10,7 @@ from quant_core.calendar import sessions, sessions_before
 from quant_core.causality import assert_causal
 from quant_core.fitted import Fitted
 from quant_core.folds import fold, purge
-from quant_core.forecasting import MODELS, Model, TrainingData
+from quant_core.forecasting import MODELS, ForecasterConfig, Model, TrainingData
 from quant_core.forecasting.model import forecasts
 from quant_core.schema import TrainingLabels
 
@@ -30,14 +30,20 @@ class Case:
 
     @property
     def context_sessions(self) -> int:
-        return self.model.context_sessions(self.model.config_class())
+        return self.model.context_sessions(self.config)
+
+    @property
+    def config(self) -> ForecasterConfig:
+        """The model's defaults, over the only horizon that there are labels of."""
+        config: ForecasterConfig = self.model.config_class(horizon_sessions=HORIZON)
+        return config
 
     @property
     def data(self) -> TrainingData:
         return TrainingData.of(self.labels, self.features.filter(pl.col("date") < FOLD.test_start).lazy())
 
     def fit(self) -> Fitted:
-        return self.model.fit(self.data, self.model.config_class(horizon_sessions=HORIZON), lambda epoch, values: None)
+        return self.model.fit(self.data, self.config, lambda epoch, values: None)
 
     def scores(self, fitted: Fitted, features: pl.DataFrame, first: date = FIRST, last: date = LAST) -> pl.DataFrame:
         return forecasts(self.model, {FOLD.name: fitted}, features.lazy(), first, last, self.context_sessions)

@@ -61,9 +61,7 @@ def test_a_planted_signal_is_found_out_of_sample_and_shuffled_labels_leave_nothi
     found = rank_ic_by_date(scores, case.forward)["rank_ic"].mean()
     assert found > 0.25  # 0.4 / sqrt(1.16) = 0.37 for a model that knows it
     shuffled = case.labels.with_columns(pl.col("rank_label", "zscore_label").shuffle(seed=3).over("date"))
-    lost = case.model.fit(
-        TrainingData(shuffled, case.data.features, case.data.columns), case.model.config_class(), lambda *_: None
-    )
+    lost = case.model.fit(TrainingData(shuffled, case.data.features, case.data.columns), case.config, lambda *_: None)
     ics = rank_ic_by_date(case.scores(lost, case.features), case.forward)["rank_ic"].to_numpy()
     assert abs(ics.mean()) < found / 2 + 4 * ics.std() / np.sqrt(len(ics))
 
