@@ -53,6 +53,11 @@ class SelfAttention(nn.Module):
 class InterpretableAttention(nn.Module):
     """Attention whose heads share one value projection, so that the mean of their weights is *the* weight of a lag.
 
+        Attention(Q, K, V) = mean_h softmax(Q Wq_h (K Wk_h)' / sqrt(d)) V Wv Wo
+
+    Made for few queries: they are carried into the space of the keys, and values are mixed before they are projected,
+    so no key or value is projected itself. A bias of the keys would raise all scores of a query alike: there is none.
+
     Args:
         width: D, a multiple of `heads`.
     """
@@ -60,7 +65,7 @@ class InterpretableAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads, self.size = heads, width // heads
-        self.q, self.k = nn.Linear(width, width), nn.Linear(width, width)
+        self.q, self.k = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.v = nn.Linear(width, self.size)
         self.out = nn.Linear(self.size, width, bias=False)
 
@@ -68,13 +73,14 @@ class InterpretableAttention(nn.Module):
         """(B, Q, D) and (B, T, D) -> mixed values (B, Q, D) and weights (B, Q, T), which sum to 1 over T.
 
         Args:
-            hidden: (Q, T) True where a query may not look at a key.
+            hidden: (Q, T) or (B, Q, T) True where a query may not look at a key.
         """
-        batch, length, _ = keys.shape
-        q = self.q(queries).view(batch, -1, self.heads, self.size).transpose(1, 2)  # (B, H, Q, d)
-        k = self.k(keys).view(batch, length, self.heads, self.size).transpose(1, 2)
-        scores = q @ k.transpose(-1, -2) / self.size**0.5  # (B, H, Q, T)
+        batch, n_queries, width = queries.shape
+        q = self.q(queries).view(batch, n_queries, self.heads, self.size)
+        carried = torch.einsum("bqhd,hde->bhqe", q, self.k.weight.view(self.heads, self.size, width))  # (B, H, Q, D)
+        scores = (carried.flatten(1, 2) @ keys.transpose(1, 2)) / self.size**0.5  # (B, H Q, T)
+        scores = scores.view(batch, self.heads, n_queries, -1)
         if hidden is not None:
-            scores = scores.masked_fill(hidden, float("-inf"))
+            scores = scores.masked_fill(hidden if hidden.dim() == 2 else hidden.unsqueeze(1), float("-inf"))
         weights = torch.softmax(scores, dim=-1).mean(dim=1)  # (B, Q, T): V is shared, so heads may be averaged first
-        return self.out(weights @ self.v(keys)), weights
+        return self.out(self.v(weights @ keys)), weights

@@ -178,8 +178,8 @@ def test_a_gated_residual_is_the_papers_formula_with_the_context_before_the_elu(
 
 
 def test_batched_maps_are_one_linear_map_a_variable() -> None:
-    own, x = PerVariable(4, 3, 2), drawn(5, 4, 3)
-    by_loop = torch.stack([x[:, v] @ own.weight[v] + own.bias[v] for v in range(4)], dim=1)
+    own, x = PerVariable(4, 3, 2), drawn(4, 5, 3)
+    by_loop = torch.stack([x[v] @ own.weight[v] + own.bias[v] for v in range(4)])
     torch.testing.assert_close(own(x), by_loop)
 
 
@@ -189,7 +189,7 @@ def test_rotation_in_half_precision_turns_by_whole_angles() -> None:
 
 
 def test_selection_weights_sum_to_one_and_a_variable_that_is_not_chosen_does_not_count() -> None:
-    own, x = VariableSelection(4, 12, n_context=3, inner=6).eval(), drawn(2, 7, 4)
+    own, x = VariableSelection([1] * 4, 12, n_context=3, inner=6).eval(), drawn(2, 7, 4)
     token, weights = own(x, drawn(2, 7, 3))
     assert token.shape == (2, 7, 12)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 7))
