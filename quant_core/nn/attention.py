@@ -28,26 +28,48 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, hidden: Tensor | None = None, is_causal: bool = False, n_queries: int = 0) -> Tensor:
-        """(B, T, D) -> (B, T, D), or (B, n_queries, D) for the first `n_queries` positions alone.
+    def forward(
+        self, x: Tensor, hidden: Tensor | None = None, is_causal: bool = False, reads_last: bool = False
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (B, 1, D) of the last position alone.
 
         Args:
             hidden: (B, T) True where a position may not be looked at.
             is_causal: a position looks at itself and earlier ones only.
         """
+        if reads_last and not self.is_rotary:
+            return self._last(x, hidden)
         batch, length, width = x.shape
         q, k, v = (
             self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         )  # (B, H, T, d)
         if self.is_rotary:
             q, k = rotate(q), rotate(k)
-        if n_queries:
-            q = q[:, :, :n_queries]
+        if reads_last:  # which looks at all there is, causal or not
+            q, is_causal = q[:, :, -1:], False
         seen = None if hidden is None else ~hidden[:, None, None, :]
         if seen is not None and is_causal:  # the kernels take one or the other
-            seen = seen & torch.ones(q.shape[2], length, dtype=torch.bool, device=x.device).tril()
+            seen = seen & torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=is_causal and seen is None)
         return self.out(mixed.transpose(1, 2).reshape(batch, -1, width))
+
+    def _last(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """(B, T, D) -> (B, 1, D) without a projection of keys and values.
+
+        The query is carried into the space of x, and x is mixed before it is projected: the same product in another
+        order. A bias of the keys raises all scores alike, one of the values is in every mixture.
+        """
+        batch, _, width = x.shape
+        w_q, w_k, w_v = self.qkv.weight.chunk(3)
+        b_q, _, b_v = self.qkv.bias.chunk(3)
+        q = F.linear(x[:, -1], w_q, b_q).view(batch, self.heads, -1)  # (B, H, d)
+        carried = torch.einsum("bhd,hde->bhe", q, w_k.view(self.heads, -1, width))  # (B, H, D)
+        scores = carried @ x.transpose(1, 2) / (width // self.heads) ** 0.5  # (B, H, T)
+        if hidden is not None:
+            scores = scores.masked_fill(hidden.unsqueeze(1), float("-inf"))
+        mixed = torch.softmax(scores, dim=-1) @ x  # (B, H, D)
+        values = torch.einsum("bhe,hde->bhd", mixed, w_v.view(self.heads, -1, width)).flatten(1) + b_v
+        return self.out(values).unsqueeze(1)
 
 
 class InterpretableAttention(nn.Module):

@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quant_core.errors import DataError
+from quant_core.nn.dropout import Dropout
+
+#: Scale of the weighing network's layer norm at first. At 1 a new network prefers some variable tenfold by chance, and
+#: a weak signal does not undo it; from even weights a preference is a learnt one. Tried on planted signals.
+FIRST_PREFERENCE = 0.1
 
 
 class GatedLinear(nn.Module):
@@ -23,7 +28,7 @@ class GatedLinear(nn.Module):
 
     def __init__(self, n_inputs: int, n_outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(n_inputs, 2 * n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,8 +157,9 @@ class VariableSelection(nn.Module):
         self.embed = Embedding(columns, inner)
         self.first, self.second = PerVariable(n, inner, inner), PerVariable(n, inner, inner)
         self.gate, self.norm = PerVariable(n, inner, 2 * inner), PerVariableNorm(n, inner)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.weigh = GatedResidual(n * inner, width, n, n_context, dropout)
+        nn.init.constant_(self.weigh.norm.weight, FIRST_PREFERENCE)
         self.out = nn.Linear(inner, width) if inner != width else nn.Identity()
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

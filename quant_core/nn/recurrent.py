@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from quant_core.errors import DataError
+from quant_core.nn.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class GRU(nn.Module):
         between = config.dropout if config.layers > 1 else 0.0
         self.gru = nn.GRU(n_inputs, config.d_model, config.layers, batch_first=True, dropout=between)
         self.norm = nn.LayerNorm(config.d_model) if config.is_normed else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.gru(x)  # (B, L, F) -> (B, L, D)
