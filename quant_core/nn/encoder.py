@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quant_core.errors import DataError
 from quant_core.nn.attention import SelfAttention
+from quant_core.nn.dropout import Dropout
 from quant_core.nn.positions import sinusoidal
 
 Pooling = Literal["cls", "last", "mean"]
@@ -23,7 +24,7 @@ class EncoderConfig:
 
     Args:
         d_model: width of a token, a multiple of `heads` (and of twice that for rotary positions).
-        pooling: "cls" a learned token in front, "last" the newest one, "mean" over time.
+        pooling: "cls" a learned token behind the newest, "last" the newest one, "mean" over time.
     """
 
     d_model: int = 128
@@ -59,22 +60,22 @@ class EncoderLayer(nn.Module):
         self.attention = SelfAttention(width, config.heads, config.positions == "rotary")
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, config.feed_forward), nn.GELU(), nn.Dropout(config.dropout),
+            nn.Linear(width, config.feed_forward), nn.GELU(), Dropout(config.dropout),
             nn.Linear(config.feed_forward, width),
         )  # fmt: skip
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, hidden: Tensor | None = None, n_queries: int = 0) -> Tensor:
-        """(B, T, D) -> (B, T, D), or the first `n_queries` positions alone; see `SelfAttention`."""
-        kept = x[:, :n_queries] if n_queries else x
-        kept = kept + self.dropout(self.attention(self.norm_1(x), hidden, n_queries=n_queries))
+    def forward(self, x: Tensor, hidden: Tensor | None = None, reads_last: bool = False) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (B, 1, D) of the last position alone; see `SelfAttention`."""
+        kept = x[:, -1:] if reads_last else x
+        kept = kept + self.dropout(self.attention(self.norm_1(x), hidden, reads_last=reads_last))
         return kept + self.dropout(self.feed_forward(self.norm_2(kept)))
 
 
 class Encoder(nn.Module):
     """(B, T, F) -> (B, D): project, place, attend, pool.
 
-    The last layer works on the token that is read alone where that is one: a quarter of the work of a 4-layer encoder.
+    The last layer works for the token that is read alone where that is one: a quarter of the work of a 4-layer encoder.
     """
 
     def __init__(self, n_inputs: int, config: EncoderConfig) -> None:
@@ -82,7 +83,7 @@ class Encoder(nn.Module):
         self.config = config
         self.project = nn.Linear(n_inputs, config.d_model)
         self.cls = nn.Parameter(torch.randn(1, 1, config.d_model) * 0.02) if config.pooling == "cls" else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.d_model)
 
@@ -101,15 +102,14 @@ class Encoder(nn.Module):
         """(B, T, F) -> (B, D)."""
         if self.config.pooling == "mean":
             return _mean(self.tokens(x, hidden), hidden)
-        mixed = self._placed(self.project(x)).flip(1)  # newest first: what is read stands in front
-        hidden = None if hidden is None else hidden.flip(1)
-        if self.cls is not None:
-            mixed = torch.cat([self.cls.expand(len(x), -1, -1), mixed], dim=1)
-            hidden = None if hidden is None else nn.functional.pad(hidden, (1, 0), value=False)
+        mixed = self._placed(self.project(x))
+        if self.cls is not None:  # behind the newest, for what is read stands last
+            mixed = torch.cat([mixed, self.cls.expand(len(x), -1, -1)], dim=1)
+            hidden = None if hidden is None else nn.functional.pad(hidden, (0, 1), value=False)
         *body, last = self.layers
         for layer in body:
             mixed = layer(mixed, hidden)
-        return self.norm(last(mixed, hidden, n_queries=1))[:, 0]
+        return self.norm(last(mixed, hidden, reads_last=True))[:, 0]
 
     def _placed(self, tokens: Tensor) -> Tensor:
         if self.config.positions == "sinusoidal":

@@ -10,6 +10,7 @@ from torch import nn
 
 from quant_core.errors import DataError
 from quant_core.nn.attention import InterpretableAttention, SelfAttention
+from quant_core.nn.dropout import Dropout
 from quant_core.nn.encoder import Encoder, EncoderConfig
 from quant_core.nn.gating import GatedResidual, PerVariable, VariableSelection
 from quant_core.nn.heads import (
@@ -55,10 +56,10 @@ def test_attention_is_torchs_multi_head_attention(hides: bool) -> None:
         theirs.out_proj.bias.copy_(own.out.bias)
     x = drawn(3, 7, 16)
     hidden = torch.zeros(3, 7, dtype=torch.bool)
-    hidden[1, 4:] = hides
+    hidden[1, 2:5] = hides
     expected, _ = theirs(x, x, x, key_padding_mask=hidden)
     torch.testing.assert_close(own(x, hidden if hides else None), expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(own(x, n_queries=2), own(x)[:, :2], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(own(x, hidden, reads_last=True), expected[:, -1:], atol=1e-5, rtol=1e-5)
 
 
 def test_causal_attention_does_not_see_what_comes_after() -> None:
@@ -141,12 +142,36 @@ def test_the_encoder_is_torchs_pre_norm_encoder() -> None:
 def test_the_short_last_layer_says_what_the_whole_one_would(pooling: str, positions: str) -> None:
     config = EncoderConfig(d_model=16, heads=2, layers=3, feed_forward=24, pooling=pooling, positions=positions)  # type: ignore[arg-type]
     own, x = Encoder(4, config).eval(), drawn(2, 6, 4)
-    mixed = own._placed(own.project(x)).flip(1)
+    mixed = own._placed(own.project(x))
     if own.cls is not None:
-        mixed = torch.cat([own.cls.expand(2, -1, -1), mixed], dim=1)
+        mixed = torch.cat([mixed, own.cls.expand(2, -1, -1)], dim=1)
     for layer in own.layers:
         mixed = layer(mixed)
-    torch.testing.assert_close(own(x), own.norm(mixed)[:, 0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own(x), own.norm(mixed)[:, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_passes_the_same_gradient() -> None:
+    own, x = Dropout(0.1), torch.ones(400, 401, requires_grad=True)
+    said = own(x)
+    said.sum().backward()
+    share = round(0.1 * 256) / 256
+    assert (said == 0.0).float().mean().item() == pytest.approx(share, abs=0.003)  # four standard errors
+    assert said.max().item() == pytest.approx(1.0 / (1.0 - share))
+    assert said.mean().item() == pytest.approx(1.0, abs=0.004)
+    torch.testing.assert_close(x.grad, said.detach())
+    neighbours = (said == 0.0).float().flatten()
+    assert np.corrcoef(neighbours[:-1], neighbours[1:])[0, 1] == pytest.approx(0.0, abs=0.01)
+    torch.manual_seed(0)
+    torch.testing.assert_close(own(x), said)
+
+
+def test_dropout_does_nothing_in_eval_mode_or_at_a_rate_of_nought() -> None:
+    x = drawn(3, 5)
+    for own in (Dropout(0.9).eval(), Dropout(0.0)):
+        torch.testing.assert_close(own(x), x, rtol=0.0, atol=0.0)
+    assert (Dropout(0.9999)(drawn(100, 100)) == 0.0).float().mean() < 1.0
+    with pytest.raises(DataError, match="dropout"):
+        Dropout(1.0)
 
 
 def test_hidden_positions_change_nothing() -> None:
@@ -178,8 +203,8 @@ def test_a_gated_residual_is_the_papers_formula_with_the_context_before_the_elu(
 
 
 def test_batched_maps_are_one_linear_map_a_variable() -> None:
-    own, x = PerVariable(4, 3, 2), drawn(5, 4, 3)
-    by_loop = torch.stack([x[:, v] @ own.weight[v] + own.bias[v] for v in range(4)], dim=1)
+    own, x = PerVariable(4, 3, 2), drawn(4, 5, 3)
+    by_loop = torch.stack([x[v] @ own.weight[v] + own.bias[v] for v in range(4)])
     torch.testing.assert_close(own(x), by_loop)
 
 
@@ -189,7 +214,7 @@ def test_rotation_in_half_precision_turns_by_whole_angles() -> None:
 
 
 def test_selection_weights_sum_to_one_and_a_variable_that_is_not_chosen_does_not_count() -> None:
-    own, x = VariableSelection(4, 12, n_context=3, inner=6).eval(), drawn(2, 7, 4)
+    own, x = VariableSelection([1] * 4, 12, n_context=3, inner=6).eval(), drawn(2, 7, 4)
     token, weights = own(x, drawn(2, 7, 3))
     assert token.shape == (2, 7, 12)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 7))
