@@ -42,7 +42,9 @@ def diebold_mariano(
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise DataError(f"diebold_mariano: losses of shapes {a.shape} and {b.shape}, wanted two series of equal length.")
+        raise DataError(
+            f"diebold_mariano: losses of shapes {a.shape} and {b.shape}, wanted two series of equal length."
+        )
     if horizon_sessions < 1:
         raise DataError(f"diebold_mariano: horizon is {horizon_sessions} sessions, wanted at least 1.")
     n, h = len(a), horizon_sessions
