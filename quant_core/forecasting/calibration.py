@@ -9,8 +9,8 @@ quartiles' distance / 1.349, else 1) become
 
 a quantile of level p becomes a + b l + c (q - l) + c s d_p with d_p the conformal p-quantile of what that leaves, in
 units of c s, and crossing ones change places. Probabilities of a direction are tempered, p^(1/T), or read off the
-distribution of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0), it
-is never turned round: the score that is traded would not turn with it.
+distribution of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0);
+it is never turned round, as the score that is traded would not turn with it.
 
 What it does not do: rows of one date, and labels that overlap, count as if they were independent. A slice of a year at
 21 sessions holds about a dozen independent dates, so the level of the market in it moves `a`, and coverage strays from
