@@ -144,6 +144,24 @@ def validate(
     print(validate_profile(chosen_profile(profile, source, path), from_, to, signals, seed))
 
 
+@app.command()
+def compare(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
+    models: Annotated[str | None, typer.Option(help="Names divided by commas; default: all.")] = None,
+    fold: Annotated[str | None, typer.Option(help="Fold (year); default: the newest that is stored.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for every figure.")] = None,
+) -> None:  # fmt: skip
+    """Print how good each model's forecasts were out of sample, and what each adds to the others.
+
+    Needs a whole `quant run` (or its stages forecast_quality and forecast_comparison) first. See docs/metrics.md.
+    """
+    from quant_assets.compare_command import compare_profile
+
+    heading, table = compare_profile(chosen_profile(profile, source, path), models, fold, csv)
+    console.print(f"[bold]{plain(heading)}[/bold]")
+    console.print(table)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="features, models, sources, strategies, profiles or settings")],

@@ -12,10 +12,15 @@ from quant_core.schema import (
     BenchmarkReturns,
     CleanPrices,
     Features,
+    ForecastComparison,
+    ForecastContribution,
     ForecastDecay,
+    ForecastPit,
     ForecastQuality,
     ForecastQuantiles,
+    ForecastReliability,
     Forecasts,
+    ForecastScorecard,
     RawOhlcv,
     RoundTrips,
     Sensitivity,
@@ -38,6 +43,10 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
         "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
         "quality": ForecastQuality, "decay": ForecastDecay, "quantiles": ForecastQuantiles,
     },
+    "forecast_quality": {
+        "scorecard": ForecastScorecard, "pit": ForecastPit, "reliability": ForecastReliability,
+    },
+    "forecast_comparison": {"pairs": ForecastComparison, "contributions": ForecastContribution},
     "backtest_report": {"significance": Significance},
 }  # fmt: skip
 

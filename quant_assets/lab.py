@@ -248,6 +248,7 @@ class Lab:
             "backtest": lambda: [
                 members_text(self.membership(), end), str(price_returns_after(self.dividends_known_until(), end)),
             ],
+            "forecast_quality": lambda: [self.sectors().write_csv()],
             "backtest_report": lambda: [
                 members_text(self.membership(), end), self.sectors().write_csv(), self.lists_known(end).write_csv(),
                 repr(self.universe()),

@@ -26,6 +26,7 @@ UNREAD = {
     "clean_prices": {SECTORS, CHARGES, RATES},
     "features": {CHARGES, RATES},
     "backtest": {SECTORS},
+    "forecast_quality": {MEMBERSHIP, CHARGES, RATES},
 }
 
 
@@ -72,7 +73,7 @@ def _all_lists(source: Any, chosen: Universe | None, settings: BacktestConfig) -
 
 
 #: Assets that read lists, by how they are partitioned.
-BY_MONTH, BY_FOLD = ("raw_ohlcv", "clean_prices", "features"), ("backtest", "backtest_report")
+BY_MONTH, BY_FOLD = ("raw_ohlcv", "clean_prices", "features"), ("backtest", "forecast_quality", "backtest_report")
 
 
 def members_text(members: pl.DataFrame | None, end: date) -> str:

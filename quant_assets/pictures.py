@@ -77,13 +77,19 @@ def ic_picture(quality: pl.DataFrame) -> dg.MetadataValue:
 
 
 def importance_picture(table: pl.DataFrame) -> dg.MetadataValue:
-    """Bars of what a model leans on most, negative ones in another color.
+    """Bars of what a model leans on most, as in `bars_picture`."""
+    return bars_picture(table, "importance")
+
+
+def bars_picture(table: pl.DataFrame, alt: str) -> dg.MetadataValue:
+    """A bar for each of the first rows, negative ones in another color.
 
     Args:
         table: names in the first column, figures in the second, largest first.
+        alt: what is drawn.
     """
     labels, values = table.to_series(0).to_list(), [float(value) for value in table.to_series(1)]
-    return _fitting(lambda n: bar_chart(labels[:n], values[:n], two_digits), BARS, "importance") if values else NOTHING
+    return _fitting(lambda n: bar_chart(labels[:n], values[:n], two_digits), BARS, alt) if values else NOTHING
 
 
 def curve_picture(curve: pl.DataFrame) -> dg.MetadataValue:

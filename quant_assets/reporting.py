@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import date
 
 import polars as pl
 
 from quant_assets import trials
 from quant_assets.backtest_files import Evaluation
+from quant_assets.forecast_tables import ForecastTables
 from quant_assets.lab import Lab
 from quant_core.backtest.notes import benchmark_notes, delisting_notes, failure_notes, trading_notes
 from quant_core.backtest.simulate import Backtest
@@ -29,13 +31,14 @@ SEED = 7  # of the bootstrap
 
 def report_input(
     lab: Lab, fold: str, found: Evaluation, config: ReportConfig, registered: Sequence[str],
-    witness: trials.Witness | None = None,
+    witness: trials.Witness | None = None, judged: ForecastTables | None = None,
 ) -> ReportInput:  # fmt: skip
     """What render_report needs, from the tables of one fold's backtest and the register of trials.
 
     Args:
         registered: names of the strategies that there are; a book's family is one of them.
         witness: what was noted of the register outside the data, to tell whether it is whole.
+        judged: how good every model's forecasts were.
     Raises:
         DataError: the configured strategy is not in the backtest.
     """
@@ -73,6 +76,7 @@ def report_input(
         decay=found.decay,
         quantiles=found.quantiles,
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
+        **({} if judged is None else {f.name: getattr(judged, f.name) for f in fields(judged)}),
         sectors=lab.sectors(),
         data_quality=found.defects,
         warnings=[

@@ -32,6 +32,8 @@ from quant_assets.waiting import Say, slot_waits_said
 from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.folds import fold
 
+#: Assets with a setting `until`, the last day that they judge.
+ENDING = ("forecast_quality", "forecast_comparison", "backtest")
 #: Settings of a run: asset -> setting -> value.
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -142,10 +144,9 @@ class Runner:
         if not is_open or "until" in self.overrides.get("backtest", {}):
             return self
         window = self.lab.partitions.months.time_window_for_partition_key(last)
-        end = window.end.date() - timedelta(days=1)
-        return replace(self, overrides={**self.overrides, "backtest": {
-            **self.overrides.get("backtest", {}), "until": end.isoformat()
-        }})  # fmt: skip
+        end = (window.end.date() - timedelta(days=1)).isoformat()
+        ended = {name: {"until": end, **self.overrides.get(name, {})} for name in ENDING}
+        return replace(self, overrides={**self.overrides, **ended})
 
     def stale(self, asset: str, partitions: Sequence[str]) -> list[str]:
         """Partitions that are missing, or were made from something else than a run would use now."""

@@ -17,7 +17,7 @@ from quant_assets.profile import load_profile, profile_names
 SETTINGS_TAG = "quant/settings"
 PLACE, HEAD, COUNT = "trials_register", "trials_head", "trials"
 #: Settings that say how far a test goes: a longer run of a bet is the same bet.
-SPAN = ("backtest.until",)
+SPAN = ("backtest.until", "forecast_quality.until", "forecast_comparison.until")
 #: Entries of a profile that say what is traded and how, not over which span and from where.
 TRADED = ("universe", "train_years", "price_index", "total_return_index", "market_series", "liquidity", "presets")
 

@@ -13,6 +13,7 @@ from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
 from quant_assets.fitting import ONE_FOLD_A_RUN
+from quant_assets.forecast_tables import COMPARISON, QUALITY, ForecastTables
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
@@ -153,15 +154,23 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         kinds={"plotly", "html", "mlflow"},
         required_resource_keys={"mlflow"},
         code_version=lab.code("backtest_report", _backtest_report),
-        ins={"backtest": dg.AssetIn(lab.key("backtest"))},
+        ins={name: dg.AssetIn(lab.key(name)) for name in ("backtest", QUALITY, COMPARISON)},
     )
-    def backtest_report(context: dg.AssetExecutionContext, config: config_type, backtest: dict) -> dict:
+    def backtest_report(
+        context: dg.AssetExecutionContext,
+        config: config_type,
+        backtest: dict,
+        forecast_quality: dict,
+        forecast_comparison: dict,
+    ) -> dict:
         """One self-contained HTML page: every strategy beside the index, out of sample, net of costs, deflated."""
         from quant_core.report.render import markdown_summary, render_report
 
-        found = Evaluation.of(backtest[context.partition_key])
+        fold = context.partition_key
+        judged = ForecastTables.of(forecast_quality[fold], forecast_comparison[fold])
+        found = Evaluation.of(backtest[fold])
         witness = trial_witness.witness(lab, context.instance)
-        data = report_input(lab, context.partition_key, found, core_settings(ReportConfig, config), strategies, witness)
+        data = report_input(lab, fold, found, core_settings(ReportConfig, config), strategies, witness, judged)
         html, summary = render_report(data), markdown_summary(data)
         with tracked(context, "backtest_report", config.model_dump()) as mlflow:
             mlflow.log_text(html, REPORT)

@@ -13,6 +13,7 @@ from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.folds import Fold, assert_purged
 from quant_core.forecasting import MODELS, Model, TrainingData
+from quant_core.forecasting.model import with_calibration
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -39,7 +40,9 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         labels = read_table(inputs["training_window"][fold.name], "labels")
         assert_purged(labels, fold, 0)
         features = inputs["features"].filter(pl.col("date") < fold.test_start)
-        return model.fit(TrainingData.of(labels, features), settings, log)
+        data = TrainingData.of(labels, features)
+        threshold = lab.defaults("training_window").direction_threshold
+        return with_calibration(model.fit(data, settings, log), data, settings, threshold)
 
     return FittedAsset(
         name=asset,

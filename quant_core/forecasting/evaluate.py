@@ -1,5 +1,7 @@
 """Forecasts judged by what came after them, every model beside the momentum baseline."""
 
+from dataclasses import dataclass
+from datetime import date
 from typing import NamedTuple
 
 import polars as pl
@@ -11,6 +13,17 @@ from quant_core.measures.information_coefficient import rank_ic_by_date
 
 #: Sessions ahead that prices alone are judged over, where no model made a forecast.
 NO_HORIZON = 5
+
+
+@dataclass(frozen=True)
+class ForecastEvaluationConfig:
+    """How far an evaluation goes.
+
+    Args:
+        until: last day that is judged; null for the last price. `quant run --to` sets it for a fold that ends later.
+    """
+
+    until: date | None = None
 
 
 class ForecastEvaluation(NamedTuple):

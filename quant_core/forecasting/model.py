@@ -5,7 +5,7 @@ that were asked for, and holds them against the fit's end (`forecasts`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,7 @@ from quant_core.calendar import sessions_before
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, guard, plain_settings
 from quant_core.folds import fold
+from quant_core.forecasting import calibration
 from quant_core.registry import Registry
 from quant_core.runtime import Resources
 from quant_core.schema import DISTRIBUTION_COLUMNS, Forecasts
@@ -137,6 +138,31 @@ def manifest(
     )
 
 
+def with_calibration(fitted: Fitted, data: TrainingData, config: ForecasterConfig, threshold: float = 0.5) -> Fitted:
+    """The fit with a calibration of what it says, from its own validation slice; `fit_end` stays.
+
+    Args:
+        data: what it was fitted on.
+        threshold: k of the label `direction`.
+    Returns:
+        `fitted` with arrays `calibration.*`, and what they are, or why there are none, in the manifest's facts.
+    """
+    found: dict[str, Any] = {}
+    if calibration.VOLATILITY not in data.columns:
+        why = f"none: the features have no {calibration.VOLATILITY}"
+    elif fitted.validation.is_empty():
+        why = "none: the fit has no validation slice"
+    else:
+        inside = pl.col("date").is_between(fitted.validation["date"].min(), fitted.validation["date"].max())
+        volatility = data.features.filter(inside).select("date", "ticker", calibration.VOLATILITY).collect()
+        labels = data.at(config.horizon_sessions)
+        found = calibration.fit_calibration(fitted.validation, labels, volatility, threshold)
+        why = f"none: fewer than {calibration.FEWEST_ROWS} validation rows have a label and a volatility"
+    told = calibration.facts(found) if found else why
+    noted = replace(fitted.manifest, facts={**fitted.manifest.facts, "calibration": told})
+    return replace(fitted, arrays={**fitted.arrays, **found}, manifest=noted)
+
+
 MODELS: Registry[Model] = Registry("model", "quant_core.forecasting.models")
 
 
@@ -177,6 +203,10 @@ def _scores(model: Model, name: str, fitted: Fitted, rows: pl.DataFrame, first: 
         return Forecasts.create_empty()
     scores = model.predict(fitted, rows, first).join(wanted, on=["date", "ticker"], how="semi")
     guard(fitted.manifest, scores)
+    if calibration.has_calibration(fitted.arrays) and calibration.VOLATILITY in rows.columns:
+        volatility = rows.select("date", "ticker", calibration.VOLATILITY)
+        scores = scores.join(volatility, on=["date", "ticker"], how="left", maintain_order="left")
+        scores = calibration.calibrated(fitted.arrays, scores, scores[calibration.VOLATILITY])
     return scores.select(
         "date",
         "ticker",

@@ -32,6 +32,11 @@ _SCHEMAS: Mapping[str, type[dy.Schema]] = {
     "quality": schema.ForecastQuality,
     "decay": schema.ForecastDecay,
     "quantiles": schema.ForecastQuantiles,
+    "scorecard": schema.ForecastScorecard,
+    "pit": schema.ForecastPit,
+    "reliability": schema.ForecastReliability,
+    "pairs": schema.ForecastComparison,
+    "contributions": schema.ForecastContribution,
 }
 _OPTIONAL = (*_SCHEMAS, "regimes", "by_regime", "sectors", "data_quality")
 
@@ -52,6 +57,8 @@ class ReportInput:
         sensitivity, significance: Sensitivity, Significance.
         quality, decay, quantiles: ForecastQuality, ForecastDecay, ForecastQuantiles.
         quality_summary: one mapping a model, as forecast scoring makes it.
+        scorecard, pit, reliability: ForecastScorecard, ForecastPit, ForecastReliability.
+        pairs, contributions: ForecastComparison, ForecastContribution.
         regimes: `date`, `regime`, one label a session.
         by_regime: `strategy`, `regime` and measures, in any order.
         sectors: `ticker`, `sector`.
@@ -82,6 +89,11 @@ class ReportInput:
     decay: pl.DataFrame | None = None
     quantiles: pl.DataFrame | None = None
     quality_summary: Sequence[Mapping[str, Any]] = ()
+    scorecard: pl.DataFrame | None = None
+    pit: pl.DataFrame | None = None
+    reliability: pl.DataFrame | None = None
+    pairs: pl.DataFrame | None = None
+    contributions: pl.DataFrame | None = None
     regimes: pl.DataFrame | None = None
     by_regime: pl.DataFrame | None = None
     sectors: pl.DataFrame | None = None
@@ -112,6 +124,11 @@ class Prepared:
     quality: pl.DataFrame
     decay: pl.DataFrame
     quantiles: pl.DataFrame
+    scorecard: pl.DataFrame
+    pit: pl.DataFrame
+    reliability: pl.DataFrame
+    pairs: pl.DataFrame
+    contributions: pl.DataFrame
     regimes: pl.DataFrame | None
     by_regime: pl.DataFrame | None
     sectors: pl.DataFrame | None

@@ -16,6 +16,7 @@ from quant_core.report.inputs import Prepared, ReportInput, prepare
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
 from quant_core.report.sections.losses import risk_section
+from quant_core.report.sections.models import models_section
 from quant_core.report.sections.overview import (
     COMPARED,
     comparison_section,
@@ -111,6 +112,7 @@ def report_sections(book: Prepared) -> list[Section]:
         portfolio_section(book),
         trades_section(book),
         forecasts_section(book),
+        models_section(book),
         robustness_section(book),
         limits_section(book),
     ]

@@ -61,6 +61,89 @@ class ForecastQuality(dy.Schema):
     n_tickers = dy.Int32()
 
 
+class ForecastScorecard(dy.Schema):
+    """How good a model's forecasts were out of sample, over one horizon, on all rows or a part of them.
+
+    What is measured of a distribution is null over another horizon than the model's own, and where it says none; means
+    are over rows.
+    """
+
+    model = dy.String(primary_key=True)
+    horizon_sessions = dy.Int32(primary_key=True)
+    part = dy.String(primary_key=True)  # all, year, liquidity, sector
+    value = dy.String(primary_key=True)  # of the part: all; 2021; low, middle, high; a sector's name
+    is_own_horizon = dy.Bool()
+    n_dates = dy.Int32()  # with a rank IC
+    n_rows = dy.Int32()  # with a score and a return
+    mean_rank_ic = dy.Float64(nullable=True)
+    mean_ic = dy.Float64(nullable=True)
+    icir = dy.Float64(nullable=True)
+    nw_t = dy.Float64(nullable=True)
+    hit_rate = dy.Float64(nullable=True)
+    crps = dy.Float64(nullable=True)  # in returns
+    crps_climatology = dy.Float64(nullable=True)  # of a normal with mean 0 and the trailing volatility, same rows
+    crps_skill = dy.Float64(nullable=True)  # 1 - crps / crps_climatology
+    coverage_50 = dy.Float64(nullable=True)  # share of returns inside the central interval of 50 %
+    coverage_80 = dy.Float64(nullable=True)
+    coverage_90 = dy.Float64(nullable=True)
+    adaptive_coverage_50 = dy.Float64(nullable=True)
+    adaptive_coverage_80 = dy.Float64(nullable=True)
+    adaptive_coverage_90 = dy.Float64(nullable=True)
+    pit_ks = dy.Float64(nullable=True)  # distance of the PIT values from uniform, 0..1
+    qlike = dy.Float64(nullable=True)  # of expected_variance
+    qlike_trailing = dy.Float64(nullable=True)  # of the trailing variance, same rows
+    direction_log_loss = dy.Float64(nullable=True)
+    base_log_loss = dy.Float64(nullable=True)  # of the classes' own frequencies on the same rows: known in hindsight
+    direction_accuracy = dy.Float64(nullable=True)
+    base_accuracy = dy.Float64(nullable=True)  # share of the most frequent class
+    direction_disagreement = dy.Float64(nullable=True)  # mean |prob_up - P(up) of the quantiles|
+
+
+class ForecastPit(dy.Schema):
+    """Where outcomes fell in the distributions said of them, in ten equal parts; a tenth each where they are right."""
+
+    model = dy.String(primary_key=True)
+    bin = dy.Int32(primary_key=True)  # 1 holds the outcomes that were least expected from below
+    share = dy.Float64()
+
+
+class ForecastReliability(dy.Schema):
+    """How often a direction came true, by the probability that was said of it, in ten equal parts."""
+
+    model = dy.String(primary_key=True)
+    direction = dy.String(primary_key=True)  # down, up
+    bin = dy.Int32(primary_key=True)
+    mean_probability = dy.Float64()
+    frequency = dy.Float64()
+    n_rows = dy.Int32()
+
+
+class ForecastComparison(dy.Schema):
+    """One model beside another on their common dates, over one horizon for all."""
+
+    model = dy.String(primary_key=True)
+    other = dy.String(primary_key=True)
+    horizon_sessions = dy.Int32()
+    n_dates = dy.Int32()
+    rank_ic_gain = dy.Float64(nullable=True)  # mean daily rank IC of model less that of other
+    dm_t = dy.Float64(nullable=True)  # Diebold-Mariano on daily rank ICs; above 0 the model is better
+    dm_p = dy.Float64(nullable=True)
+    ic_correlation = dy.Float64(nullable=True)  # of the daily rank ICs
+    score_correlation = dy.Float64(nullable=True)  # mean over dates of the rank correlation of the scores
+
+
+class ForecastContribution(dy.Schema):
+    """What a model adds to the plain mean of all models' centred ranks, on the rows that all of them score."""
+
+    model = dy.String(primary_key=True)
+    horizon_sessions = dy.Int32()
+    n_dates = dy.Int32()
+    ensemble_rank_ic = dy.Float64(nullable=True)
+    rank_ic_without = dy.Float64(nullable=True)
+    rank_ic_added = dy.Float64(nullable=True)  # the first less the second
+    nw_t = dy.Float64(nullable=True)  # of the daily difference
+
+
 class ForecastDecay(dy.Schema):
     """Rank IC of today's scores against returns over other horizons than the label's."""
 

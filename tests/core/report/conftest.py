@@ -75,6 +75,7 @@ def build(
             {"model": "boosting", "n_dates": len(days), "mean_rank_ic": 0.0212, "icir": 0.14, "nw_t": 2.61},
             {"model": "ridge", "n_dates": len(days), "mean_rank_ic": 0.0079, "icir": 0.05, "nw_t": 0.92},
         ],
+        **_models(sorted({day.year for day in days}), rng),
         regimes=pl.DataFrame({"date": days, "regime": [REGIMES[k] for k in regimes]}),
         by_regime=_by_regime(strategies, rng),
         sectors=pl.DataFrame({"ticker": _tickers()[:-1], "sector": [SECTORS[k % 10] for k in range(N_NAMES - 1)]}),
@@ -268,6 +269,47 @@ def _quantiles() -> pl.DataFrame:
         for q in range(1, 6)
     ]
     return pl.DataFrame(rows, schema=schema.ForecastQuantiles.create_empty().schema, orient="row")
+
+
+def _models(years: Sequence[int], rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    """Tables about three models: boosting and ridge say distributions, momentum says a score."""
+    models = ("boosting", "momentum", "ridge")
+    parts = [("all", "all"), *(("year", str(year)) for year in years), *(("sector", name) for name in SECTORS[:3])]
+    parts += [("liquidity", name) for name in ("low", "middle", "high")]
+    rows = [
+        {"model": model, "horizon_sessions": horizon, "part": part, "value": value, "n_dates": 240, "n_rows": 4800,
+         "is_own_horizon": model != "momentum" and horizon == 21, "mean_rank_ic": float(rng.normal(0.02, 0.03)),
+         "mean_ic": 0.02, "icir": 0.1, "nw_t": 1.5, "hit_rate": 0.54}
+        | ({"crps": 0.02, "crps_climatology": 0.021, "crps_skill": 0.05, "coverage_50": 0.51, "coverage_80": 0.79,
+            "coverage_90": 0.88, "adaptive_coverage_50": 0.5, "adaptive_coverage_80": 0.8,
+            "adaptive_coverage_90": 0.9, "pit_ks": 0.03, "qlike": 0.4, "qlike_trailing": 0.5,
+            "direction_log_loss": 1.08, "base_log_loss": 1.09, "direction_accuracy": 0.37, "base_accuracy": 0.36,
+            "direction_disagreement": 0.02} if model != "momentum" and horizon == 21 else {})
+        for model in models for horizon in (5, 21) for part, value in parts
+    ]  # fmt: skip
+    pairs = [
+        (a, b, 5, 470, 0.01, 1.2 if a < b else -1.2, 0.23, None if "zero" in (a, b) else 0.4,
+         None if "zero" in (a, b) else 0.3)
+        for a in (*models, "zero") for b in (*models, "zero") if a != b
+    ]  # fmt: skip
+    said = ("boosting", "ridge")
+    shares = rng.dirichlet(np.full(10, 50.0), 2)
+    pit = [(model, k + 1, float(shares[m, k])) for m, model in enumerate(said) for k in range(10)]
+    reliability = [
+        (model, way, k, 0.1 * k - 0.05, 0.09 * k, 900) for model in said for way in ("down", "up") for k in (2, 3, 4)
+    ]
+    contributions = [("boosting", 5, 470, 0.031, 0.02, 0.011, 2.2), ("ridge", 5, 470, 0.031, 0.028, 0.003, 0.8)]
+
+    def table(contract: type, values: Sequence[object]) -> pl.DataFrame:
+        return pl.DataFrame(values, schema=contract.create_empty().schema, orient="row")
+
+    return {
+        "scorecard": table(schema.ForecastScorecard, rows),
+        "pit": table(schema.ForecastPit, pit),
+        "reliability": table(schema.ForecastReliability, reliability),
+        "pairs": table(schema.ForecastComparison, pairs),
+        "contributions": table(schema.ForecastContribution, contributions),
+    }
 
 
 def _by_regime(strategies: Sequence[str], rng: np.random.Generator) -> pl.DataFrame:

@@ -15,12 +15,12 @@ from quant_core.report.render import ReportInput, markdown_summary, render_repor
 Make = Callable[..., ReportInput]
 MAX_BYTES = 8_000_000
 SECTIONS = [
-    "strategies", "summary", "performance", "regimes", "risk", "portfolio", "trades", "forecast-quality", "robustness",
-    "notes", "provenance",
+    "strategies", "summary", "performance", "regimes", "risk", "portfolio", "trades", "forecast-quality", "models",
+    "robustness", "notes", "provenance",
 ]  # fmt: skip
 OPTIONAL = (
     "positions", "trades", "costs", "trips", "sensitivity", "significance", "quality", "decay", "quantiles", "regimes",
-    "by_regime", "sectors", "overfitting", "data_quality",
+    "by_regime", "sectors", "overfitting", "data_quality", "scorecard", "pit", "reliability", "pairs", "contributions",
 )  # fmt: skip
 
 
