@@ -24,6 +24,8 @@ LABEL = "label"
 #: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
 NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
 CHANNEL_PREFIX = "channel_"
+#: What sorts names rather than measures them; read by name, by the models that do.
+STATIC_PREFIX = "static_"
 
 
 def columns_of(schema: Mapping[str, pl.DataType], kind: Kind) -> tuple[str, ...]:
@@ -35,7 +37,7 @@ def columns_of(schema: Mapping[str, pl.DataType], kind: Kind) -> tuple[str, ...]
             are no channels in a table that has none normalised (features.normalization "none").
     """
     numeric = [name for name, dtype in schema.items() if dtype.is_numeric() or dtype == pl.Boolean]
-    usable = [name for name in numeric if name not in KEYS]
+    usable = [name for name in numeric if name not in KEYS and not name.startswith(STATIC_PREFIX)]
     channels = [name for name in usable if name.startswith(CHANNEL_PREFIX)]
     if kind == "channels":
         return tuple(channels)

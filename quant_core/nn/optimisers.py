@@ -5,14 +5,14 @@ Sources: Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019), an
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quant_core.errors import DataError
+from quant_core.nn.settings import Schedule
 
-Schedule = Literal["cosine", "linear", "constant"]
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 

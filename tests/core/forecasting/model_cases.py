@@ -12,11 +12,17 @@ from quant_core.fitted import Fitted
 from quant_core.folds import fold, purge
 from quant_core.forecasting import MODELS, ForecasterConfig, Model, TrainingData
 from quant_core.forecasting.model import forecasts
+from quant_core.forecasting.net import NetConfig
 from quant_core.schema import TrainingLabels
 
 FOLD, HORIZON = fold("2020", train_years=1), 5
 FIRST, LAST = date(2020, 1, 1), date(2020, 3, 31)
 N_TICKERS = 20
+#: A network that learns the planted signal in a second or two.
+NETWORK = {
+    "d_model": 16, "sequence_sessions": 4, "epochs": 6, "windows_per_epoch": None, "batch_size": 128,
+    "learning_rate": 5e-3, "threads": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,9 @@ class Case:
 
     @property
     def config(self) -> ForecasterConfig:
-        """The model's defaults, over the only horizon that there are labels of."""
-        config: ForecasterConfig = self.model.config_class(horizon_sessions=HORIZON)
+        """The model's defaults, over the only horizon that there are labels of; networks at a size for tests."""
+        small = NETWORK if issubclass(self.model.config_class, NetConfig) else {}
+        config: ForecasterConfig = self.model.config_class(horizon_sessions=HORIZON, **small)
         return config
 
     @property
@@ -64,6 +71,9 @@ def case_of(name: str, strength: float = 0.4, seed: int = 1) -> Case:
     table = keys.with_columns(
         pl.Series("log_return_1d", 0.02 * signal.ravel()),
         pl.Series("noise", noise.ravel()),
+        pl.Series("channel_return_1d", signal.ravel()),
+        pl.Series("channel_gap_1d", np.roll(noise, 3, axis=1).ravel()),
+        realized_vol_63d_ann=pl.lit(0.01 * np.sqrt(252.0)),
         is_eligible=pl.col("ticker") != "T00",
         forward_return=pl.Series(earned.ravel()),
         label_end_date=pl.col("date").replace_strict(ends, return_dtype=pl.Date),
@@ -77,7 +87,8 @@ def case_of(name: str, strength: float = 0.4, seed: int = 1) -> Case:
         direction=value.sign().cast(pl.Int8),
         realized_variance=value.pow(2),
     )
-    features = table.select("date", "ticker", "is_eligible", "log_return_1d", "noise")
+    inputs = ("log_return_1d", "noise", "channel_return_1d", "channel_gap_1d", "realized_vol_63d_ann")
+    features = table.select("date", "ticker", "is_eligible", *inputs)
     forward = table.select("date", "ticker", forward_return_5d="forward_return")
     return Case(features, rows.select(TrainingLabels.column_names()), forward, model)
 

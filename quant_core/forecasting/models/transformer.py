@@ -1,0 +1,74 @@
+"""A pre-norm Transformer encoder over the windows of one name, pooled into one state.
+
+Source: Vaswani et al., Attention Is All You Need (2017); Xiong et al. (2020) for the place of the norm.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from quant_core.errors import DataError
+from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.model import MODELS, Model, TrainingData
+from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
+from quant_core.forecasting.sequences import Sizes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class TransformerConfig(NetConfig):
+    """Settings of the Transformer, beside those of every network.
+
+    Args:
+        d_model: width of a token, a multiple of `heads`.
+        pooling: what is read: "cls" a learned token, "last" the newest session, "mean" all of them.
+        positions: "sinusoidal" or "rotary".
+    """
+
+    d_model: int = 128
+    heads: int = 8
+    layers: int = 4
+    feed_forward: int = 512
+    dropout: float = 0.1
+    pooling: Literal["cls", "last", "mean"] = "cls"
+    positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.d_model, self.heads, self.layers, self.feed_forward) < 1 or self.d_model % self.heads:
+            raise DataError(
+                f"transformer: d_model {self.d_model}, heads {self.heads}, layers {self.layers}, feed_forward "
+                f"{self.feed_forward}; wanted sizes of 1 or more and d_model a multiple of heads."
+            )
+
+
+def body(config: TransformerConfig, sizes: Sizes) -> "nn.Module":
+    """The encoder of the past inputs."""
+    from quant_core.nn.encoder import Encoder, EncoderConfig
+    from quant_core.nn.forecaster import PastOnly
+
+    shape = EncoderConfig(
+        config.d_model, config.heads, config.layers, config.feed_forward, config.dropout, config.pooling,
+        config.positions,
+    )  # fmt: skip
+    return PastOnly(Encoder(sizes.past, shape))
+
+
+def fit(data: TrainingData, config: TransformerConfig, log: Log) -> Fitted:
+    """See `fit_net`."""
+    return fit_net("transformer", body, data, config, log)
+
+
+def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
+    """See `predict_net`."""
+    return predict_net(body, TransformerConfig, fitted, features, first)
+
+
+SUMMARY = "Attention over the last sessions' channels, with heads for distribution, direction and volatility."
+MODELS.register("transformer")(
+    Model("transformer", TransformerConfig, fit, predict, context_sessions, RESOURCES, summary=SUMMARY)
+)
