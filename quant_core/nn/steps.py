@@ -70,8 +70,8 @@ class Stepper:
         sums = self._backward(rows)
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm, foreach=True)
-        *values, size = torch.cat([add_up(sums, self.place), norm.float().reshape(1)]).tolist()
-        self._refuse(values[0], size, f"{where}, learning rate {rate:.3g}")
+        values: list[float] = add_up(sums, self.place).tolist()
+        self._refuse(values[0], float(norm), f"{where}, learning rate {rate:.3g}")
         set_rate(self.optimiser, rate)
         self.scaler.step(self.optimiser)
         self.scaler.update()
@@ -82,9 +82,11 @@ class Stepper:
         pieces, sums = shard(rows, self.place, self.parts), torch.zeros(1, device=self.place.device)
         for n, piece in enumerate(pieces):
             weight = len(piece) / len(rows)
-            with self._quiet(n + 1 < len(pieces)), self._autocast():
-                told = self.losses(piece)
-                self.scaler.scale(told["loss"] * (weight * self.place.world)).backward()
+            with self._quiet(n + 1 < len(pieces)):
+                with self._autocast():
+                    told = self.losses(piece)
+                share = weight * self.place.world  # of the mean over processes that they make of their gradients
+                self.scaler.scale(told["loss"] if share == 1.0 else told["loss"] * share).backward()
             self.names = self.names or ["loss", *(name for name in told if name != "loss")]
             sums = sums + weight * torch.stack([told[name].detach().float() for name in self.names])
         return sums
