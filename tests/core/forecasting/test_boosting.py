@@ -1,4 +1,4 @@
-"""Boosting: the stored trees against scikit-learn's own predict, the chosen number of trees, repeatability, LightGBM."""
+"""Boosting: the stored trees against scikit-learn's own, the chosen number of trees, repeatability, LightGBM."""
 
 import importlib.util
 from collections.abc import Callable
