@@ -22,7 +22,7 @@ from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_
 
 #: What tells members of a family apart: the normalisation, the unit, the windows.
 _WINDOW = re.compile(r"_(w?z\d+|rank|ann|skip_\d+d|\d+d)(?=_|$)")
-MOST_GROUPS, MOST_DATES = 20, 250
+MOST_GROUPS, MOST_DATES = 20, 125
 
 
 def permutation_importance(

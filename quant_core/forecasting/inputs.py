@@ -23,9 +23,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 LABEL = "label"
 #: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
 NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
-CHANNEL_PREFIX = "channel_"
-#: What sorts names rather than measures them; read by name, by the models that do.
-STATIC_PREFIX = "static_"
+#: One-day channels, and facts of a company that are numbers only by name (the code of its sector).
+CHANNEL_PREFIX, STATIC_PREFIX = "channel_", "static_"
 
 
 def columns_of(schema: Mapping[str, pl.DataType], kind: Kind) -> tuple[str, ...]:
@@ -33,19 +32,18 @@ def columns_of(schema: Mapping[str, pl.DataType], kind: Kind) -> tuple[str, ...]
 
     Args:
         schema: of the features table; its keys are no input.
-        kind: "raw" and "rank" name the columns that are neither normalised nor channels; "normalized" names all that
-            are no channels in a table that has none normalised (features.normalization "none").
+        kind: "raw" and "rank" name the measures that are not normalised, channels and static columns being none;
+            "normalized" names all measures in a table that has none normalised (features.normalization "none").
     """
     numeric = [name for name, dtype in schema.items() if dtype.is_numeric() or dtype == pl.Boolean]
-    usable = [name for name in numeric if name not in KEYS and not name.startswith(STATIC_PREFIX)]
-    channels = [name for name in usable if name.startswith(CHANNEL_PREFIX)]
+    usable = [name for name in numeric if name not in KEYS]
     if kind == "channels":
-        return tuple(channels)
-    others = [name for name in usable if name not in channels]
-    normalized = [name for name in others if NORMALIZED.search(name)]
+        return tuple(name for name in usable if name.startswith(CHANNEL_PREFIX))
+    measures = [name for name in usable if not name.startswith((CHANNEL_PREFIX, STATIC_PREFIX))]
+    normalized = [name for name in measures if NORMALIZED.search(name)]
     if kind == "normalized":
-        return tuple(normalized or others)
-    return tuple(name for name in others if name not in normalized)
+        return tuple(normalized or measures)
+    return tuple(name for name in measures if name not in normalized)
 
 
 def as_kind(rows: pl.DataFrame, columns: Iterable[str], kind: Kind) -> pl.DataFrame:

@@ -101,7 +101,7 @@ class Model:
             DISTRIBUTION_COLUMNS; earlier rows are context to look back on.
         context_sessions: config -> sessions before a row that its score looks back on; 0 where the row is enough.
         resources: what a fit needs; names the pool that it waits in.
-        importance: fitted -> rows (feature, coefficient, importance_share), or None where the model has none.
+        importance: fitted -> rows (feature, importance_share) and more columns, or None where the model has none.
         summary: one sentence.
     """
 

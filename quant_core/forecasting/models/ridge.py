@@ -44,7 +44,7 @@ class RidgeConfig(ForecasterConfig):
     Args:
         inputs: one normalisation of the features, never two. "normalized": the columns that end in `_z<n>`, `_wz<n>` or
             `_rank`, or all of them in a window that has none (features.normalization "none"); "raw": the others, no
-            one-day channel among them; "rank": those, ranked among the date's eligible names.
+            one-day channel or static column among them; "rank": those, ranked among the date's eligible names.
         columns: inputs by name; they win over `inputs`, and one that is absent is an error.
         alpha: penalty on the squared coefficients of standardised inputs against the *mean* squared error, so an alpha
             against the sum, such as scikit-learn's, is n times this one; None chooses among `alphas`.

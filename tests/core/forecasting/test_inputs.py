@@ -13,7 +13,10 @@ from quant_core.forecasting.inputs import as_kind, columns_of, labelled, named_i
 from quant_core.forecasting.models.ridge import RidgeConfig
 
 DAY = date(2021, 3, 1)
-NAMES = ("momentum_21d", "rank_return_1d", "momentum_21d_z252", "gap_wz63", "beta_rank", "channel_return_1d", "is_new")
+NAMES = (
+    "momentum_21d", "rank_return_1d", "momentum_21d_z252", "gap_wz63", "beta_rank", "channel_return_1d",
+    "static_sector_code", "is_new",
+)  # fmt: skip
 SCHEMA = {"date": pl.Date(), "ticker": pl.String(), "is_eligible": pl.Boolean()} | {
     name: pl.Float64() for name in NAMES
 }
