@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",
-    "backtest", "backtest_report",
+    "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
@@ -35,6 +35,8 @@ ON_SESSIONS = {
     "forecaster_ridge",
     "forecasts_ridge",
     "target_weights",
+    "forecast_quality",
+    "forecast_comparison",
     "backtest",
     "backtest_report",
 }
