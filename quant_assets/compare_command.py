@@ -10,16 +10,16 @@ from quant_assets.lab import Lab
 from quant_assets.profile import Profile
 from quant_assets.terminal import plain
 from quant_core.errors import DataError
-from quant_core.report.formats import spec, write
+from quant_core.report.formats import write
 
 RIDGE = "ridge"
 #: Columns of the scorecard that are printed, after model and horizon.
-SCORED = ("mean_rank_ic", "nw_t", "icir", "hit_rate", "crps_skill", "coverage_90", "pit_ks", "direction_accuracy")
-#: What stands in front of a figure only where there is room: shorter names than a report's.
+SCORED = ("mean_rank_ic", "nw_t", "icir", "crps_skill", "coverage_90")
+#: Shorter names than a report's: eighty characters must do.
 SHORT = {
-    "horizon_sessions": "h", "mean_rank_ic": "rank IC", "nw_t": "t", "icir": "ICIR", "hit_rate": "days > 0",
-    "crps_skill": "CRPS skill", "coverage_90": "in 90 %", "pit_ks": "PIT KS", "direction_accuracy": "right way",
-    "gain_over_ridge": "over ridge", "dm_p": "p", "rank_ic_added": "adds",
+    "model": "model", "horizon_sessions": "h", "mean_rank_ic": "rank IC", "nw_t": "t", "icir": "ICIR",
+    "crps_skill": "CRPS skill", "coverage_90": "in 90 %", "gain_over_ridge": "over ridge", "dm_p": "p",
+    "rank_ic_added": "adds",
 }  # fmt: skip
 
 
@@ -54,12 +54,11 @@ def comparison_of(tables: ForecastTables, models: list[str]) -> pl.DataFrame:
 
 
 def printed(whole: pl.DataFrame) -> Table:
-    """The columns that a terminal has room for."""
+    """The columns that a terminal has room for; the file has all."""
     shown = ["model", "horizon_sessions", *SCORED, "gain_over_ridge", "dm_p", "rank_ic_added"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in shown:
-        label = SHORT.get(name) or spec(name).label
-        table.add_column(label, justify="left" if name == "model" else "right", no_wrap=name == "model")
+        table.add_column(SHORT[name], justify="left" if name == "model" else "right", no_wrap=True)
     for row in whole.select(shown).iter_rows(named=True):
         table.add_row(*(plain(write(name, row[name])) for name in shown))
     return table

@@ -20,7 +20,7 @@ SPAN = [
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 STAGES = (
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",
-    "backtest", "backtest_report",
+    "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
 )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ PAGES = {
     "adding-an-agent": "quant_assets/assets/agents.py",
 }
 MINE = {
-    "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report",
+    "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report", "forecast_quality",
+    "forecast_comparison",
     "regime_model_threshold", "rl_policy_breadth",
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ def test_a_folders_members_and_sectors_reach_the_lab(prices: Path) -> None:
 def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(prices: Path) -> None:
     lab = Lab(profile(prices))
     reads = [("clean_prices", "2022-01"), ("clean_prices", "2022-03"), ("features", "2022-03"), ("backtest", "2022")]
-    reads.append(("backtest_report", "2022"))
+    reads += [("backtest_report", "2022"), ("forecast_quality", "2022")]
 
     def versions() -> list[str]:
         return [lab.list_versions(asset, partition) for asset, partition in reads]
@@ -130,13 +130,13 @@ def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(pr
 
     then = versions()
     (prices / "index_membership.csv").write_text(MEMBERS.replace("AAA,2020-01-01,", "AAA,2020-01-01,2022-03-10"))
-    assert changed(then) == [False, True, False, True, True]
+    assert changed(then) == [False, True, False, True, True, False]
     then = versions()
     (prices / "sectors.csv").write_text(SECTORS.replace("Steel", "Metal"))
-    assert changed(then) == [False, False, True, False, True]
+    assert changed(then) == [False, False, True, False, True, True]
     then = versions()
     (prices / "corporate_actions.csv").write_text(ACTIONS.replace("02-15", "02-16"))
-    assert changed(then) == [False, False, False, True, True]
+    assert changed(then) == [False, False, False, True, True, False]
     assert lab.list_versions("target_weights", "2022-03") == ""
 
 

@@ -21,9 +21,11 @@ from quant_core.market import universe
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+#: One model is enough: the others are assets of the same two kinds.
+RIDGE = {"models": "[ridge]"}
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",
-    "backtest", "backtest_report",
+    "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
@@ -35,6 +37,8 @@ ON_SESSIONS = {
     "forecaster_ridge",
     "forecasts_ridge",
     "target_weights",
+    "forecast_quality",
+    "forecast_comparison",
     "backtest",
     "backtest_report",
 }
@@ -155,7 +159,9 @@ SOURCE_EDITS = {
     "another member": (
         "quant_core/market/nifty50_membership.csv", "\nTCS,", "\nNEWCOMER,", {"raw_ohlcv", *MEMBERSHIP},
     ),
-    "a listed sector": ("quant_core/market/sectors.csv", "TCS,", "TCS,X", {"features", "backtest_report"}),
+    "a listed sector": ("quant_core/market/sectors.csv", "TCS,", "TCS,X",
+        {"features", "forecast_quality", "backtest_report"},
+    ),
     "the report's template": (
         "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ", {"backtest_report"},
     ),
@@ -167,7 +173,7 @@ def test_an_edit_makes_stale_what_reads_it_and_nothing_else(
     name: str, packages: Path, edit: Callable[[str, str, str], None]
 ) -> None:
     file, old, new, expected = SOURCE_EDITS[name]
-    profile = load_profile("nifty50")
+    profile = load_profile("nifty50", RIDGE)
     before = code_versions(packages, profile)
     edit(file, old, new)
     assert stale(before, code_versions(packages, profile)) == expected
@@ -179,12 +185,15 @@ PROFILE_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "drift": ({"drift": {"largest_share_of_features": 0.9}}, set()),  # only a check reads it
     "presets of one asset": ({"presets": {"target_weights": {"top_n": 9}}}, {"target_weights", "backtest"}),
     "universe": ({"universe": "nifty500"}, {"raw_ohlcv", *MEMBERSHIP}),
-    "first fold": ({"first_fold": 2016}, {"forecasts_ridge", "backtest", "backtest_report"}),
+    "first fold": (
+        {"first_fold": 2016},
+        {"forecasts_ridge", "forecast_quality", "forecast_comparison", "backtest", "backtest_report"},
+    ),
 }
 
 
 def test_an_edit_of_the_profile_makes_stale_what_reads_the_entry(packages: Path) -> None:
-    profile = load_profile("nifty50")
+    profile = load_profile("nifty50", RIDGE)
     before = code_versions(packages, profile)
     found = {
         name: stale(before, code_versions(packages, replace(profile, **entries)))
@@ -199,7 +208,7 @@ def test_an_edit_of_the_profile_makes_stale_what_reads_the_entry(packages: Path)
 def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_path: Path) -> None:
     own = tmp_path / "mine.csv"
     own.write_text("ticker,from_date,to_date\nTCS,2010-01-01,\nINFY,2010-01-01,\n")
-    profile = replace(load_profile("nifty50"), universe=str(own))
+    profile = replace(load_profile("nifty50", RIDGE), universe=str(own))
     before = code_versions(packages, profile)
     own.write_text("ticker,from_date,to_date\nTCS,2010-01-01,\nINFY,2010-01-01,2015-01-01\n")
     assert stale(before, code_versions(packages, profile)) == MEMBERSHIP
@@ -221,7 +230,7 @@ LIBRARIES = {
 
 
 def test_a_library_counts_where_it_computes(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile, real = load_profile("nifty50"), closure.library_versions
+    profile, real = load_profile("nifty50", RIDGE), closure.library_versions
     before, found = code_versions(packages, profile), {}
     for library in LIBRARIES:
 
@@ -236,8 +245,8 @@ def test_a_library_counts_where_it_computes(packages: Path, monkeypatch: pytest.
 def test_a_source_and_its_lists_count_for_the_profiles_that_use_it(
     packages: Path, edit: Callable[[str, str, str], None], tmp_path: Path
 ) -> None:
-    files = load_profile("nifty50", source_override("files", str(tmp_path)))
-    profiles = {"files": files, "yahoo": load_profile("nifty50"), "simulated": load_profile("demo")}
+    files = load_profile("nifty50", source_override("files", str(tmp_path)) | RIDGE)
+    profiles = {"files": files, "yahoo": load_profile("nifty50", RIDGE), "simulated": load_profile("demo", RIDGE)}
     before = {name: code_versions(packages, profile) for name, profile in profiles.items()}
 
     def now() -> dict[str, set[str]]:
@@ -377,5 +386,5 @@ def test_a_fingerprint_holds_the_code_version_the_settings_and_what_lies_outside
 
 
 def test_data_that_cannot_be_read_does_not_stop_the_definitions(packages: Path, tmp_path: Path) -> None:
-    profile = replace(load_profile("nifty50"), universe=str(tmp_path / "absent.csv"))
+    profile = replace(load_profile("nifty50", RIDGE), universe=str(tmp_path / "absent.csv"))
     assert set(code_versions(packages, profile)) == ASSETS

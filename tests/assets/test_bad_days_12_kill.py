@@ -243,6 +243,8 @@ OPS = {
     "forecaster_ridge: publish": ("2020", "ridge__publish"),
     "forecasts_ridge": ("2020-02", "forecasts_ridge"),
     "target_weights": ("2020-02", "target_weights"),
+    "forecast_quality": ("2020", "forecast_quality"),
+    "forecast_comparison": ("2020", "forecast_comparison"),
     "backtest": ("2020", "backtest"),
     "backtest_report": ("2020", "backtest_report"),
 }

@@ -18,13 +18,15 @@ GRAPH = {
     "forecasts_ridge": ("signals", "months", {"features", "forecaster_ridge"}),
     "target_weights": ("signals", "months", {"clean_prices", "forecasts_ridge"}),
     "backtest": ("evaluation", "folds", {"clean_prices", "target_weights", "features", "forecasts_ridge"}),
-    "backtest_report": ("evaluation", "folds", {"backtest"}),
+    "forecast_quality": ("evaluation", "folds", {"clean_prices", "features", "forecasts_ridge"}),
+    "forecast_comparison": ("evaluation", "folds", {"clean_prices", "features", "forecasts_ridge"}),
+    "backtest_report": ("evaluation", "folds", {"backtest", "forecast_quality", "forecast_comparison"}),
 }
 
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    return build_definitions(load_profile("nifty50"))
+    return build_definitions(load_profile("nifty50", {"models": "[ridge]"}))
 
 
 def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:

@@ -16,7 +16,10 @@ FULL_RANK_IC, FULL_T = 0.08, 3.0
 ORDER = ("model", "horizon_sessions", "n_dates", "mean_rank_ic", "nw_t", "icir", "hit_rate", "mean_ic")
 DISTRIBUTION = (
     "model", "horizon_sessions", "crps_skill", "coverage_50", "coverage_80", "coverage_90", "adaptive_coverage_90",
-    "pit_ks", "qlike", "qlike_trailing", "direction_log_loss", "base_log_loss", "direction_accuracy", "base_accuracy",
+    "pit_ks", "qlike", "qlike_trailing",
+)  # fmt: skip
+DIRECTIONS = (
+    "model", "horizon_sessions", "direction_log_loss", "base_log_loss", "direction_accuracy", "base_accuracy",
     "direction_disagreement",
 )  # fmt: skip
 MODEL = {"model": "Model"}
@@ -106,7 +109,7 @@ def pair_blocks(book: Prepared) -> list[Block]:
 def calibration_blocks(book: Prepared) -> list[Block]:
     """Whether intervals, distributions and probabilities came true."""
     whole = book.scorecard.filter(pl.col("part") == "all", "is_own_horizon")
-    said = whole.filter(pl.any_horizontal(pl.col(DISTRIBUTION[2:]).is_not_null()))
+    said = whole.filter(pl.any_horizontal(pl.col(DISTRIBUTION[2:] + DIRECTIONS[2:]).is_not_null()))
     if said.is_empty():
         return [
             Note(
@@ -120,12 +123,22 @@ def calibration_blocks(book: Prepared) -> list[Block]:
         said.select(DISTRIBUTION),
         unit="over the model's own horizon",
         caption="Calibrated on the validation slice of each fit. CRPS skill is against a normal with mean 0 and the "
-        "trailing volatility; the base of directions is their frequency in hindsight; QLIKE of the trailing variance "
-        "stands beside the model's. Adaptive intervals follow what was missed before.",
+        "trailing volatility; QLIKE of the trailing variance stands beside the model's. Adaptive intervals follow what "
+        "was missed before.",
         labels=MODEL,
         marked=book.model,
     )
-    return [table, *pit_figure(book), *reliability_figure(book)]
+    directions = frame_table(
+        "models-directions",
+        "Directions",
+        said.select(DIRECTIONS),
+        unit="down, flat or up by half a standard deviation",
+        caption="The base is the frequency of each direction, known in hindsight. The heads disagree by the mean "
+        "distance of the stated probability of up and that of the stated distribution.",
+        labels=MODEL,
+        marked=book.model,
+    )
+    return [table, directions, *pit_figure(book), *reliability_figure(book)]
 
 
 def pit_figure(book: Prepared) -> list[Block]:

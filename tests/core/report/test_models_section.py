@@ -36,7 +36,7 @@ def test_every_block_is_there_with_the_figures_of_its_table(make_report_input: M
     made = blocks(data)
     assert list(made) == [
         "models-order", "models-years", "models-pairs", "models-alike", "models-added", "models-distribution",
-        "models-pit", "models-reliability", "models-liquidity", "models-sector",
+        "models-directions", "models-pit", "models-reliability", "models-liquidity", "models-sector",
     ]  # fmt: skip
     assert data.scorecard is not None
     at = (pl.col("model") == "ridge", pl.col("horizon_sessions") == 5, pl.col("value") == "2016")
