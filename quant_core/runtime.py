@@ -3,6 +3,8 @@
 import os
 import platform
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +95,22 @@ def worker_threads(most: int) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, most), 1)
+
+
+@contextmanager
+def torch_threads(wanted: int | None) -> Iterator[None]:
+    """torch on that many threads of the CPU within, on as many as before afterwards; None changes nothing.
+
+    Sums are cut by thread, so what must be the same to the last bit names a number.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_info(device: "torch.device") -> dict[str, Any]:

@@ -33,7 +33,7 @@ from quant_core.forecasting.sequences import (
 )
 from quant_core.forecasting.validation import rank_ic_of, validation_slice
 from quant_core.nn.settings import TrainingSettings
-from quant_core.runtime import Resources
+from quant_core.runtime import Resources, torch_threads
 from quant_core.schema import QUANTILE_COLUMNS, QUANTILE_LEVELS
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ def predict_net(
         fitted.manifest.facts["n_sectors"],
     )  # fmt: skip
     networks = (_loaded(body, config, found.sizes, fitted, seed) for seed in range(config.n_seeds))
-    return _mean_of([said_table(network, found, _days_of(found), config) for network in networks])
+    with torch_threads(1):  # a day of names is too little for two
+        return _mean_of([said_table(network, found, _days_of(found), config) for network in networks])
 
 
 @dataclass(frozen=True, eq=False)

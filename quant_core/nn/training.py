@@ -37,7 +37,7 @@ from quant_core.nn.optimisers import make_optimiser, rate_share
 from quant_core.nn.processes import Place, join, told_by_first
 from quant_core.nn.settings import TrainingSettings
 from quant_core.nn.steps import Losses, Stepper
-from quant_core.runtime import get_dtype
+from quant_core.runtime import get_dtype, torch_threads
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -94,7 +94,7 @@ def train(
     network.to(place.device)
     mark = _mark(network, n_rows, settings, seed, fingerprint, slow)
     file = None if checkpoint is None else checkpoint_path(checkpoint, mark)
-    with _own_threads(settings.threads), _own_randomness(place.device), _compiled(network, settings.compile):
+    with torch_threads(settings.threads), _own_randomness(place.device), _compiled(network, settings.compile):
         stepper = _stepper(network, losses, settings, place, slow)
         now = _start(network, stepper, file, mark)
         tell = _teller(log, place)
@@ -234,13 +234,3 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
     """Seeds of torch that are set within leave no trace outside (on MPS they do: torch cannot fork its state)."""
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         yield
-
-
-@contextmanager
-def _own_threads(wanted: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The Temporal Fusion Transformer: which inputs, which lags, with the sector, the liquidity and the calendar beside them.
+"""The Temporal Fusion Transformer: which inputs, which lags, with sector, liquidity and the calendar beside them.
 
 Source: Lim, Arik, Loeff and Pfister, Temporal Fusion Transformers, Int. J. of Forecasting 37 (2021).
 """
@@ -39,8 +39,8 @@ class TFTConfig(NetConfig):
         super().__post_init__()
         if min(self.d_model, self.heads, self.lstm_layers) < 1 or self.d_model % self.heads:
             raise DataError(
-                f"tft: d_model {self.d_model}, heads {self.heads}, lstm_layers {self.lstm_layers}; wanted sizes of 1 or "
-                "more and d_model a multiple of heads."
+                f"tft: d_model {self.d_model}, heads {self.heads}, lstm_layers {self.lstm_layers}; wanted sizes of at "
+                "least 1 and d_model a multiple of heads."
             )
         if not (2 <= self.selection_width <= self.d_model and 0.0 <= self.dropout < 1.0):
             raise DataError(
