@@ -18,15 +18,16 @@ from quant_assets.currency import code_version, plain
 from quant_assets.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, members_text
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
-from quant_assets.profile import Profile
+from quant_assets.profile import Profile, model_presets
 from quant_assets.review_log import reviewed_actions
 from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
-from quant_core.errors import QuantError, UnknownName
+from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
+from quant_core.forecasting.ensemble import ENSEMBLE
 from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, price_returns_after, refuse_beyond
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
@@ -36,7 +37,7 @@ from quant_core.runtime import has_gpu
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
     "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
-    "models",
+    "models", "forecasters",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
@@ -66,14 +67,29 @@ class Lab:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Forecasters of the profile: those that it names, else all that this machine can finish.
+        """Forecasters of the profile that read features: those that it names, else all that this machine can finish.
 
         Raises:
             UnknownName: one is not registered.
         """
         if self.profile.models is None:
             return tuple(name for name in MODELS if has_gpu() or not MODELS[name].resources.gpu_required)
-        return tuple(MODELS[name].name for name in self.profile.models)
+        return tuple(MODELS[name].name for name in self.profile.models if name != ENSEMBLE)
+
+    @cached_property
+    def forecasters(self) -> tuple[str, ...]:
+        """Everything of the profile that forecasts: its models, and the ensemble of them where it has one.
+
+        Raises:
+            DataError: an ensemble of fewer than two models.
+        """
+        named = self.profile.models
+        has_one = len(self.models) > 1 if named is None else ENSEMBLE in named
+        if has_one and len(self.models) < 2:
+            raise DataError(
+                f"profile {self.profile.name}: an ensemble of {list(self.models)}; wanted two models or more beside it."
+            )
+        return (*self.models, ENSEMBLE) if has_one else self.models
 
     # ---- settings ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +109,8 @@ class Lab:
             "target_weights": {"index_ticker": price, "strategies": self.profile.strategies},
             "backtest": {"index_ticker": price, "total_return_index_ticker": total},
         }
-        return derived.get(asset, {}) | dict(self.profile.presets.get(asset) or {})
+        of_size = dict(model_presets(self.profile.model_size).get(asset) or {})
+        return derived.get(asset, {}) | of_size | dict(self.profile.presets.get(asset) or {})
 
     def defaults(self, asset: str) -> Any:
         """The asset's settings dataclass as the profile sets it."""

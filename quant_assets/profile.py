@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,9 @@ from quant_core.folds import Cadence
 
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 PRESETS = Path(__file__).parent / "presets"
+#: One file a size of networks and trees: per asset, the settings that replace the defaults.
+MODEL_PRESETS = PRESETS / "models"
+DEFAULT_SIZE = "default"
 #: Entries that list registered names.
 NAME_LISTS = ("models", "strategies")
 
@@ -39,6 +43,8 @@ class Profile:
         train_years: full years of data before a fold that its models are fitted on.
         models, strategies: registered names that the profile uses; None for all, but for models that need what this
             machine lacks.
+        model_size: of the models: "default" (the settings classes' own), or a file of presets/models: tiny (a demo),
+            small (two cores), large (a data-centre GPU).
         price_index, total_return_index: benchmark tickers as the source calls them.
         market_series: further index-like series to keep beside the prices, as the source calls them.
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
@@ -60,6 +66,7 @@ class Profile:
     train_years: int = 5
     models: tuple[str, ...] | None = None
     strategies: tuple[str, ...] | None = None
+    model_size: str = DEFAULT_SIZE
     price_index: str = "^NSEI"
     total_return_index: str | None = "NIFTY 50 TRI"
     market_series: tuple[str, ...] = ()
@@ -78,6 +85,8 @@ class Profile:
             raise DataError(
                 f"profile {self.name}: fold_cadence is {self.fold_cadence!r}; wanted one of {get_args(Cadence)}."
             )
+        if self.model_size not in model_sizes():
+            raise DataError(f"profile {self.name}: model_size is {self.model_size!r}; wanted one of {model_sizes()}.")
         for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
         if not isinstance(self.strict_lists, bool):
@@ -95,6 +104,17 @@ class Profile:
 def profile_names() -> list[str]:
     """Names of the shipped profiles."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def model_sizes() -> list[str]:
+    """Names that `Profile.model_size` may have."""
+    return sorted([DEFAULT_SIZE, *(path.stem for path in MODEL_PRESETS.glob("*.yaml"))])
+
+
+@cache
+def model_presets(size: str) -> Mapping[str, Mapping[str, Any]]:
+    """Per asset, the settings of that size that replace the defaults."""
+    return {} if size == DEFAULT_SIZE else yaml.safe_load((MODEL_PRESETS / f"{size}.yaml").read_text()) or {}
 
 
 def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:

@@ -53,7 +53,7 @@ def report_input(
     own = histories(result.daily, result.benchmark)
     tried, luck = register.until(end), trials.hurdle(register, own, end)
     damage, days = register_damage(register, own), result.benchmark["date"][1:]
-    horizon = max((lab.defaults(f"forecaster_{name}").horizon_sessions for name in lab.models), default=1)
+    horizon = max((lab.defaults(f"forecaster_{name}").horizon_sessions for name in lab.forecasters), default=1)
     return ReportInput(
         title=f"{lab.profile.name}: out-of-sample backtest {start:%b %Y} to {end:%b %Y}{unfinished(fold, end)}",
         profile=lab.profile.name,

@@ -16,6 +16,7 @@ SPAN = [
     "profile.train_years=2",
     "profile.end=2020-02",
     "raw_ohlcv.n_tickers=8",
+    "profile.models=[ridge]",
 ]
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 STAGES = (

@@ -45,7 +45,7 @@ def setting_classes(lab: Lab) -> dict[str, type]:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """backtest and backtest_report of one profile."""
-    return [_backtest(lab, lab.models), _backtest_report(lab, list(STRATEGIES))]
+    return [_backtest(lab, lab.forecasters), _backtest_report(lab, list(STRATEGIES))]
 
 
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:

@@ -106,7 +106,7 @@ def _evaluation(
 ) -> dg.AssetsDefinition:
     """A fold's asset of tables about every model's forecasts from the first fold through it."""
     config_type: Any = lab.config(asset)
-    inputs = ("clean_prices", "features", *(f"{PREFIX}{model}" for model in lab.models))
+    inputs = ("clean_prices", "features", *(f"{PREFIX}{model}" for model in lab.forecasters))
 
     def since_first_fold(name: str) -> dg.AssetIn:
         return dg.AssetIn(

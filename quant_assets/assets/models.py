@@ -1,29 +1,33 @@
 """Forecasters: one asset for each model of the profile, fitted once a fold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from quant_assets.fitting import FittedAsset, fitted_asset
+from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.folds import Fold, assert_purged
 from quant_core.forecasting import MODELS, Model, TrainingData
+from quant_core.forecasting.ensemble import ENSEMBLE, EnsembleConfig, fit_ensemble
 from quant_core.forecasting.model import with_calibration
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
-    return {f"forecaster_{name}": MODELS[name].config_class for name in lab.models}
+    classes = {name: MODELS[name].config_class for name in lab.models} | {ENSEMBLE: EnsembleConfig}
+    return {f"forecaster_{name}": classes[name] for name in lab.forecasters}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
-    """One forecaster asset for each model of the profile."""
-    return [fitted_asset(lab, _forecaster(lab, MODELS[name], context_sessions(lab, name))) for name in lab.models]
+    """One forecaster asset for each model of the profile, and the ensemble of them."""
+    models = [_forecaster(lab, MODELS[name], context_sessions(lab, name)) for name in lab.models]
+    ensemble = [_ensemble(lab, lab.models)] if ENSEMBLE in lab.forecasters else []
+    return [fitted_asset(lab, spec) for spec in (*models, *ensemble)]
 
 
 def context_sessions(lab: Lab, model: str) -> int:
@@ -58,6 +62,36 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         registered=(MODELS.entry(model.name),),
         resources=model.resources,
         importance=model.importance,
+    )
+
+
+def _ensemble(lab: Lab, models: Sequence[str]) -> FittedAsset:
+    """Weighs the models by what they said of their validation slices, in this fold and those before it."""
+
+    def fit(settings: Any, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
+        labels = read_table(inputs["training_window"][fold.name], "labels")
+        assert_purged(labels, fold, 0)
+        data = TrainingData.of(labels, inputs["features"].filter(pl.col("date") < fold.test_start))
+        members = {name: fitted_of(inputs[f"forecaster_{name}"]) for name in models}
+        threshold = lab.defaults("training_window").direction_threshold
+        return with_calibration(fit_ensemble(members, labels, settings), data, settings, threshold)
+
+    through = lab.partitions.through_fold
+    return FittedAsset(
+        name=f"forecaster_{ENSEMBLE}",
+        op=ENSEMBLE,
+        group="models",
+        description="The mean of the models' ranks, equal or stacked on validation slices; weighed once a fold.",
+        ins={
+            "training_window": dg.AssetIn(lab.key("training_window")),
+            "features": dg.AssetIn(lab.key("features"), partition_mapping=lab.partitions.train),
+            **{
+                f"forecaster_{name}": dg.AssetIn(lab.key(f"forecaster_{name}"), partition_mapping=through)
+                for name in models
+            },
+        },
+        fit=fit,
+        made_by=_ensemble,
     )
 
 

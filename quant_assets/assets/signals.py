@@ -4,7 +4,7 @@ Checks that judge what only the making knows (why a strategy failed, which membe
 that read a table alone are in `checks`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -22,7 +22,9 @@ from quant_assets.storage import table_path
 from quant_assets.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
 from quant_core.allocation import AllocationConfig, decide_all
 from quant_core.errors import DataError
+from quant_core.fitted import Fitted
 from quant_core.forecasting import MODELS, Model
+from quant_core.forecasting.ensemble import ENSEMBLE, ensemble_forecasts
 from quant_core.forecasting.model import forecasts as make_forecasts
 from quant_core.schema import CASH, FAILED, Forecasts, validate
 
@@ -40,15 +42,47 @@ def setting_classes(lab: Lab) -> dict[str, type]:
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
-    """forecasts_{model} for each model of the profile, and target_weights."""
+    """forecasts_{model} for each forecaster of the profile, and target_weights."""
+    ensemble = [_ensemble_forecasts(lab, lab.models)] if ENSEMBLE in lab.forecasters else []
     return [
         *(_forecasts(lab, MODELS[name], context_sessions(lab, name)) for name in lab.models),
-        _target_weights(lab, lab.models),
+        *ensemble,
+        _target_weights(lab, lab.forecasters),
     ]
 
 
 def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
-    asset = f"forecasts_{model.name}"
+    def make(features: pl.LazyFrame, fitted: Mapping[str, Fitted], span: tuple[date, date], _: Any) -> pl.DataFrame:
+        return make_forecasts(model, fitted, features, *span, looks_back)
+
+    return _forecasts_asset(
+        lab, model.name, make, context_mapping(looks_back), {},
+        lab.code(f"forecasts_{model.name}", _forecasts, MODELS.entry(model.name)),
+    )  # fmt: skip
+
+
+def _ensemble_forecasts(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
+    def make(
+        features: pl.LazyFrame, fitted: Mapping[str, Fitted], span: tuple[date, date], members: Mapping[str, Any]
+    ) -> pl.DataFrame:
+        scores = pl.concat([members[name].collect() for name in sorted(members)])
+        return ensemble_forecasts(fitted, scores, features, *span)
+
+    ins = {f"forecasts_{name}": dg.AssetIn(lab.key(f"forecasts_{name}")) for name in models}
+    code = lab.code(f"forecasts_{ENSEMBLE}", _ensemble_forecasts)
+    return _forecasts_asset(lab, ENSEMBLE, make, context_mapping(0), ins, code)
+
+
+def _forecasts_asset(
+    lab: Lab,
+    name: str,
+    make: Callable[[pl.LazyFrame, Mapping[str, Fitted], tuple[date, date], Mapping[str, Any]], pl.DataFrame],
+    months: dg.PartitionMapping,
+    more: Mapping[str, dg.AssetIn],
+    code: str,
+) -> dg.AssetsDefinition:
+    """One forecaster's scores; `make` is given features, the fitted folds, the span, and what `more` is."""
+    asset = f"forecasts_{name}"
 
     @dg.asset(
         name=asset,
@@ -58,8 +92,8 @@ def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
         dagster_type=FRAME,
-        description=f"Scores of {model.name}, each month by the fold that contains it; empty before the first fold.",
-        code_version=lab.code(asset, _forecasts, MODELS.entry(model.name)),
+        description=f"Scores of {name}, each month by the fold that contains it; empty before the first fold.",
+        code_version=code,
         check_specs=[
             dg.AssetCheckSpec(
                 "scored",
@@ -70,26 +104,25 @@ def _forecasts(lab: Lab, model: Model, looks_back: int) -> dg.AssetsDefinition:
             )
         ],
         ins={
-            "features": dg.AssetIn(lab.key("features"), partition_mapping=context_mapping(looks_back)),
-            "forecaster": dg.AssetIn(
-                lab.key(f"forecaster_{model.name}"), partition_mapping=lab.partitions.fold_of_month
-            ),
+            "features": dg.AssetIn(lab.key("features"), partition_mapping=months),
+            "forecaster": dg.AssetIn(lab.key(f"forecaster_{name}"), partition_mapping=lab.partitions.fold_of_month),
+            **more,
         },
     )
     def forecasts(
-        context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any
+        context: dg.AssetExecutionContext, features: pl.LazyFrame, forecaster: Any, **members: pl.LazyFrame
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation | dg.Output]:
         """Every score with its fold and the fit_end behind it."""
         first, last = month_span(context)
-        scores = make_forecasts(model, fitted_of(forecaster), features, first, last, looks_back)
+        scores = make(features, fitted_of(forecaster), (first, last), members)
         table = validate(scores, Forecasts, asset, "report it: a model broke the contract.")
         tested = pl.col("date").is_between(max(first, date(lab.profile.first_fold, 1, 1)), last)
-        members = features.filter("is_eligible", tested).select("date", "ticker", "is_eligible").collect()
+        eligible = features.filter("is_eligible", tested).select("date", "ticker", "is_eligible").collect()
         newest = table.filter(pl.col("date") == pl.col("date").max()).sort("score", descending=True)
         metadata = table_metadata(
             table, folds=str(sorted(table["fold"].unique())), best_of_last_session=markdown_table(newest, 10)
         )
-        few = unscored(table, members)
+        few = unscored(table, eligible)
         yield dg.MaterializeResult(value=table, metadata=metadata)
         yield from evaluated(context, {"scored": of_each_partition(context, lambda inside: scored(few.filter(inside)))})
 

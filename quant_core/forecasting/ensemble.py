@@ -11,6 +11,7 @@ Forecasting 6, 1990.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,10 +20,14 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Manifest, code_version, frame_hash, plain_settings
-from quant_core.forecasting.model import ForecasterConfig
+from quant_core.folds import fold
+from quant_core.forecasting.model import ForecasterConfig, completed
 from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
+from quant_core.schema import Forecasts
 
 Array = NDArray[np.float64]
+#: What the ensemble is called among the models.
+ENSEMBLE = "ensemble"
 Method = Literal["rank_average", "stacked"]
 #: How far stacked weights go towards equal ones. Half: a few years of daily rank ICs hardly tell two members apart, and
 #: equal weights are hard to beat (Smith and Wallis, A Simple Explanation of the Forecast Combination Puzzle, Oxford
@@ -160,7 +165,7 @@ def fit_ensemble(members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFra
         DataError: a wanted member is absent or has no fold, or nothing can be judged by method "stacked".
     """
     wanted = _wanted(members, config)
-    newest = max(fold for folds in wanted.values() for fold in folds)
+    newest = max(name for folds in wanted.values() for name in folds)
     own = labels.filter(pl.col("horizon_sessions") == config.horizon_sessions)
     slices = {name: _said(folds) for name, folds in wanted.items()}
     judged = _judge(slices, own)
@@ -172,7 +177,7 @@ def fit_ensemble(members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFra
     fits = [fitted.manifest for folds in wanted.values() for fitted in folds.values()]
     rows = _side_by_side(slices, own)
     seen = Manifest(
-        kind="ensemble",
+        kind=ENSEMBLE,
         fit_start=min(fit.fit_start for fit in fits),
         fit_end=max(fit.fit_end for fit in fits),
         n_rows=rows.height,
@@ -185,7 +190,7 @@ def fit_ensemble(members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFra
             "weights": weights,
             "validation_rank_ic": judged,
             "left_out": [name for name in wanted if name not in kept],
-            "folds": sorted({fold for folds in wanted.values() for fold in folds}),
+            "folds": sorted({name for folds in wanted.values() for name in folds}),
         },
     )
     arrays = {"weights": np.array([weights[name] for name in kept])}
@@ -210,6 +215,27 @@ def combine(fitted: Fitted, forecasts: pl.DataFrame) -> pl.DataFrame:
         )
     weights = dict(zip(members, fitted.arrays["weights"].tolist(), strict=True))
     return rank_average(forecasts, members, weights)
+
+
+def ensemble_forecasts(
+    fitted: Mapping[str, Fitted], forecasts: pl.DataFrame, features: pl.LazyFrame, first: date, last: date
+) -> pl.DataFrame:
+    """Forecasts of the ensemble, each date's by the fold that contains it.
+
+    Args:
+        fitted: by fold name.
+        forecasts: Forecasts of the members from `first` to `last`.
+        features: Features of the same span.
+    Returns:
+        Forecasts; no row where no fold is fitted.
+    """
+    parts: list[pl.DataFrame] = [Forecasts.create_empty()]
+    for name in sorted(fitted):
+        inside = pl.col("date").is_between(max(first, fold(name).test_start), min(last, fold(name).test_end))
+        rows = features.filter("is_eligible", inside).collect()
+        scores = combine(fitted[name], forecasts.filter(inside)).join(rows, on=["date", "ticker"], how="semi")
+        parts.append(completed(ENSEMBLE, name, fitted[name], scores, rows))
+    return pl.concat(parts).sort("date", "ticker", "model")
 
 
 def _wanted(members: Mapping[str, Mapping[str, Fitted]], config: EnsembleConfig) -> dict[str, Mapping[str, Fitted]]:

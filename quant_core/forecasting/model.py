@@ -202,6 +202,18 @@ def _scores(model: Model, name: str, fitted: Fitted, rows: pl.DataFrame, first: 
     if wanted.is_empty():
         return Forecasts.create_empty()
     scores = model.predict(fitted, rows, first).join(wanted, on=["date", "ticker"], how="semi")
+    return completed(model.name, name, fitted, scores, rows)
+
+
+def completed(model: str, name: str, fitted: Fitted, scores: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts of a model's scores: guarded, calibrated, with the fold `name` behind them.
+
+    Args:
+        scores: rows (date, ticker, score) and any of DISTRIBUTION_COLUMNS.
+        rows: Features of the same keys, for their volatility.
+    Raises:
+        LookaheadError: a score of a row that the fit has seen.
+    """
     guard(fitted.manifest, scores)
     if calibration.has_calibration(fitted.arrays) and calibration.VOLATILITY in rows.columns:
         volatility = rows.select("date", "ticker", calibration.VOLATILITY)
@@ -210,7 +222,7 @@ def _scores(model: Model, name: str, fitted: Fitted, rows: pl.DataFrame, first: 
     return scores.select(
         "date",
         "ticker",
-        model=pl.lit(model.name),
+        model=pl.lit(model),
         fold=pl.lit(name),
         fit_end=pl.lit(fitted.manifest.fit_end),
         horizon_sessions=pl.lit(fitted.manifest.facts["horizon_sessions"], pl.Int32),
