@@ -8,6 +8,7 @@ the artifact back and puts what training had to say on the asset's page, where a
 import inspect
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -24,9 +25,10 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.pictures import curve_picture, importance_picture
 from quant_assets.resources import run_address, tracked
+from quant_assets.storage import local_path
 from quant_assets.table_files import read_table, table_files
 from quant_core.errors import DataError
-from quant_core.fitted import Fitted, Log
+from quant_core.fitted import Fitted, Journal, Log
 from quant_core.folds import Fold, fold
 from quant_core.runtime import Resources
 
@@ -113,11 +115,13 @@ def _train_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
         started = time.perf_counter()
         with tracked(context, spec.name, config.model_dump() | {"fold": own.name}) as mlflow:
 
-            def log(epoch: int, values: Mapping[str, float]) -> None:
+            def tell(epoch: int, values: Mapping[str, float]) -> None:
                 mlflow.log_metrics(dict(values), step=epoch)
                 told = " ".join(f"{name}={value:.5g}" for name, value in values.items())
                 context.log.info(f"{spec.name}[{own.name}] epoch={epoch} {told}")
 
+            folder = checkpoint_folder(lab, spec.name, own.name)
+            log = tell if folder is None else Journal(tell, folder)
             fitted = spec.fit(core_settings(settings_class, config), inputs, own, log)
             files = fitted.to_bytes()
             if spec.importance is not None:
@@ -132,6 +136,12 @@ def _train_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
     return train
 
 
+def checkpoint_folder(lab: Lab, asset: str, fold_name: str) -> Path | None:
+    """Where the fit of a fold keeps what it goes on from after a kill; None where the data are on no local disk."""
+    root = local_path(lab.root / ".checkpoints")
+    return None if root is None else root / lab.profile.name / asset / fold_name
+
+
 def _publish_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
     @dg.op(name=f"{spec.op}__publish")
     def publish(context: dg.OpExecutionContext, files: dict) -> dict:
@@ -144,6 +154,9 @@ def _publish_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
                 f"{spec.name} {own.name}: fitted on data up to {manifest.fit_end}, wanted nothing on or after "
                 f"{own.test_start}; report it: the model read beyond its labels."
             )
+        folder = checkpoint_folder(lab, spec.name, own.name)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)  # the artifact is whole: nothing is left to go on from
         seen = json.loads(files[TRAINED_FILE])
         context.add_output_metadata({
             "mlflow_run": dg.MetadataValue.md(f"[open in MLflow]({seen.pop('mlflow_run')})"),

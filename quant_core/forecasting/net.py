@@ -8,7 +8,7 @@ where the validation slice's rank IC is best. Several seeds are fitted, and thei
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -281,9 +281,13 @@ def _fit_seed(body: Body, task: Task, config: NetConfig, number: int, log: Log) 
     about = [task.kind, frame_hash(task.rows), plain_settings(config), number]
     mark, folder = hashlib.sha256(json.dumps(about).encode()).hexdigest(), journal_folder(log)
     network = new_network(body, config, task.data.sizes, seed)
+
+    def tell(epoch: int, values: Mapping[str, float], /) -> None:
+        log(number * config.epochs + epoch, {**values, "seed": number})
+
     stopped = train(
         network, len(task.older), lambda rows: task.losses(network, config, task.older[rows]),
-        lambda: judged(network, task, config), config, seed, log, folder, mark,
+        lambda: judged(network, task, config), config, seed, tell, folder, mark,
     )  # fmt: skip
     score = float(stopped.curve["validation_score"].max())  # type: ignore[arg-type]
     said = said_table(network, task.data, _pieces(task.newer), config)
