@@ -162,11 +162,17 @@ def fit_ensemble(members: Mapping[str, Mapping[str, Fitted]], labels: pl.DataFra
         hold weights, `validation_rank_ic`, members `left_out` and the `folds`; the artifact's validation is what the
         ensemble says of the newest slice.
     Raises:
-        DataError: a wanted member is absent or has no fold, or nothing can be judged by method "stacked".
+        DataError: a wanted member is not fitted for the newest fold, no label has the horizon, or no row of the slices
+            has a label to learn weights from.
     """
     wanted = _wanted(members, config)
     newest = max(name for folds in wanted.values() for name in folds)
     own = labels.filter(pl.col("horizon_sessions") == config.horizon_sessions)
+    if own.is_empty():
+        raise DataError(
+            f"ensemble: no label over {config.horizon_sessions} sessions judges the members; choose one of "
+            "training_window.horizons_sessions as horizon_sessions."
+        )
     slices = {name: _said(folds) for name, folds in wanted.items()}
     judged = _judge(slices, own)
     kept = [name for name in wanted if judged.get(name, -np.inf) >= config.min_validation_rank_ic] or list(wanted)

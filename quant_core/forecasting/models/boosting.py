@@ -53,9 +53,9 @@ class BoostingConfig(ForecasterConfig):
     inputs: tuple[Kind, ...] = ("rank", "normalized")
     library: Library = "sklearn"
     n_seeds: int = 1
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03  # these four: docs/experiments.md
     max_iter: int | None = None
-    checkpoints: tuple[int, ...] = (10, 20, 40, 60, 80, 120, 160)
+    checkpoints: tuple[int, ...] = (20, 40, 80, 120, 160, 240)
     max_leaf_nodes: int = 15
     min_samples_leaf: int = 200
     l2: float = 10.0

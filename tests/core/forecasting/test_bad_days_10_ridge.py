@@ -156,7 +156,8 @@ def test_every_candidate_is_judged_by_its_daily_rank_ic_on_the_newest_dates_as_a
     inputs["x00"][rng.random(1000) < 0.1] = np.nan
     window = window_of(inputs, label)
     config = RidgeConfig(alphas=(0.01, 100.0, 1.0), validation_share=0.3)
-    found = fit(window, config, 0).manifest.facts["validation"]
+    fitted = fit(window, config, 0)
+    found = fitted.manifest.facts["validation"]
     days = window["date"].unique().sort()
     first = days[35]  # the last 15 of 50
     assert (found["first_date"], found["n_dates"]) == (first.isoformat(), 15)
@@ -169,6 +170,12 @@ def test_every_candidate_is_judged_by_its_daily_rank_ic_on_the_newest_dates_as_a
         daily = [spearmanr(scores[k : k + 20], label[newest][k : k + 20])[0] for k in range(0, 300, 20)]
         assert found["rank_ic"][repr(alpha)] == pytest.approx(np.mean(daily), abs=1e-12)
     assert found["alpha"] == max(config.alphas, key=lambda alpha: found["rank_ic"][repr(alpha)])
+    best = by_sklearn(matrix[older], label[older], matrix[newest], found["alpha"])
+    said = fitted.validation
+    assert said.select("date", "ticker").equals(window.filter(pl.col("date") >= first).select("date", "ticker"))
+    np.testing.assert_allclose(said["score"] - said["score"].mean(), best - best.mean(), rtol=0, atol=1e-9)
+    given = fit(window, RidgeConfig(alpha=found["alpha"], validation_share=0.3), 0)
+    np.testing.assert_allclose(given.validation["score"], said["score"], rtol=0, atol=1e-12)
 
 
 def test_labels_that_reach_into_the_validation_slice_do_not_train_its_candidates() -> None:

@@ -214,6 +214,8 @@ def test_wrong_settings_and_absent_members_are_refused() -> None:
     with pytest.raises(DataError, match=r"members \['b'\] have no fit for fold 2022"):
         fit_ensemble(late, labels, EnsembleConfig())
     assert fit_ensemble(late, labels, EnsembleConfig(members=("a",))).manifest.columns == ("a",)
+    with pytest.raises(DataError, match="no label over 21 sessions"):
+        fit_ensemble(members, labels, EnsembleConfig(horizon_sessions=21))
     fitted = fit_ensemble(members, labels, EnsembleConfig())
     with pytest.raises(DataError, match=r"members \['b'\] have no forecast"):
         combine(fitted, said("a", {"X": 1.0}))

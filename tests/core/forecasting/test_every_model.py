@@ -45,6 +45,17 @@ def test_the_manifest_says_what_was_seen(case: Case, fitted: Fitted) -> None:
     assert 0 < manifest.n_rows <= labels.height
 
 
+def test_what_it_said_of_its_newest_labelled_rows_before_it_learned_from_them_is_kept(
+    case: Case, fitted: Fitted
+) -> None:
+    said, days = fitted.validation, case.labels["date"].unique().sort()
+    assert said["date"].min() == days[-round(0.2 * len(days))]
+    assert said["date"].max() == days[-1]
+    assert said.join(case.labels, on=["date", "ticker"], how="anti").is_empty()
+    assert not said.select("date", "ticker").is_duplicated().any()
+    assert rank_ic_by_date(said, case.forward)["rank_ic"].mean() > 0.25  # type: ignore[operator]
+
+
 def test_scores_never_read_the_future_and_a_month_alone_equals_the_range(case: Case) -> None:
     certify(case)
 
