@@ -1,5 +1,9 @@
 """Which process this is among those that train one network together, and how they speak: torchrun's environment, or a
 process group that already stands. Alone, nothing here does anything.
+
+    torchrun --standalone --nproc-per-node=2 script.py
+
+Each process runs the whole script with equal data and seeds; `train` does the rest.
 """
 
 import atexit

@@ -295,6 +295,21 @@ def test_precision_is_that_of_matrix_products_and_the_result_is_near(precision: 
     assert found.curve["train_loss"].to_list() == pytest.approx(exact, rel=1e-6 if dtype == torch.float32 else 0.02)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is present")
+def test_a_gpu_trains_in_half_precision_near_the_cpu_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    def on_gpu(settings: TrainingSettings) -> Trained:
+        problem = Problem(0.0)
+        problem.x, problem.y = problem.x.cuda(), problem.y.cuda()
+        return problem.train(settings, folder=tmp_path)
+
+    settings = replace(SHORT, device="cuda")
+    first, again = on_gpu(settings), on_gpu(settings)
+    assert same(first.last, again.last)
+    assert first.curve["train_loss"].to_list() == pytest.approx(ended(SHORT).curve["train_loss"].to_list(), rel=0.02)
+    assert {value.device.type for value in first.state.values()} == {"cpu"}
+
+
 def stepper(problem: Problem, **more: Any) -> Stepper:
     optimiser = make_optimiser(problem.network, 1e-3, 0.0)
     return Stepper(problem.network, problem.losses, optimiser, Place(torch.device("cpu")), **more)
