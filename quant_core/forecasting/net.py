@@ -205,8 +205,10 @@ class Task:
 
 
 def task_of(kind: str, data: TrainingData, config: NetConfig) -> Task:
-    """Rows, sequences and targets of a fold, split by date and purged."""
+    """Rows, sequences and targets of a fold, split by date and purged, on the device that trains."""
     import torch
+
+    from quant_core.nn.processes import join
 
     columns = input_columns(data.features.select(data.columns).collect_schema(), config.inputs, kind)
     read = read_rows(data.features, columns, config.inputs)
@@ -217,9 +219,12 @@ def task_of(kind: str, data: TrainingData, config: NetConfig) -> Task:
     scaling, n_sectors = fit_scaling(seen, columns), sectors_in(seen)
     found = sequences(read, rows, columns, scaling, config.sequence_sessions, config.ahead_sessions, n_sectors)
     kept = rows.select("date", "ticker", "label_end_date", config.label_column, *columns)
+    device = join(config.device).device
+    targets = _targets(data, rows, found, config)
+    training, judging = (torch.from_numpy(part.copy()).to(device) for part in (older[:: config.stride], newer))
     return Task(
-        kind, kept, columns, found, _targets(data, rows, found, config), scaling, n_sectors,
-        torch.from_numpy(older[:: config.stride].copy()), torch.from_numpy(newer), first,
+        kind, kept, columns, found.to(device), type(targets)(*(values.to(device) for values in targets)), scaling,
+        n_sectors, training, judging, first,
     )  # fmt: skip
 
 
@@ -311,7 +316,7 @@ def judged(network: "nn.Module", task: Task, config: NetConfig) -> dict[str, flo
         parts = task.losses(network, config, rows)
         losses.append({name if name == "loss" else f"loss_{name}": float(value) for name, value in parts.items()})
         sizes.append(len(rows))
-    newer = task.rows[task.newer.numpy()].rename({config.label_column: LABEL})
+    newer = task.rows[task.newer.cpu().numpy()].rename({config.label_column: LABEL})
     value = rank_ic_of(newer, np.concatenate(scores)[:, None], [task.kind])[0].get(task.kind, 0.0)
     loss = {name: float(np.average([part[name] for part in losses], weights=sizes)) for name in losses[0]}
     return {"score": value if config.stop_on == "rank_ic" else -loss["loss"], "rank_ic": value, **loss}
@@ -345,7 +350,7 @@ def said_table(network: "nn.Module", data: Sequences, pieces: Iterable["Tensor"]
 
     network.eval()
     with torch.no_grad():
-        said = [_columns(network(*data.batch(rows)), config) | {"row": rows.numpy()} for rows in pieces]
+        said = [_columns(network(*data.batch(rows)), config) | {"row": rows.cpu().numpy()} for rows in pieces]
     stacked = {name: np.concatenate([part[name] for part in said]) for name in said[0]}
     row = stacked.pop("row")
     sigma = data.volatility_1d[row] * math.sqrt(config.horizon_sessions)

@@ -6,7 +6,7 @@ What belongs here: rows to tensors, and targets beside them. What does not: netw
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from quant_core.errors import DataError
 from quant_core.forecasting.inputs import Kind, as_kind, columns_of
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from quant_core.nn.windows import Windows
@@ -79,6 +80,13 @@ class Sequences:
     volatility_1d: NDArray[np.float64]
     ahead: int
     n_sectors: int
+
+    def to(self, device: "torch.device") -> "Sequences":
+        """The same on the device that computes."""
+        return replace(
+            self, name=self.name.to(device), day=self.day.to(device), past=self.past.to(device),
+            known=self.known.to(device), static=self.static.to(device),
+        )  # fmt: skip
 
     @property
     def sizes(self) -> Sizes:

@@ -4,6 +4,8 @@ Consecutive sessions of a name lie side by side in memory, so a window is one co
 row for every place where a window may start (each row overlaps the next one), a batch is a single `index_select`.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,6 +41,15 @@ class Windows:
     def device(self) -> torch.device:
         """Where the values lie; names and days that are asked for lie there too."""
         return self._starts.device
+
+    def to(self, device: torch.device) -> "Windows":
+        """The same windows on another device; themselves where they lie there already."""
+        if device == self.device:
+            return self
+        there = copy(self)
+        flat = self._starts.as_strided((self.n_names * self._pitch * self.n_inputs,), (1,)).to(device)
+        there._starts = flat.as_strided(self._starts.shape, self._starts.stride())
+        return there
 
     def at(self, name: Tensor, day: Tensor, out: Tensor | None = None) -> Tensor:
         """Windows of `name` that end on `day`, oldest session first: (B,), (B,) -> (B, L, F).
