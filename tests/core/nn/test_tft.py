@@ -1,5 +1,6 @@
 """The Temporal Fusion Transformer against pytorch-forecasting's, block by block and as a whole, and what must hold."""
 
+import published as theirs
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,6 @@ from quant_core.errors import DataError
 from quant_core.nn.attention import InterpretableAttention
 from quant_core.nn.gating import Embedding, GatedResidual, GatedSkip, PerVariable, VariableSelection
 from quant_core.nn.tft import TemporalFusion, TFTConfig
-from tests.core.nn import published as theirs
 
 BLOCKS, WHOLE = theirs.GOLDEN["blocks"], theirs.GOLDEN["tft"]
 SMALL = TFTConfig(d_model=16, heads=2, dropout=0.0, selection_width=4)
