@@ -7,14 +7,15 @@ quartiles' distance / 1.349, else 1) become
 
     y = a + b l + c s e      a, b by least squares with b >= 0, c the root mean square of (y - a - b l) / s,
 
-a quantile of level p becomes a + b l + c (q - l) + c s d_p with d_p the conformal p-quantile of what that leaves, in
-units of c s, and crossing ones change places. Probabilities of a direction are tempered, p^(1/T), or read off the
-distribution of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0);
-it is never turned round, as the score that is traded would not turn with it.
+but that the level is that of the whole fit window: a moves by the difference of the mean y of window and slice. A
+quantile of level p becomes a + b l + c (q - l) + c s d_p with d_p the conformal p-quantile of what that leaves, in units
+of c s, and crossing ones change places. Probabilities of a direction are tempered, p^(1/T), or read off the distribution
+of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0); it is never
+turned round, as the score that is traded would not turn with it.
 
-What it does not do: rows of one date, and labels that overlap, count as if they were independent. A slice of a year at
-21 sessions holds about a dozen independent dates, so the level of the market in it moves `a`, and coverage strays from
-its target by more than the number of rows suggests.
+Rows of one date, and labels that overlap, count as if they were independent. A slice of a year at 21 sessions holds
+about a dozen independent dates: too few for a level, which is why the window's is taken (docs/experiments.md), and
+coverage still strays from its target by more than the number of rows suggests.
 
 Sources: split conformal: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 113 (2018); shifts of
 quantiles: Romano, Patterson and Candes, Conformalized Quantile Regression, NeurIPS 2019; order: Chernozhukov,
@@ -63,15 +64,16 @@ def fit_calibration(
 
     Args:
         validation: rows (date, ticker, score) and any of DISTRIBUTION_COLUMNS, as the model said them.
-        labels: TrainingLabels of one horizon.
-        volatility: rows (date, ticker) with VOLATILITY.
+        labels: TrainingLabels of one horizon, of the whole fit window.
+        volatility: rows (date, ticker) with VOLATILITY, likewise.
         threshold: k of the label `direction`: beyond k sigma sqrt(h).
     Returns:
         arrays whose names begin with PREFIX; none where fewer than FEWEST_ROWS rows have label and volatility.
     Raises:
         DataError: labels of several horizons.
     """
-    rows = _with_outcomes(validation, labels, volatility)
+    window = _with_outcomes(labels, volatility)
+    rows = _complete(validation, window)
     if rows.height < FEWEST_ROWS:
         return {}
     horizon = _only_horizon(labels)
@@ -86,7 +88,7 @@ def fit_calibration(
     errors = (y[:, None] - plain) / (c * said.spread[:, None])
     shifts = [conformal_quantile(errors[:, k], level) for k, level in enumerate(QUANTILE_LEVELS)]
     found = {
-        "line": [a, b],
+        "line": [a + _mean_level(window, horizon) - float(y.mean()), b],
         "scale": [c],
         "shifts": shifts,
         "residuals": np.quantile(left / c, GRID),
@@ -181,18 +183,28 @@ class _Said:
         return cls(location, np.maximum(spread, SMALLEST_SPREAD), offsets)
 
 
-def _with_outcomes(validation: pl.DataFrame, labels: pl.DataFrame, volatility: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the slice with what followed them, and `sigma`, the daily volatility; complete ones only."""
+def _with_outcomes(labels: pl.DataFrame, volatility: pl.DataFrame) -> pl.DataFrame:
+    """Rows (date, ticker) of the window with what followed, and `sigma`, the daily volatility, where both are known."""
     outcomes = labels.select("date", "ticker", "forward_return", "direction", "realized_variance")
-    sigma = volatility.select(
-        "date", "ticker", sigma=pl.col(VOLATILITY).cast(pl.Float64) / math.sqrt(SESSIONS_PER_YEAR)
-    )
+    daily = pl.col(VOLATILITY).cast(pl.Float64) / math.sqrt(SESSIONS_PER_YEAR)
+    rows = outcomes.join(volatility.select("date", "ticker", sigma=daily), on=["date", "ticker"])
+    known = pl.col("sigma").is_finite() & pl.col("forward_return").is_finite()
+    return rows.filter(known, pl.col("sigma") > 0.0).sort("date", "ticker")
+
+
+def _complete(validation: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the slice with what followed them, those on which the model said all that it says."""
     if validation.is_empty():
-        return pl.DataFrame()
-    rows = _with_every_column(validation).join(outcomes, on=["date", "ticker"]).join(sigma, on=["date", "ticker"])
+        return window.clear()
+    rows = _with_every_column(validation).join(window, on=["date", "ticker"])
     said = [name for name in DISTRIBUTION_COLUMNS if _says(rows, name)]
-    complete = pl.all_horizontal(pl.col(name).is_finite() for name in ("score", "forward_return", "sigma", *said))
-    return rows.filter(complete, pl.col("sigma") > 0.0).sort("date", "ticker")
+    return rows.filter(pl.all_horizontal(pl.col("score", *said).is_finite())).sort("date", "ticker")
+
+
+def _mean_level(window: pl.DataFrame, horizon: int) -> float:
+    """Mean standardised return of the window."""
+    level = (pl.col("forward_return") / pl.col("sigma")).mean() / math.sqrt(horizon)
+    return float(window.select(level).item())
 
 
 def _only_horizon(labels: pl.DataFrame) -> int:

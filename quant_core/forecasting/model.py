@@ -153,9 +153,9 @@ def with_calibration(fitted: Fitted, data: TrainingData, config: ForecasterConfi
     elif fitted.validation.is_empty():
         why = "none: the fit has no validation slice"
     else:
-        inside = pl.col("date").is_between(fitted.validation["date"].min(), fitted.validation["date"].max())
-        volatility = data.features.filter(inside).select("date", "ticker", calibration.VOLATILITY).collect()
         labels = data.at(config.horizon_sessions)
+        inside = pl.col("date").is_between(labels["date"].min(), labels["date"].max())
+        volatility = data.features.filter(inside).select("date", "ticker", calibration.VOLATILITY).collect()
         found = calibration.fit_calibration(fitted.validation, labels, volatility, threshold)
         why = f"none: fewer than {calibration.FEWEST_ROWS} validation rows have a label and a volatility"
     told = calibration.facts(found) if found else why

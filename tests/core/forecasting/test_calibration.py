@@ -102,6 +102,22 @@ def test_a_signal_that_failed_is_shrunk_to_nothing_and_never_turned_round() -> N
     assert (intercept, slope) == (pytest.approx(0.1, abs=0.1), 0.0)
 
 
+def test_the_level_is_the_whole_windows_and_the_spread_is_the_slices() -> None:
+    window, slice_ = simulated(7, 60, distribution=False), pl.col("date") >= date(2019, 3, 1)
+    value = pl.col("forward_return")
+    wild = pl.when(slice_).then(2 * value + 0.01).otherwise(value)
+    labels = window.labels.with_columns(wild)
+    said = window.said.filter(slice_)
+    whole = fit_calibration(said, labels, window.volatility)
+    alone = fit_calibration(said, labels.filter(slice_), window.volatility)
+    y = labels["forward_return"] / (window.volatility[VOLATILITY] * np.sqrt(HORIZON / 252))
+    level = y.mean() - y.filter(labels.select(slice_).to_series()).mean()  # type: ignore[operator]
+    assert abs(level) > 0.05
+    assert whole["calibration.line"] - alone["calibration.line"] == pytest.approx([level, 0.0])
+    for name in ("scale", "shifts", "residuals", "variance_ratio"):
+        assert (whole[f"calibration.{name}"] == alone[f"calibration.{name}"]).all()
+
+
 def test_the_conformal_quantile_by_hand() -> None:
     values = np.arange(1.0, 20.0)[::-1]  # 19 values: (n + 1) p is whole
     assert [conformal_quantile(values, p) for p in (0.05, 0.1, 0.5, 0.9, 0.95)] == [1.0, 2.0, 10.0, 18.0, 19.0]
