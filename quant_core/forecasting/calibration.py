@@ -8,10 +8,10 @@ quartiles' distance / 1.349, else 1) become
     y = a + b l + c s e      a, b by least squares with b >= 0, c the root mean square of (y - a - b l) / s,
 
 but that the level is that of the whole fit window: a moves by the difference of the mean y of window and slice. A
-quantile of level p becomes a + b l + c (q - l) + c s d_p with d_p the conformal p-quantile of what that leaves, in units
-of c s, and crossing ones change places. Probabilities of a direction are tempered, p^(1/T), or read off the distribution
-of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0); it is never
-turned round, as the score that is traded would not turn with it.
+quantile of level p becomes a + b l + c (q - l) + c s d_p with d_p the conformal p-quantile of what that leaves, in
+units of c s, and crossing ones change places. Probabilities of a direction are tempered, p^(1/T), or read off the
+distribution of e; a variance is multiplied by the ratio that minimises QLIKE. A signal may shrink to nothing (b = 0);
+it is never turned round, as the score that is traded would not turn with it.
 
 Rows of one date, and labels that overlap, count as if they were independent. A slice of a year at 21 sessions holds
 about a dozen independent dates: too few for a level, which is why the window's is taken (docs/experiments.md), and

@@ -106,7 +106,7 @@ def test_the_level_is_the_whole_windows_and_the_spread_is_the_slices() -> None:
     window, slice_ = simulated(7, 60, distribution=False), pl.col("date") >= date(2019, 3, 1)
     value = pl.col("forward_return")
     wild = pl.when(slice_).then(2 * value + 0.01).otherwise(value)
-    labels = window.labels.with_columns(wild)
+    labels = window.labels.with_columns(forward_return=wild)
     said = window.said.filter(slice_)
     whole = fit_calibration(said, labels, window.volatility)
     alone = fit_calibration(said, labels.filter(slice_), window.volatility)
