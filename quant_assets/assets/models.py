@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
+from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
@@ -44,7 +44,10 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         labels = read_table(inputs["training_window"][fold.name], "labels")
         assert_purged(labels, fold, 0)
         features = inputs["features"].filter(pl.col("date") < fold.test_start)
-        data = TrainingData.of(labels, features)
+        encoder = (
+            Fitted.from_bytes(inputs["encoder"][fold.name], f"encoder {fold.name}") if model.needs_encoder else None
+        )
+        data = TrainingData.of(labels, features, encoder)
         threshold = lab.defaults("training_window").direction_threshold
         return with_calibration(model.fit(data, settings, log), data, settings, threshold)
 
@@ -56,6 +59,7 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         ins={
             "training_window": dg.AssetIn(lab.key("training_window")),
             "features": dg.AssetIn(lab.key("features"), partition_mapping=months),
+            **({"encoder": dg.AssetIn(lab.key("encoder"))} if model.needs_encoder else {}),
         },
         fit=fit,
         made_by=_forecaster,
