@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of, fitted_of
+from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
@@ -44,10 +44,7 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         labels = read_table(inputs["training_window"][fold.name], "labels")
         assert_purged(labels, fold, 0)
         features = inputs["features"].filter(pl.col("date") < fold.test_start)
-        encoder = (
-            Fitted.from_bytes(inputs["encoder"][fold.name], f"encoder {fold.name}") if model.needs_encoder else None
-        )
-        data = TrainingData.of(labels, features, encoder)
+        data = TrainingData.of(labels, features, fitted_of(inputs.get("encoder")).get(fold.name))
         threshold = lab.defaults("training_window").direction_threshold
         return with_calibration(model.fit(data, settings, log), data, settings, threshold)
 
