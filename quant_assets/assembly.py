@@ -5,7 +5,16 @@ from typing import Any
 import dagster as dg
 
 from quant_assets import automation, checks
-from quant_assets.assets import evaluation, features, forecast_evaluation, market_data, models, signals, training
+from quant_assets.assets import (
+    evaluation,
+    features,
+    forecast_evaluation,
+    market_data,
+    models,
+    representation,
+    signals,
+    training,
+)
 from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
 from quant_assets.logs import lab_console
@@ -13,7 +22,9 @@ from quant_assets.profile import Profile
 from quant_assets.resources import mlflow_tracking
 
 #: The stages in the order of the data: each builds its assets and says what settings they have.
-STAGES: tuple[Any, ...] = (market_data, features, training, models, signals, forecast_evaluation, evaluation)
+STAGES: tuple[Any, ...] = (
+    market_data, features, training, representation, models, signals, forecast_evaluation, evaluation,
+)  # fmt: skip
 
 
 def build_definitions(profile: Profile) -> dg.Definitions:

@@ -11,6 +11,7 @@ from quant_core.schema import (
     BacktestTrades,
     BenchmarkReturns,
     CleanPrices,
+    Embeddings,
     Features,
     ForecastComparison,
     ForecastContribution,
@@ -36,6 +37,7 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     "clean_prices": CleanPrices,
     "features": Features,
     "training_window": {"labels": TrainingLabels},
+    "embeddings": Embeddings,
     "forecasts": Forecasts,  # of every model
     "target_weights": TargetWeights,
     "backtest": {

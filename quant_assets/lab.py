@@ -37,7 +37,7 @@ from quant_core.runtime import has_gpu
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
     "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
-    "models", "forecasters",
+    "models", "forecasters", "has_encoder",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
@@ -90,6 +90,11 @@ class Lab:
                 f"profile {self.profile.name}: an ensemble of {list(self.models)}; wanted two models or more beside it."
             )
         return (*self.models, ENSEMBLE) if has_one else self.models
+
+    @cached_property
+    def has_encoder(self) -> bool:
+        """Whether the profile wants a masked encoder, or has a model that begins with one."""
+        return self.profile.encoder or any(MODELS[name].needs_encoder for name in self.models)
 
     # ---- settings ---------------------------------------------------------------------------------------------------
 

@@ -54,8 +54,18 @@ def _strategies() -> Listing:
 
 def _profiles() -> Listing:
     profiles = [load_profile(name) for name in profile_names()]
-    rows = [[p.name, str(p.source["name"]), p.start, str(p.first_fold), p.description] for p in profiles]
-    return ["profile", "source", "data from", "first fold", ""], rows
+    rows = [
+        [
+            p.name,
+            str(p.source["name"]),
+            p.start,
+            str(p.first_fold),
+            "yes" if Lab(p).has_encoder else "no",
+            p.description,
+        ]
+        for p in profiles
+    ]
+    return ["profile", "source", "data from", "first fold", "encoder", ""], rows
 
 
 def _settings() -> Listing:

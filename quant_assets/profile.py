@@ -50,6 +50,7 @@ class Profile:
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
         quality: settings of cleaning's QualityThresholds, for the check on clean_prices.
         drift: settings of the features' DriftConfig.
+        encoder: pre-train a masked encoder a fold and store its embeddings; so does a model that begins with one.
         strict_lists: refuse a run beyond the day to which one of its lists is known (quant_core.market.lists), instead
             of saying so in the report.
         presets: per asset, the settings that replace the defaults.
@@ -73,6 +74,7 @@ class Profile:
     liquidity: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
     drift: Mapping[str, Any] = field(default_factory=dict)
+    encoder: bool = False
     strict_lists: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -89,8 +91,9 @@ class Profile:
             raise DataError(f"profile {self.name}: model_size is {self.model_size!r}; wanted one of {model_sizes()}.")
         for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
-        if not isinstance(self.strict_lists, bool):
-            raise DataError(f"profile {self.name}: strict_lists is {self.strict_lists!r}; wanted true or false.")
+        for entry in ("encoder", "strict_lists"):
+            if not isinstance(getattr(self, entry), bool):
+                raise DataError(f"profile {self.name}: {entry} is {getattr(self, entry)!r}; wanted true or false.")
         if self.end is not None and self.end < self.start:
             raise DataError(f"profile {self.name}: end {self.end} is before start {self.start}; swap them.")
         first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")

@@ -44,7 +44,7 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         labels = read_table(inputs["training_window"][fold.name], "labels")
         assert_purged(labels, fold, 0)
         features = inputs["features"].filter(pl.col("date") < fold.test_start)
-        data = TrainingData.of(labels, features)
+        data = TrainingData.of(labels, features, fitted_of(inputs.get("encoder")).get(fold.name))
         threshold = lab.defaults("training_window").direction_threshold
         return with_calibration(model.fit(data, settings, log), data, settings, threshold)
 
@@ -56,6 +56,7 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         ins={
             "training_window": dg.AssetIn(lab.key("training_window")),
             "features": dg.AssetIn(lab.key("features"), partition_mapping=months),
+            **({"encoder": dg.AssetIn(lab.key("encoder"))} if model.needs_encoder else {}),
         },
         fit=fit,
         made_by=_forecaster,

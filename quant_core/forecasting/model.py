@@ -33,17 +33,19 @@ class TrainingData:
         labels: TrainingLabels, every horizon.
         features: Features of the same span, and of the model's context before it; nothing after the labels' fold began.
         columns: inputs that there are, in the order of the features table.
+        encoder: the same fold's masked encoder, for a model that begins with one.
     """
 
     labels: pl.DataFrame
     features: pl.LazyFrame
     columns: tuple[str, ...]
+    encoder: Fitted | None = None
 
     @classmethod
-    def of(cls, labels: pl.DataFrame, features: pl.LazyFrame) -> "TrainingData":
+    def of(cls, labels: pl.DataFrame, features: pl.LazyFrame, encoder: Fitted | None = None) -> "TrainingData":
         """With every column of `features` that is no key."""
         names = features.collect_schema().names()
-        return cls(labels, features, tuple(name for name in names if name not in KEYS))
+        return cls(labels, features, tuple(name for name in names if name not in KEYS), encoder)
 
     def at(self, horizon_sessions: int) -> pl.DataFrame:
         """The labels of one horizon, sorted by (date, ticker).
@@ -101,6 +103,7 @@ class Model:
             DISTRIBUTION_COLUMNS; earlier rows are context to look back on.
         context_sessions: config -> sessions before a row that its score looks back on; 0 where the row is enough.
         resources: what a fit needs; names the pool that it waits in.
+        needs_encoder: its fits are handed the fold's masked encoder; every profile that uses it has one.
         importance: fitted -> rows (feature, importance_share) and more columns, or None where the model has none.
         summary: one sentence.
     """
@@ -113,6 +116,7 @@ class Model:
     resources: Resources = field(default_factory=Resources)
     importance: Callable[[Fitted], pl.DataFrame] | None = None
     summary: str = ""
+    needs_encoder: bool = False
 
 
 def manifest(

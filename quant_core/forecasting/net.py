@@ -122,9 +122,19 @@ def context_sessions(config: NetConfig) -> int:
     return config.sequence_sessions - 1
 
 
-def fit_net(kind: str, body: Body, data: TrainingData, config: NetConfig, log: Log) -> Fitted:
+def fit_net(
+    kind: str,
+    body: Body,
+    data: TrainingData,
+    config: NetConfig,
+    log: Log,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+) -> Fitted:
     """Fit every seed on the older part of the window, stopped by the newest dates; their mean is the model.
 
+    Args:
+        initial: parameters of the network that were trained before, by name; every seed begins with them, and they
+            learn at `pretrained_rate_share` of the rate.
     Returns:
         arrays `seed<k>.<parameter>`, `mean` and `scale` of the inputs; facts hold the sectors told apart and the best
         epoch and score of each seed.
@@ -132,7 +142,7 @@ def fit_net(kind: str, body: Body, data: TrainingData, config: NetConfig, log: L
         DataError: an input is absent, no row is left to train or to judge on, or training fails.
     """
     task = task_of(kind, data, config)
-    fits = [_fit_seed(body, task, config, seed, log) for seed in range(config.n_seeds)]
+    fits = [_fit_seed(body, task, config, seed, log, initial or {}) for seed in range(config.n_seeds)]
     arrays = {f"seed{k}.{name}": value.numpy() for k, fit in enumerate(fits) for name, value in fit.state.items()}
     facts = {
         "n_sectors": task.n_sectors,
@@ -276,34 +286,36 @@ class SeedFit(NamedTuple):
     said: pl.DataFrame
 
 
-def _fit_seed(body: Body, task: Task, config: NetConfig, number: int, log: Log) -> SeedFit:
+def _fit_seed(
+    body: Body, task: Task, config: NetConfig, number: int, log: Log, initial: Mapping[str, NDArray[Any]]
+) -> SeedFit:
     """Train on the older part and stop by the newer one; then, if wanted, once more on both."""
     import torch
 
     from quant_core.nn.training import train
 
     seed = config.seed + 1000 * number  # seeds next to each other may be other models' own
-    about = [task.kind, frame_hash(task.rows), plain_settings(config), number]
+    about = [task.kind, frame_hash(task.rows), plain_settings(config), number, _digest(initial)]
     mark, folder = hashlib.sha256(json.dumps(about).encode()).hexdigest(), journal_folder(log)
-    network = new_network(body, config, task.data.sizes, seed)
+    network, slow = _begun(new_network(body, config, task.data.sizes, seed), initial), tuple(initial)
 
     def tell(epoch: int, values: Mapping[str, float], /) -> None:
         log(number * config.epochs + epoch, {**values, "seed": number})
 
     stopped = train(
         network, len(task.older), lambda rows: task.losses(network, config, task.older[rows]),
-        lambda: judged(network, task, config), config, seed, tell, folder, mark,
+        lambda: judged(network, task, config), config, seed, tell, folder, mark, slow,
     )  # fmt: skip
     score = float(stopped.curve["validation_score"].max())  # type: ignore[arg-type]
     said = said_table(network, task.data, _pieces(task.newer), config)
     if not config.refit:
         return SeedFit(stopped.state, stopped.curve, stopped.best_epoch, score, said)
     every = torch.cat([task.older, task.newer[:: config.stride]])
-    again = new_network(body, config, task.data.sizes, seed)
+    again = _begun(new_network(body, config, task.data.sizes, seed), initial)
     refitted = train(
         again, len(every), lambda rows: task.losses(again, config, every[rows]),
         lambda: {"score": 0.0},  # nothing is left to be judged by
-        replace(config, epochs=stopped.best_epoch, patience=None), seed, lambda epoch, values: None, folder, mark,
+        replace(config, epochs=stopped.best_epoch, patience=None), seed, lambda epoch, values: None, folder, mark, slow,
     )  # fmt: skip
     return SeedFit(refitted.last, stopped.curve, stopped.best_epoch, score, said)
 
@@ -333,6 +345,23 @@ def new_network(body: Body, config: NetConfig, sizes: Sizes, seed: int) -> "nn.M
         return Forecaster(
             body(config, sizes), config.d_model, len(config.horizons), config.distribution, QUANTILE_LEVELS
         )
+
+
+def _begun(network: "nn.Module", initial: Mapping[str, NDArray[Any]]) -> "nn.Module":
+    """The network with what was trained before."""
+    import torch
+
+    before = {name: torch.from_numpy(value.copy()) for name, value in initial.items()}
+    network.load_state_dict(network.state_dict() | before)
+    return network
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of arrays by name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _loaded(body: Body, config: NetConfig, sizes: Sizes, fitted: Fitted, seed: int) -> "nn.Module":

@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core import dense
 from quant_core.calendar import SESSIONS_PER_YEAR, sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.inputs import Kind, as_kind, columns_of
+from quant_core.nn.tables import input_panel
 
 if TYPE_CHECKING:
     import torch
@@ -173,24 +173,20 @@ def sequences(
 
     from quant_core.nn.windows import Windows
 
-    days = pl.Series(_sessions(rows), dtype=pl.Date)
-    names = rows["ticker"].unique().sort()
-    cells = dense.cells(rows, days, names, "features")
-    panel = np.empty((len(names), len(days), len(columns)), dtype=np.float32)
-    for k, column in enumerate(columns):
-        panel[:, :, k] = cells.floats(rows[column]).T
-    panel -= scaling.mean
-    panel /= scaling.scale
-    np.clip(panel, -MOST_SIGMA, MOST_SIGMA, out=panel)
-    np.nan_to_num(panel, copy=False, nan=0.0)
+    panel = input_panel(rows, columns)
+    values, days = panel.values, panel.days
+    values -= scaling.mean
+    values /= scaling.scale
+    np.clip(values, -MOST_SIGMA, MOST_SIGMA, out=values)
+    np.nan_to_num(values, copy=False, nan=0.0)
     keys = wanted.select("date", "ticker").sort("date", "ticker")
-    own = dense.cells(keys, days, names, "labels")
+    name, day = panel.place(keys)
     known = keys.join(rows, on=["date", "ticker"], how="left", maintain_order="left")
     return Sequences(
         keys,
-        torch.from_numpy(own.column.copy()),
-        torch.from_numpy(own.row.copy()),
-        Windows(torch.from_numpy(panel), length),
+        torch.from_numpy(name),
+        torch.from_numpy(day),
+        Windows(torch.from_numpy(values), length),
         Windows(torch.from_numpy(calendar_inputs(days[0], days[-1], ahead)[None]), length + ahead),
         torch.from_numpy(_static(known, rows, n_sectors)),
         _volatility_1d(known),
@@ -218,13 +214,6 @@ def calendar_inputs(first: date, last: date, ahead: int) -> Array:
 def _after(last: date, count: int) -> list[date]:
     """The `count` sessions after a day."""
     return sessions(last + timedelta(days=1), last + timedelta(days=2 * count + 30))[:count]
-
-
-def _sessions(rows: pl.DataFrame) -> list[date]:
-    first, last = rows["date"].min(), rows["date"].max()
-    assert isinstance(first, date)  # rows are never empty here
-    assert isinstance(last, date)
-    return sessions(first, last)
 
 
 def _volatility_1d(rows: pl.DataFrame) -> NDArray[np.float64]:

@@ -93,10 +93,14 @@ class Encoder(nn.Module):
         Args:
             hidden: (B, T) True for positions that hold nothing.
         """
-        mixed = self._placed(self.project(x))
+        return self.mixed(self.project(x), hidden)
+
+    def mixed(self, projected: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Projected inputs (B, T, D) -> tokens (B, T, D) after every layer."""
+        tokens = self._placed(projected)
         for layer in self.layers:
-            mixed = layer(mixed, hidden)
-        return self.norm(mixed)
+            tokens = layer(tokens, hidden)
+        return self.norm(tokens)
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """(B, T, F) -> (B, D)."""

@@ -54,6 +54,7 @@ from quant_core.schema.market import (
     UNADJUSTED,
     RawOhlcv,
 )
+from quant_core.schema.representation import Embeddings
 
 __all__ = [
     "BUY",
@@ -87,6 +88,7 @@ __all__ = [
     "BacktestTrades",
     "BenchmarkReturns",
     "CleanPrices",
+    "Embeddings",
     "Features",
     "ForecastComparison",
     "ForecastContribution",

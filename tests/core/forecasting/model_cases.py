@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,13 +15,15 @@ from quant_core.folds import fold, purge
 from quant_core.forecasting import MODELS, ForecasterConfig, Model, TrainingData
 from quant_core.forecasting.model import forecasts
 from quant_core.forecasting.net import NetConfig
+from quant_core.representation import MaskedEncoderConfig
+from quant_core.representation.pretrain import fit_encoder
 from quant_core.schema import TrainingLabels
 
 FOLD, HORIZON = fold("2020", train_years=1), 5
 FIRST, LAST = date(2020, 1, 1), date(2020, 3, 31)
 N_TICKERS = 20
 #: A network that learns the planted signal in a second or two.
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "d_model": 16, "sequence_sessions": 4, "epochs": 6, "windows_per_epoch": None, "batch_size": 128,
     "learning_rate": 5e-3, "threads": 1,
 }  # fmt: skip
@@ -47,7 +51,18 @@ class Case:
 
     @property
     def data(self) -> TrainingData:
-        return TrainingData.of(self.labels, self.features.filter(pl.col("date") < FOLD.test_start).lazy())
+        return TrainingData.of(self.labels, self.features.filter(pl.col("date") < FOLD.test_start).lazy(), self.encoder)
+
+    @cached_property
+    def encoder(self) -> Fitted | None:
+        """The fold's encoder, at a size for tests, where the model begins with one."""
+        if not self.model.needs_encoder:
+            return None
+        settings = MaskedEncoderConfig(
+            sequence_sessions=NETWORK["sequence_sessions"], patch_size=2, d_model=16, heads=2, layers=1,
+            feed_forward=32, dropout=0.0, epochs=1, batch_size=128, threads=1,
+        )  # fmt: skip
+        return fit_encoder(self.features.lazy(), FOLD, settings, lambda epoch, values: None)
 
     def fit(self) -> Fitted:
         return self.model.fit(self.data, self.config, lambda epoch, values: None)

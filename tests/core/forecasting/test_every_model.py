@@ -9,7 +9,7 @@ from model_cases import FIRST, Case, case_of, certify
 
 from quant_core.errors import DataError, LookaheadError
 from quant_core.fitted import Fitted
-from quant_core.forecasting import MODELS, ForecasterConfig, TrainingData
+from quant_core.forecasting import MODELS, ForecasterConfig
 from quant_core.measures.information_coefficient import rank_ic_by_date
 
 REGISTERED = sorted(MODELS)
@@ -72,7 +72,7 @@ def test_a_planted_signal_is_found_out_of_sample_and_shuffled_labels_leave_nothi
     found = rank_ic_by_date(scores, case.forward)["rank_ic"].mean()
     assert found > 0.25  # 0.4 / sqrt(1.16) = 0.37 for a model that knows it
     shuffled = case.labels.with_columns(pl.col("rank_label", "zscore_label").shuffle(seed=3).over("date"))
-    lost = case.model.fit(TrainingData(shuffled, case.data.features, case.data.columns), case.config, lambda *_: None)
+    lost = case.model.fit(replace(case.data, labels=shuffled), case.config, lambda *_: None)
     ics = rank_ic_by_date(case.scores(lost, case.features), case.forward)["rank_ic"].to_numpy()
     assert abs(ics.mean()) < found / 2 + 4 * ics.std() / np.sqrt(len(ics))
 
