@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 #: (config, widths) -> a module that maps the parts of a Batch to a state (B, d_model).
 Body = Callable[[Any, Sizes], "nn.Module"]
-StopOn = Literal["rank_ic", "loss"]
+StopOn = Literal["rank_ic", "loss", "never"]
 
 RESOURCES = Resources(gpu=True, cpu_cores=2, memory_gib=6)
 #: A rank label has variance 1/12; the score is learned in units of its standard deviation.
@@ -70,7 +70,7 @@ class NetConfig(TrainingSettings, ForecasterConfig):
             horizon is forecast.
         n_seeds: fits with different seeds, whose mean is the forecast.
         validation_share: share of the window's dates, the newest, on which fits are stopped.
-        stop_on: what is best on them: "rank_ic", or the "loss".
+        stop_on: what is best on them: "rank_ic" or the "loss"; "never" trains for all epochs and keeps the last.
         refit: fit once more on the whole window, for as many epochs as were best.
         distribution: "student_t" or "gaussian".
         score_weight, distribution_weight, direction_weight, volatility_weight, quantile_weight: of the losses in their
@@ -98,6 +98,8 @@ class NetConfig(TrainingSettings, ForecasterConfig):
         TrainingSettings.__post_init__(self)
         for name in ("inputs", "further_horizons"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.stop_on == "never":
+            object.__setattr__(self, "patience", None)
         for setting, good, wanted in (
             ("inputs", self.inputs and set(self.inputs) <= set(KINDS), f"some of {KINDS}"),
             ("sequence_sessions", self.sequence_sessions >= 2, "at least 2 sessions"),
@@ -105,7 +107,7 @@ class NetConfig(TrainingSettings, ForecasterConfig):
             ("further_horizons", len(set(self.horizons)) == 1 + len(self.further_horizons), "others than the own"),
             ("n_seeds", self.n_seeds >= 1, "at least 1"),
             ("validation_share", 0.0 < self.validation_share < 1.0, "a share in (0, 1)"),
-            ("stop_on", self.stop_on in ("rank_ic", "loss"), "rank_ic or loss"),
+            ("stop_on", self.stop_on in get_args(StopOn), f"one of {get_args(StopOn)}"),
             ("score_weight", self.score_weight > 0.0, "a weight above 0: the score is what is ranked"),
         ):
             if not good:
@@ -136,8 +138,8 @@ def fit_net(
         initial: parameters of the network that were trained before, by name; every seed begins with them, and they
             learn at `pretrained_rate_share` of the rate.
     Returns:
-        arrays `seed<k>.<parameter>`, `mean` and `scale` of the inputs; facts hold the sectors told apart and the best
-        epoch and score of each seed.
+        arrays `seed<k>.<parameter>`, `mean` and `scale` of the inputs; facts hold the sectors told apart, epoch and
+        validation rank IC of each seed.
     Raises:
         DataError: an input is absent, no row is left to train or to judge on, or training fails.
     """
@@ -147,7 +149,7 @@ def fit_net(
     facts = {
         "n_sectors": task.n_sectors,
         "first_validation_date": task.first_validation.isoformat(),
-        "best": [{"epoch": fit.best_epoch, "score": fit.best_score} for fit in fits],
+        "kept": [{"epoch": fit.epoch, "validation_rank_ic": fit.rank_ic} for fit in fits],
         "parameters": sum(value.numel() for value in fits[0].state.values()),
     }
     return Fitted(
@@ -281,8 +283,8 @@ class SeedFit(NamedTuple):
 
     state: dict[str, "Tensor"]
     curve: pl.DataFrame
-    best_epoch: int
-    best_score: float
+    epoch: int
+    rank_ic: float
     said: pl.DataFrame
 
 
@@ -306,18 +308,20 @@ def _fit_seed(
         network, len(task.older), lambda rows: task.losses(network, config, task.older[rows]),
         lambda: judged(network, task, config), config, seed, tell, folder, mark, slow,
     )  # fmt: skip
-    score = float(stopped.curve["validation_score"].max())  # type: ignore[arg-type]
+    epoch, state = (config.epochs, stopped.last) if config.stop_on == "never" else (stopped.best_epoch, stopped.state)
+    network.load_state_dict(state)
+    score = float(stopped.curve.filter(pl.col("epoch") == epoch)["validation_rank_ic"].item())
     said = said_table(network, task.data, _pieces(task.newer), config)
     if not config.refit:
-        return SeedFit(stopped.state, stopped.curve, stopped.best_epoch, score, said)
+        return SeedFit(state, stopped.curve, epoch, score, said)
     every = torch.cat([task.older, task.newer[:: config.stride]])
     again = _begun(new_network(body, config, task.data.sizes, seed), initial)
     refitted = train(
         again, len(every), lambda rows: task.losses(again, config, every[rows]),
         lambda: {"score": 0.0},  # nothing is left to be judged by
-        replace(config, epochs=stopped.best_epoch, patience=None), seed, lambda epoch, values: None, folder, mark, slow,
+        replace(config, epochs=epoch, patience=None), seed, lambda epoch, values: None, folder, mark, slow,
     )  # fmt: skip
-    return SeedFit(refitted.last, stopped.curve, stopped.best_epoch, score, said)
+    return SeedFit(refitted.last, stopped.curve, epoch, score, said)
 
 
 def judged(network: "nn.Module", task: Task, config: NetConfig) -> dict[str, float]:
