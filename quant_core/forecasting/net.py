@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log, frame_hash, journal_folder, plain_settings
+from quant_core.forecasting import explained
 from quant_core.forecasting.inputs import KINDS, LABEL, Kind, check_present
 from quant_core.forecasting.model import ForecasterConfig, TrainingData, manifest
 from quant_core.forecasting.sequences import (
@@ -47,6 +48,7 @@ Integers = NDArray[np.int64]
 #: (config, widths) -> a module that maps the parts of a Batch to a state (B, d_model).
 Body = Callable[[Any, Sizes], "nn.Module"]
 StopOn = Literal["rank_ic", "loss", "never"]
+Attribution = Literal["none", "integrated_gradients"]
 
 RESOURCES = Resources(gpu=True, cpu_cores=2, memory_gib=6)
 #: A rank label has variance 1/12; the score is learned in units of its standard deviation.
@@ -71,6 +73,8 @@ class NetConfig(TrainingSettings, ForecasterConfig):
         n_seeds: fits with different seeds, whose mean is the forecast.
         validation_share: share of the window's dates, the newest, on which fits are stopped.
         stop_on: what is best on them: "rank_ic" or the "loss"; "never" trains for all epochs and keeps the last.
+        attribution: "integrated_gradients" says of the validation slice which inputs and sessions the forecast rests on
+            (quant_core/nn/attribution.py); "none" only what the network says itself, as the TFT does.
         refit: fit once more on the whole window, for as many epochs as were best.
         distribution: "student_t" or "gaussian".
         score_weight, distribution_weight, direction_weight, volatility_weight, quantile_weight: of the losses in their
@@ -85,6 +89,7 @@ class NetConfig(TrainingSettings, ForecasterConfig):
     n_seeds: int = 1
     validation_share: float = 0.2
     stop_on: StopOn = "rank_ic"
+    attribution: Attribution = "none"
     refit: bool = False
     distribution: Literal["student_t", "gaussian"] = "student_t"
     score_weight: float = 1.0
@@ -108,6 +113,7 @@ class NetConfig(TrainingSettings, ForecasterConfig):
             ("n_seeds", self.n_seeds >= 1, "at least 1"),
             ("validation_share", 0.0 < self.validation_share < 1.0, "a share in (0, 1)"),
             ("stop_on", self.stop_on in get_args(StopOn), f"one of {get_args(StopOn)}"),
+            ("attribution", self.attribution in get_args(Attribution), f"one of {get_args(Attribution)}"),
             ("score_weight", self.score_weight > 0.0, "a weight above 0: the score is what is ranked"),
         ):
             if not good:
@@ -131,15 +137,17 @@ def fit_net(
     config: NetConfig,
     log: Log,
     initial: Mapping[str, NDArray[Any]] | None = None,
+    explain: explained.Explain | None = None,
 ) -> Fitted:
     """Fit every seed on the older part of the window, stopped by the newest dates; their mean is the model.
 
     Args:
         initial: parameters of the network that were trained before, by name; every seed begins with them, and they
             learn at `pretrained_rate_share` of the rate.
+        explain: what the network says of its own weights; the settings' `attribution` wins over it.
     Returns:
-        arrays `seed<k>.<parameter>`, `mean` and `scale` of the inputs; facts hold the sectors told apart, epoch and
-        validation rank IC of each seed.
+        arrays `seed<k>.<parameter>`, `mean` and `scale` of the inputs, and `explain.<part>`, the seeds' mean; facts
+        hold the sectors told apart, epoch and validation rank IC of each seed.
     Raises:
         DataError: an input is absent, no row is left to train or to judge on, or training fails.
     """
@@ -152,8 +160,11 @@ def fit_net(
         "kept": [{"epoch": fit.epoch, "validation_rank_ic": fit.rank_ic} for fit in fits],
         "parameters": sum(value.numel() for value in fits[0].state.values()),
     }
+    told = _explained(body, task, config, fits, explain)
+    if told:
+        facts[explained.NAMES] = explained.names_of(tuple(told), task.columns, has_sectors=task.n_sectors > 0)
     return Fitted(
-        arrays | {"mean": task.scaling.mean, "scale": task.scaling.scale},
+        arrays | {"mean": task.scaling.mean, "scale": task.scaling.scale} | told,
         manifest(kind, task.rows, task.columns, config, **facts),
         pl.concat([fit.curve.with_columns(seed=pl.lit(k, pl.Int32)) for k, fit in enumerate(fits)]),
         _mean_of([fit.said for fit in fits]),
@@ -276,6 +287,21 @@ def _targets(data: TrainingData, rows: pl.DataFrame, found: Sequences, config: N
         parts.append([label * LABEL_SCALE[config.label], returns, way, ratio])
     stacked = (np.stack(column, axis=1).astype(np.float32) for column in zip(*parts, strict=True))
     return Targets(*(torch.from_numpy(values) for values in stacked))
+
+
+def _explained(
+    body: Body, task: Task, config: NetConfig, fits: Sequence["SeedFit"], explain: explained.Explain | None
+) -> dict[str, Floats]:
+    """What the kept networks' forecasts of the validation slice rest on, the seeds' mean; nothing where none says."""
+    hook = explained.gradients if config.attribution == "integrated_gradients" else explain
+    if hook is None:
+        return {}
+    network = new_network(body, config, task.data.sizes, config.seed).to(task.newer.device)
+    found = []
+    for fit in fits:
+        network.load_state_dict(fit.state)
+        found.append(explained.averaged(network, task.data, task.newer, hook))
+    return explained.mean_of(found)
 
 
 class SeedFit(NamedTuple):

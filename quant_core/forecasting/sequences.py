@@ -31,6 +31,8 @@ Array = NDArray[np.float32]
 VOLATILITY_COLUMN = "realized_vol_63d_ann"
 SECTOR_COLUMN, TURNOVER_COLUMN = "static_sector_code", "log_turnover_63d"
 STATIC_COLUMNS = (SECTOR_COLUMN, TURNOVER_COLUMN)
+#: What `calendar_inputs` says of a session, in its order.
+CALENDAR = ("weekday", "day_of_month", "year_sine", "year_cosine", "days_since_last", "month_end")
 #: Names of a date fall into so many buckets by turnover.
 LIQUIDITY_BUCKETS = 5
 #: Standardized inputs and returns are cut here.

@@ -11,6 +11,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
@@ -61,4 +62,4 @@ def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame
 
 
 SUMMARY = "A recurrent network over the last sessions' channels, with heads for distribution, direction and volatility."
-MODELS.register("gru")(Model("gru", GRUConfig, fit, predict, context_sessions, RESOURCES, summary=SUMMARY))
+MODELS.register("gru")(Model("gru", GRUConfig, fit, predict, context_sessions, RESOURCES, importance, SUMMARY))

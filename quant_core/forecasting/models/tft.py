@@ -11,12 +11,13 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
-from quant_core.forecasting.sequences import Sizes
+from quant_core.forecasting.sequences import Batch, Sizes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,16 @@ def body(config: TFTConfig, sizes: Sizes) -> "nn.Module":
     return tft.TemporalFusion(sizes.past, sizes.known, sizes.static, shape)
 
 
+def weights(network: "nn.Module", batch: Batch) -> dict[str, "Tensor"]:
+    """(B, V) weights of the variables of each kind, the mean over sessions, and (B, L + K) the attention to each."""
+    found = network.body.explain(*batch)
+    past, future = found.past.mean(dim=1), found.future.mean(dim=1)
+    return {"static": found.static, "past": past, "future": future, "attention": found.attention}
+
+
 def fit(data: TrainingData, config: TFTConfig, log: Log) -> Fitted:
     """See `fit_net`."""
-    return fit_net("tft", body, data, config, log)
+    return fit_net("tft", body, data, config, log, weights)
 
 
 def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
@@ -70,4 +78,4 @@ def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame
 SUMMARY = (
     "Variable selection, an LSTM and attention over lags, with sector, liquidity and the calendar beside the past."
 )
-MODELS.register("tft")(Model("tft", TFTConfig, fit, predict, context_sessions, RESOURCES, summary=SUMMARY))
+MODELS.register("tft")(Model("tft", TFTConfig, fit, predict, context_sessions, RESOURCES, importance, SUMMARY))

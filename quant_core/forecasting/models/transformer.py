@@ -11,6 +11,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
@@ -70,5 +71,5 @@ def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame
 
 SUMMARY = "Attention over the last sessions' channels, with heads for distribution, direction and volatility."
 MODELS.register("transformer")(
-    Model("transformer", TransformerConfig, fit, predict, context_sessions, RESOURCES, summary=SUMMARY)
+    Model("transformer", TransformerConfig, fit, predict, context_sessions, RESOURCES, importance, SUMMARY)
 )
