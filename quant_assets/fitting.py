@@ -23,8 +23,10 @@ import polars as pl
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
-from quant_assets.pictures import curve_picture, importance_picture
-from quant_assets.resources import run_address, tracked
+from quant_assets.model_card import model_card
+from quant_assets.model_registry import log_card, register, registered_name
+from quant_assets.pictures import curve_picture, importance_picture, sessions_picture
+from quant_assets.resources import run_address, run_id, tracked
 from quant_assets.storage import local_path
 from quant_assets.table_files import read_table, table_files
 from quant_core.errors import DataError
@@ -36,9 +38,13 @@ ONE_FOLD_A_RUN = dg.BackfillPolicy.multi_run(1)
 TRAIN_SUFFIX = "__train"
 GPU_POOL, CPU_POOL = "gpu", "cpu_training"
 TRAINED_FILE, IMPORTANCE = "trained.json", "importance"
+#: Tables beside an artifact that its page draws: what is lost without an input, and which sessions are read.
+PERMUTATION, SESSIONS = "permutation_importance", "sessions_read"
 
 #: (settings, upstream values by name, fold, log) -> Fitted.
 Fit = Callable[[Any, Mapping[str, Any], Fold, Log], Fitted]
+#: (settings, upstream values by name, fold, what was fitted) -> tables by name.
+Tables = Callable[[Any, Mapping[str, Any], Fold, Fitted], Mapping[str, pl.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class FittedAsset:
         op: prefix of its ops.
         made_by: the function that defines it, and `registered` what it works with: its code version.
         importance: fitted -> a table of inputs, the most important first; None where there is no such thing.
+        tables: what is stored beside the artifact, named PERMUTATION or SESSIONS to be drawn; an empty one is left out.
     """
 
     name: str
@@ -62,6 +69,7 @@ class FittedAsset:
     registered: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     importance: Callable[[Fitted], pl.DataFrame] | None = None
+    tables: Tables | None = None
 
 
 def pool_and_tags(needs: Resources) -> tuple[str, dict[str, Any]]:
@@ -122,18 +130,32 @@ def _train_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
 
             folder = checkpoint_folder(lab, spec.name, own.name)
             log = tell if folder is None else Journal(tell, folder)
-            fitted = spec.fit(core_settings(settings_class, config), inputs, own, log)
-            files = fitted.to_bytes()
-            if spec.importance is not None:
-                files |= table_files(importance=spec.importance(fitted))
-            seconds = time.perf_counter() - started
-            sizes = {"rows": fitted.manifest.n_rows, "inputs": len(fitted.manifest.columns)}
-            mlflow.log_metrics(sizes | {"seconds": seconds})
+            settings: Any = core_settings(settings_class, config)
+            fitted = spec.fit(settings, inputs, own, log)
+            fit_ended = time.perf_counter()
+            files = fitted.to_bytes() | _tables(spec, settings, inputs, own, fitted)
+            spent = {"seconds": fit_ended - started, "tables_seconds": time.perf_counter() - fit_ended}
+            mlflow.log_metrics(_sizes(fitted) | spent)
             _log_files(mlflow, files)
-            seen = {"seconds": round(seconds, 2), "mlflow_run": run_address(mlflow), **_machine()}
+            told = {"mlflow_run": run_address(mlflow), "mlflow_run_id": run_id(mlflow)}
+            seen = {name: round(value, 2) for name, value in spent.items()} | told | _machine()
         return files | {TRAINED_FILE: json.dumps(seen).encode()}
 
     return train
+
+
+def _tables(spec: FittedAsset, settings: Any, inputs: Mapping[str, Any], own: Fold, fitted: Fitted) -> dict[str, bytes]:
+    """The tables that explain a fit, as files; what is empty is none."""
+    found = {} if spec.importance is None else {IMPORTANCE: spec.importance(fitted)}
+    found |= {} if spec.tables is None else spec.tables(settings, inputs, own, fitted)
+    return table_files(**{name: table for name, table in found.items() if table.height})
+
+
+def _sizes(fitted: Fitted) -> dict[str, float]:
+    """What MLflow's table of runs shows of a fit."""
+    rank_ic = (fitted.manifest.facts.get("validation_slice") or {}).get("rank_ic")
+    sizes: dict[str, float] = {"rows": fitted.manifest.n_rows, "inputs": len(fitted.manifest.columns)}
+    return sizes if rank_ic is None else sizes | {"validation_rank_ic": rank_ic}
 
 
 def checkpoint_folder(lab: Lab, asset: str, fold_name: str) -> Path | None:
@@ -158,9 +180,15 @@ def _publish_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)  # the artifact is whole: nothing is left to go on from
         seen = json.loads(files[TRAINED_FILE])
+        run, name = seen.pop("mlflow_run_id"), registered_name(lab.profile.name, spec.name, own.name)
+        about = {"profile": lab.profile.name, "asset": spec.name, "fold": own.name}
+        registered = f"{name}, version {register(name, run, fitted, about)}"
+        card = model_card(spec.name, spec.description, lab.profile.name, own, fitted, seen, registered)
+        log_card(run, card)
         context.add_output_metadata({
             "mlflow_run": dg.MetadataValue.md(f"[open in MLflow]({seen.pop('mlflow_run')})"),
-            **_importance(files), **_curve(fitted.curve),
+            "registered_model": registered, "model_card": dg.MetadataValue.md(card),
+            **_bars(files, IMPORTANCE), **_bars(files, PERMUTATION), **_sessions(files), **_curve(fitted.curve),
             "fit_start": str(manifest.fit_start), "fit_end": str(manifest.fit_end),
             "dagster/row_count": manifest.n_rows, "inputs": len(manifest.columns), **seen,
             "settings": dg.MetadataValue.json(manifest.config), "facts": dg.MetadataValue.json(manifest.facts),
@@ -176,11 +204,15 @@ def fitted_of(files: Mapping[str, Mapping[str, bytes]] | None) -> dict[str, Fitt
     return {name: Fitted.from_bytes(content, f"fold {name}") for name, content in (files or {}).items()}
 
 
-def _importance(files: Mapping[str, bytes]) -> dict[str, Any]:
-    if f"{IMPORTANCE}.parquet" not in files:
+def _bars(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    if f"{name}.parquet" not in files:
         return {}
-    table = read_table(dict(files), IMPORTANCE)
-    return {IMPORTANCE: importance_picture(table), f"{IMPORTANCE}_table": markdown_table(table, 15)}
+    table = read_table(dict(files), name)
+    return {name: importance_picture(table), f"{name}_table": markdown_table(table, 15)}
+
+
+def _sessions(files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {SESSIONS: sessions_picture(read_table(dict(files), SESSIONS))} if f"{SESSIONS}.parquet" in files else {}
 
 
 def _curve(curve: pl.DataFrame) -> dict[str, Any]:

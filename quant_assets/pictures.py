@@ -101,6 +101,15 @@ def curve_picture(curve: pl.DataFrame) -> dg.MetadataValue:
     return _lines(curve, "{:.3g}".format, "learning curve")
 
 
+def sessions_picture(table: pl.DataFrame) -> dg.MetadataValue:
+    """How much of a forecast rests on each session of the window, 0 being the row's own.
+
+    Args:
+        table: `session` and `share`, the oldest first.
+    """
+    return _lines(table, percent, "sessions that are read")
+
+
 def _lines(
     table: pl.DataFrame, write: Write, alt: str, of_bucket: Callable[[pl.Expr], pl.Expr] = pl.Expr.last
 ) -> dg.MetadataValue:

@@ -110,6 +110,11 @@ def run_address(mlflow: Any) -> str:
     return _address(mlflow.active_run().info, "")
 
 
+def run_id(mlflow: Any) -> str:
+    """The id of the run that is being tracked."""
+    return str(mlflow.active_run().info.run_id)
+
+
 def artifact_link(mlflow: Any, name: str, text: str) -> dg.MetadataValue:
     """A link to MLflow's page of an artifact of the active run; it shows HTML in place, where downloads would not."""
     return _link(mlflow.active_run().info, f"/artifactPath/{name}", text)

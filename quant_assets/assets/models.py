@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
+from quant_assets.fitting import PERMUTATION, SESSIONS, FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
@@ -14,7 +14,10 @@ from quant_core.fitted import Fitted, Log
 from quant_core.folds import Fold, assert_purged
 from quant_core.forecasting import MODELS, Model, TrainingData
 from quant_core.forecasting.ensemble import ENSEMBLE, EnsembleConfig, fit_ensemble
+from quant_core.forecasting.explained import sessions_read
+from quant_core.forecasting.importance import ensemble_importance, validation_importance
 from quant_core.forecasting.model import with_calibration
+from quant_core.forecasting.validation import with_rank_ic
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -41,12 +44,14 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
 
     def fit(settings: Any, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
         within_context(model, settings, looks_back)
-        labels = read_table(inputs["training_window"][fold.name], "labels")
-        assert_purged(labels, fold, 0)
-        features = inputs["features"].filter(pl.col("date") < fold.test_start)
-        data = TrainingData.of(labels, features, fitted_of(inputs.get("encoder")).get(fold.name))
+        data = training_data(inputs, fold)
         threshold = lab.defaults("training_window").direction_threshold
-        return with_calibration(model.fit(data, settings, log), data, settings, threshold)
+        fitted = with_rank_ic(model.fit(data, settings, log), data.at(settings.horizon_sessions))
+        return with_calibration(fitted, data, settings, threshold)
+
+    def tables(settings: Any, inputs: Mapping[str, Any], fold: Fold, fitted: Fitted) -> Mapping[str, pl.DataFrame]:
+        worth = validation_importance(model, fitted, training_data(inputs, fold), settings)
+        return {PERMUTATION: worth, SESSIONS: sessions_read(fitted)}
 
     return FittedAsset(
         name=asset,
@@ -63,6 +68,7 @@ def _forecaster(lab: Lab, model: Model, looks_back: int) -> FittedAsset:
         registered=(MODELS.entry(model.name),),
         resources=model.resources,
         importance=model.importance,
+        tables=tables,
     )
 
 
@@ -70,12 +76,15 @@ def _ensemble(lab: Lab, models: Sequence[str]) -> FittedAsset:
     """Weighs the models by what they said of their validation slices, in this fold and those before it."""
 
     def fit(settings: Any, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
-        labels = read_table(inputs["training_window"][fold.name], "labels")
-        assert_purged(labels, fold, 0)
-        data = TrainingData.of(labels, inputs["features"].filter(pl.col("date") < fold.test_start))
+        data = training_data(inputs, fold)
         members = {name: fitted_of(inputs[f"forecaster_{name}"]) for name in models}
         threshold = lab.defaults("training_window").direction_threshold
-        return with_calibration(fit_ensemble(members, labels, settings), data, settings, threshold)
+        fitted = with_rank_ic(fit_ensemble(members, data.labels, settings), data.at(settings.horizon_sessions))
+        return with_calibration(fitted, data, settings, threshold)
+
+    def tables(settings: Any, inputs: Mapping[str, Any], fold: Fold, fitted: Fitted) -> Mapping[str, pl.DataFrame]:
+        own = {name: fitted_of(inputs[f"forecaster_{name}"])[fold.name] for name in fitted.manifest.columns}
+        return {PERMUTATION: ensemble_importance(fitted, own, training_data(inputs, fold).labels, settings)}
 
     through = lab.partitions.through_fold
     return FittedAsset(
@@ -93,7 +102,16 @@ def _ensemble(lab: Lab, models: Sequence[str]) -> FittedAsset:
         },
         fit=fit,
         made_by=_ensemble,
+        tables=tables,
     )
+
+
+def training_data(inputs: Mapping[str, Any], fold: Fold) -> TrainingData:
+    """The fold's labels, which know nothing of its test, the features before it, and the encoder if one is read."""
+    labels = read_table(inputs["training_window"][fold.name], "labels")
+    assert_purged(labels, fold, 0)
+    features = inputs["features"].filter(pl.col("date") < fold.test_start)
+    return TrainingData.of(labels, features, fitted_of(inputs.get("encoder")).get(fold.name))
 
 
 def within_context(model: Model, settings: Any, loaded_sessions: int) -> None:

@@ -80,7 +80,9 @@ def importance(fitted: Fitted) -> pl.DataFrame:
     for part in (part for part in OF_VARIABLES if part in names):
         weight = fitted.arrays[f"{PREFIX}{part}"]
         table = pl.DataFrame({"feature": names[part], "importance_share": weight / (weight.sum() or 1.0)})
-        tables.append(table.sort(["importance_share", "feature"], descending=[True, False]).with_columns(part=pl.lit(part)))
+        tables.append(
+            table.sort(["importance_share", "feature"], descending=[True, False]).with_columns(part=pl.lit(part))
+        )
     return pl.concat(tables)
 
 

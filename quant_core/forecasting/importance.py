@@ -9,20 +9,74 @@ are Useful, JMLR 20, 2019.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
 import polars as pl
 
+from quant_core.calendar import sessions_before
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted
-from quant_core.forecasting.model import Model
+from quant_core.forecasting.ensemble import combine
+from quant_core.forecasting.model import ForecasterConfig, Model, TrainingData
 from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 
 #: What tells members of a family apart: the normalisation, the unit, the windows.
 _WINDOW = re.compile(r"_(w?z\d+|rank|ann|skip_\d+d|\d+d)(?=_|$)")
 MOST_GROUPS, MOST_DATES = 20, 125
+#: Exchanges after a fit: the drop is of the same days' rank ICs, so that two say enough of what luck does to it.
+REPEATS = 2
+SCHEMA = {"feature": pl.String, "importance": pl.Float64, "importance_std": pl.Float64}
+
+
+def validation_importance(model: Model, fitted: Fitted, data: TrainingData, config: ForecasterConfig) -> pl.DataFrame:
+    """Permutation importance on `config.importance_dates` dates of the fit's own validation slice.
+
+    The dates are spread evenly over the slice where the model reads single days; they are the newest of it where it
+    looks back, as its windows then overlap and every date between would be scored as well. A model that was fitted
+    once more on its whole window has seen them: what it learned by heart counts there.
+
+    Args:
+        data: what it was fitted on.
+    Returns:
+        as `permutation_importance`; no row where the setting is 0 or no such date can be judged.
+    """
+    looks_back = model.context_sessions(config)
+    labels = _slice_labels(fitted, data.at(config.horizon_sessions), config.importance_dates, spread=looks_back == 0)
+    if labels.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    first, last = labels["date"].min(), labels["date"].max()
+    assert isinstance(first, date)  # there are rows
+    rows = data.features.filter(pl.col("date").is_between(sessions_before(first, looks_back), last))
+    if not looks_back:
+        rows = rows.filter(pl.col("date").is_in(labels["date"].unique().to_list()))
+    return permutation_importance(
+        model, fitted, rows.collect(), labels, config.seed, REPEATS, looks_back, most_dates=config.importance_dates
+    )
+
+
+def ensemble_importance(
+    fitted: Fitted, members: Mapping[str, Fitted], labels: pl.DataFrame, config: ForecasterConfig
+) -> pl.DataFrame:
+    """`validation_importance` of an ensemble: what its rank IC loses without a member's scores.
+
+    Args:
+        members: the fold's fits by name; what each said of its validation slice stands for its forecasts.
+        labels: TrainingLabels of the fold.
+    """
+    names = fitted.manifest.columns
+    own = labels.filter(pl.col("horizon_sessions") == config.horizon_sessions)
+    judged = _slice_labels(fitted, own, config.importance_dates, spread=True)
+    if judged.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    table = judged.select("date", "ticker")
+    for name in names:
+        scores = members[name].validation.select("date", "ticker", pl.col("score").alias(name))
+        table = table.join(scores, on=["date", "ticker"], how="left")
+    forward = judged.select("date", "ticker", pl.col("rank_label").alias(f"{FORWARD_PREFIX}0"))
+    rows, groups = table.sort("date", "ticker"), {name: (name,) for name in names}
+    return _drops(lambda said: _combined(fitted, said), rows, groups, forward, config.seed, REPEATS, False)
 
 
 def permutation_importance(
@@ -68,17 +122,39 @@ def permutation_importance(
         raise DataError(f"permutation_importance: repeats is {repeats}, wanted at least 1.")
     rows = features.filter(pl.col("date") <= judged["date"].max()).sort("date", "ticker")
     rows = rows if context_sessions else rows.filter(pl.col("date") >= first, "is_eligible")
-    whole = _mean_rank_ic(model.predict(fitted, rows, first), judged)
+    table = _drops(
+        lambda exchanged: model.predict(fitted, exchanged, first),
+        rows, grouped, judged, seed, repeats, context_sessions > 0,
+    )  # fmt: skip
+    if table.is_empty():
+        raise DataError(
+            "permutation_importance: no date has enough scored and labelled names for a rank IC; give more dates or "
+            "names, or features that reach further back."
+        )
+    return table
+
+
+def _drops(
+    predict: Callable[[pl.DataFrame], pl.DataFrame],
+    rows: pl.DataFrame,
+    groups: Mapping[str, Sequence[str]],
+    judged: pl.DataFrame,
+    seed: int,
+    repeats: int,
+    whole_history: bool,
+) -> pl.DataFrame:
+    """What the mean daily rank IC of `predict` loses when the columns of each group are exchanged; no row where it has
+    none. Where it has none any more, all is lost."""
+    whole = _mean_rank_ic(predict(rows), judged)
+    if whole is None:
+        return pl.DataFrame(schema=SCHEMA)
     rng = np.random.default_rng(seed)
     found = []
-    for name, columns in grouped.items():
-        drops = []
-        for _ in range(repeats):
-            exchanged = _exchanged(rows, columns, rng, whole_history=context_sessions > 0)
-            drops.append(whole - _mean_rank_ic(model.predict(fitted, exchanged, first), judged))
+    for name, columns in groups.items():
+        exchanged = (_exchanged(rows, columns, rng, whole_history) for _ in range(repeats))
+        drops = [whole - (_mean_rank_ic(predict(table), judged) or 0.0) for table in exchanged]
         found.append((name, float(np.mean(drops)), float(np.std(drops, ddof=1)) if repeats > 1 else 0.0))
-    schema = {"feature": pl.String, "importance": pl.Float64, "importance_std": pl.Float64}
-    table = pl.DataFrame(found, schema=schema, orient="row")
+    table = pl.DataFrame(found, schema=SCHEMA, orient="row")
     return table.sort(["importance", "feature"], descending=[True, False])
 
 
@@ -89,6 +165,25 @@ def families(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         name = _WINDOW.sub("", column)
         found[name] = (*found.get(name, ()), column)
     return found
+
+
+def _slice_labels(fitted: Fitted, labels: pl.DataFrame, most: int, spread: bool) -> pl.DataFrame:
+    """Labels of at most `most` of the dates that the fit said something of and that have a rank IC."""
+    said = fitted.validation
+    if most == 0 or said.is_empty():
+        return labels.clear()
+    inside = labels.join(said, on=["date", "ticker"], how="semi")
+    judged = rank_ic_by_date(said, inside.select("date", "ticker", pl.col("rank_label").alias(f"{FORWARD_PREFIX}0")))
+    days = judged.filter(pl.col("rank_ic").is_finite())["date"].unique().sort()
+    chosen = days.gather_every(-(-len(days) // most)) if spread and len(days) else days[-min(most, len(days)) :]
+    return inside.filter(pl.col("date").is_in(chosen.to_list())).sort("date", "ticker")
+
+
+def _combined(fitted: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
+    """The ensemble's scores of rows that hold a column of scores for each member."""
+    names = list(fitted.manifest.columns)
+    long = rows.unpivot(names, index=["date", "ticker"], variable_name="model", value_name="score")
+    return combine(fitted, long)
 
 
 def _checked(fitted: Fitted, groups: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
@@ -126,14 +221,10 @@ def _newest(labels: pl.DataFrame, most_dates: int) -> pl.DataFrame:
     return newest.select("date", "ticker", pl.col("rank_label").alias(f"{FORWARD_PREFIX}0"))
 
 
-def _mean_rank_ic(scores: pl.DataFrame, judged: pl.DataFrame) -> float:
-    mean = rank_ic_by_date(scores, judged)["rank_ic"].mean()
-    if not isinstance(mean, float):
-        raise DataError(
-            "permutation_importance: no date has enough scored and labelled names for a rank IC; give more dates or "
-            "names, or features that reach further back."
-        )
-    return mean
+def _mean_rank_ic(scores: pl.DataFrame, judged: pl.DataFrame) -> float | None:
+    """None where no date has enough scored and labelled names."""
+    mean = rank_ic_by_date(scores, judged)["rank_ic"].drop_nans().mean()
+    return mean if isinstance(mean, float) else None
 
 
 def _exchanged(

@@ -71,11 +71,14 @@ class ForecasterConfig:
         horizon_sessions: label horizon that it learns; one of training_window.horizons_sessions.
         label: "rank" or "zscore" among the day's names.
         seed: of every random number; the same seed gives the same fit.
+        importance_dates: dates of the validation slice on which every input's worth is measured once the model is
+            fitted (permutation importance); 0 leaves it out and saves its time.
     """
 
     horizon_sessions: int = 5
     label: Label = "rank"
     seed: int = 7
+    importance_dates: int = 50
 
     def __post_init__(self) -> None:
         if self.label not in get_args(Label):
@@ -85,6 +88,8 @@ class ForecasterConfig:
                 f"forecaster: horizon_sessions {self.horizon_sessions} and seed {self.seed}; wanted at least 1 session "
                 "and a seed from 0 to 2^32 - 1."
             )
+        if self.importance_dates < 0:
+            raise DataError(f"forecaster: importance_dates {self.importance_dates}; wanted 0 or more.")
 
     @property
     def label_column(self) -> str:

@@ -3,7 +3,7 @@
 The slice is the last dates of the window; of the older rows only those train for it whose label ended before it began.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.dense import Flags
+from quant_core.fitted import Fitted
 from quant_core.forecasting.inputs import LABEL
 from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 
@@ -58,6 +59,27 @@ def rank_ic_of(judged: pl.DataFrame, scores: Array, names: list[str]) -> tuple[d
     ics = rank_ic_by_date(pl.concat(long), judged.select("date", "ticker", pl.col(LABEL).alias(f"{FORWARD_PREFIX}0")))
     mean = {name: ics.filter(pl.col("model") == name)["rank_ic"].mean() for name in names}
     return {name: float(ic) for name, ic in mean.items() if isinstance(ic, float)}, ics["date"].n_unique()
+
+
+def with_rank_ic(fitted: Fitted, labels: pl.DataFrame) -> Fitted:
+    """The fit with the rank IC of what it said of its validation slice, in the manifest's facts as `validation_slice`.
+
+    Args:
+        labels: TrainingLabels of the model's own horizon.
+    Returns:
+        facts `first`, `last`, `dates` (that have a rank IC), `rank_ic` (their mean) and `icir` (that over the standard
+        deviation, a day); null where there is no slice. The slice chose the model's settings: it flatters.
+    """
+    told = None
+    if fitted.validation.height:
+        forward = labels.select("date", "ticker", pl.col("rank_label").alias(f"{FORWARD_PREFIX}0"))
+        daily = rank_ic_by_date(fitted.validation, forward)["rank_ic"].drop_nans()
+        days, mean, deviation = fitted.validation["date"], daily.mean(), daily.std()
+        told = {
+            "first": str(days.min()), "last": str(days.max()), "dates": len(daily), "rank_ic": mean,
+            "icir": mean / deviation if len(daily) > 1 and deviation else None,  # type: ignore[operator]
+        }  # fmt: skip
+    return replace(fitted, manifest=replace(fitted.manifest, facts={**fitted.manifest.facts, "validation_slice": told}))
 
 
 def said(judged: pl.DataFrame, score: Array) -> pl.DataFrame:

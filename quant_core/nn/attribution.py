@@ -1,4 +1,4 @@
-"""Integrated gradients: how much of a network's score each past input brought, against a past in which nothing happened.
+"""Integrated gradients: what of a network's score each past input brought, against a past in which nothing happened.
 
     a_i = x_i integral_0^1 d f(s x) / d x_i ds,    sum_i a_i = f(x) - f(0)
 
@@ -16,9 +16,7 @@ from quant_core.errors import DataError
 STEPS = 16
 
 
-def integrated_gradients(
-    network: nn.Module, past: Tensor, known: Tensor, static: Tensor, steps: int = STEPS
-) -> Tensor:
+def integrated_gradients(network: nn.Module, past: Tensor, known: Tensor, static: Tensor, steps: int = STEPS) -> Tensor:
     """Attributions (B, L, F) of the score at the first horizon to the past inputs.
 
     Args:

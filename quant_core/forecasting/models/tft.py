@@ -5,7 +5,7 @@ Source: Lim, Arik, Loeff and Pfister, Temporal Fusion Transformers, Int. J. of F
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -60,7 +60,8 @@ def body(config: TFTConfig, sizes: Sizes) -> "nn.Module":
 
 def weights(network: "nn.Module", batch: Batch) -> dict[str, "Tensor"]:
     """(B, V) weights of the variables of each kind, the mean over sessions, and (B, L + K) the attention to each."""
-    found = network.body.explain(*batch)
+    body: Any = network.body
+    found = body.explain(*batch)
     past, future = found.past.mean(dim=1), found.future.mean(dim=1)
     return {"static": found.static, "past": past, "future": future, "attention": found.attention}
 
