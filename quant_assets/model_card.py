@@ -76,8 +76,8 @@ def _use(profile: str, own: Fold, fitted: Fitted) -> str:
     return (
         f"Intended use: research on {profile} between {own.test_start} and {own.test_end}, as one of the lab's inputs "
         "and under its guard against rows that the fit has seen; it is no advice to trade.\n"
-        f"Limits: it knows nothing after {fitted.manifest.fit_end} and only what its inputs say, and the figures of the "
-        "validation slice flatter it, since they chose its settings."
+        f"Limits: it knows nothing after {fitted.manifest.fit_end} and only what its inputs say, and the figures of "
+        "the validation slice flatter it, since they chose its settings."
     )
 
 

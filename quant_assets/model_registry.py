@@ -1,7 +1,7 @@
 """Fitted folds as MLflow's registered models: a version for each published fit, the alias `current` on the newest.
 
-A version's source is the folder of the run's artifacts, the very files that the lab stores (safetensors, JSON, Parquet);
-nothing is pickled. Works with the lab's own store and with a server (MLFLOW_TRACKING_URI).
+A version's source is the folder of the run's artifacts, the very files that the lab stores (safetensors, JSON,
+Parquet); nothing is pickled. Works with the lab's own store and with a server (MLFLOW_TRACKING_URI).
 """
 
 import re

@@ -68,7 +68,7 @@ def weights(network: "nn.Module", batch: Batch) -> dict[str, "Tensor"]:
 
 def fit(data: TrainingData, config: TFTConfig, log: Log) -> Fitted:
     """See `fit_net`."""
-    return fit_net("tft", body, data, config, log, weights)
+    return fit_net("tft", body, data, config, log, explain=weights)
 
 
 def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
