@@ -14,7 +14,7 @@ FOLD = fold("2020", train_years=1)
 FIRST, LAST = date(2020, 1, 1), date(2020, 3, 31)
 SMALL: dict[str, Any] = {
     "sequence_sessions": 20, "patch_size": 4, "d_model": 16, "heads": 2, "layers": 1, "feed_forward": 32,
-    "dropout": 0.0, "epochs": 6, "windows_per_epoch": 800, "batch_size": 64, "learning_rate": 1e-2, "threads": 1,
+    "dropout": 0.0, "epochs": 8, "windows_per_epoch": 1_000, "batch_size": 64, "learning_rate": 1e-2, "threads": 1,
 }  # fmt: skip
 
 
