@@ -55,7 +55,7 @@ def fit_encoder(
     """
     from quant_core.nn.training import train
 
-    task = _task(features, fold, config, embargo_sessions)
+    task = task_of(features, fold, config, embargo_sessions)
     network = new_network(config, len(task.columns))
     mark = hashlib.sha256(json.dumps([KIND, task.data_hash, plain_settings(config)]).encode()).hexdigest()
     trained = train(
@@ -138,7 +138,8 @@ class Task:
         return masked(self.windows.at(*places.unbind(1)), self.config.patch_size, hidden)
 
 
-def _task(features: pl.LazyFrame, fold: Fold, config: MaskedEncoderConfig, embargo_sessions: int) -> Task:
+def task_of(features: pl.LazyFrame, fold: Fold, config: MaskedEncoderConfig, embargo_sessions: int) -> Task:
+    """Rows, windows and fixed masks of a fold; see `fit_encoder`."""
     import torch
 
     from quant_core.nn.masked import hidden_patches

@@ -26,18 +26,33 @@ GRAPH = {
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    return build_definitions(load_profile("nifty50", {"models": "[ridge]"}))
+    return build_definitions(load_profile("nifty50", {"models": "[ridge]", "encoder": "false"}))
 
 
-def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:
-    graph = definitions.resolve_asset_graph()
-    found = {}
+def described(definitions: dg.Definitions) -> dict[str, tuple[str, str, set[str]]]:
+    """Asset -> group, partitions, upstream."""
+    graph, found = definitions.resolve_asset_graph(), {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         months = isinstance(node.partitions_def, dg.MonthlyPartitionsDefinition)
         parents = {parent.path[-1] for parent in node.parent_keys}
         found[key.path[-1]] = (node.group_name, "months" if months else "folds", parents)
-    assert found == GRAPH
+    return found
+
+
+def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:
+    assert described(definitions) == GRAPH
+
+
+def test_a_profile_has_an_encoder_where_it_says_so_or_a_model_begins_with_one() -> None:
+    own = {"encoder": ("representation", "folds", {"features"}),
+           "embeddings": ("representation", "months", {"features", "encoder"})}  # fmt: skip
+    wanted = build_definitions(load_profile("nifty50", {"models": "[ridge]", "encoder": "true"}))
+    assert described(wanted) == GRAPH | own
+    model = {"models": "[transformer_pretrained]", "encoder": "false"}
+    found = described(build_definitions(load_profile("nifty50", model)))
+    assert {name: found[name] for name in own} == own
+    assert found["forecaster_transformer_pretrained"][2] == {"training_window", "features", "encoder"}
 
 
 def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definitions) -> None:
@@ -98,7 +113,7 @@ def test_a_fit_for_a_gpu_waits_in_its_pool_and_asks_a_cluster_for_one() -> None:
 def test_every_asset_says_what_it_is_and_every_profile_has_its_own_keys() -> None:
     seen: set[str] = set()
     for name in profile_names():
-        graph = build_definitions(load_profile(name, {"models": "[ridge]"})).resolve_asset_graph()
+        graph = build_definitions(load_profile(name, {"models": "[ridge]", "encoder": "false"})).resolve_asset_graph()
         for key in graph.get_all_asset_keys():
             assert key.path[0] == name
             assert graph.get(key).description, key

@@ -92,6 +92,8 @@ def test_a_profile_names_its_models_and_strategies_also_on_the_command_line() ->
     for wrong in ("ridge", "[ridge, ridge]", "[1]"):
         with pytest.raises(DataError, match="wanted a list of different names"):
             load_profile("demo", {"models": wrong})
+    with pytest.raises(DataError, match="encoder is 'perhaps'; wanted true or false"):
+        load_profile("demo", {"encoder": "perhaps"})
     with pytest.raises(DataError, match="fold_cadence is 'month'"):
         load_profile("demo", {"fold_cadence": "month"})
 
