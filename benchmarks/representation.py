@@ -187,7 +187,9 @@ def run(make: Callable[[int], Case], n_seeds: int) -> None:
         encoder = fit_encoder(case.market.features.lazy(), FOLD, replace(ENCODER, seed=seed), lambda *_: None)
         facts = encoder.manifest.facts
         errors = ", ".join(f"{name} {facts[f'{name}_error']:.4f}" for name in ("reconstruction", "copied", "mean"))
-        print(f"seed {seed}: {errors}; epoch {facts['best_epoch']}, {time.process_time() - started:.0f} s CPU", flush=True)
+        print(
+            f"seed {seed}: {errors}; epoch {facts['best_epoch']}, {time.process_time() - started:.0f} s CPU", flush=True
+        )
         accuracy = ", ".join(f"{name} {value:.3f}" for name, value in probe(case, encoder, seed).items())
         print(f"        probe: {accuracy}; oracle's rank IC {oracle:.3f}", flush=True)
         newest = pl.col("date") >= date(FOLD.test_start.year - 1, 1, 1)

@@ -56,8 +56,8 @@ def test_what_it_said_of_its_newest_labelled_rows_before_it_learned_from_them_is
     assert rank_ic_by_date(said, case.forward)["rank_ic"].mean() > 0.25  # type: ignore[operator]
 
 
-def test_scores_never_read_the_future_and_a_month_alone_equals_the_range(case: Case) -> None:
-    certify(case)
+def test_scores_never_read_the_future_and_a_month_alone_equals_the_range(case: Case, fitted: Fitted) -> None:
+    certify(case, fitted)
 
 
 def test_only_eligible_rows_are_scored_and_from_the_first_day_on(case: Case, fitted: Fitted) -> None:
