@@ -30,7 +30,7 @@ NETWORK: dict[str, Any] = {
 SHAPES: dict[str, dict[str, Any]] = {
     "gru": {"layers": 1},
     "transformer": {"heads": 2, "layers": 1, "feed_forward": 32, "dropout": 0.0},
-    "tft": {"heads": 2, "selection_width": 4, "dropout": 0.0},
+    "tft": {"heads": 2, "selection_width": 4, "dropout": 0.0, "epochs": 8},
 }
 
 
