@@ -36,6 +36,7 @@ SMALL = {
     "end": "2020-12",
     "first_fold": "2020",
     "train_years": "2",
+    "models": ["ridge"],
 }
 pytestmark = pytest.mark.slow
 

@@ -40,7 +40,14 @@ pytestmark = [
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     folder = tmp_path_factory.mktemp("ui")
     environment = lab_environment(folder) | {"QUANT_MLFLOW_PORT": str(free_port())}
-    settings = ["--to", "2018-02", "--set", "raw_ohlcv.n_tickers=8"]  # the first fold that has a report
+    settings = [
+        "--to",
+        "2018-02",
+        "--set",
+        "raw_ohlcv.n_tickers=8",
+        "--set",
+        "profile.models=[ridge]",
+    ]  # the first fold that has a report
     history = run_quant(["run", "--profile", "demo", *settings], environment)
     assert history.returncode == 0, history.stdout + history.stderr
     with dev_server(folder, environment) as running:
