@@ -39,7 +39,7 @@ def fit_of(name: str, **settings: Any) -> Fitted:
 
 @pytest.mark.slow
 def test_the_tft_names_its_variables_and_the_planted_one_stands_first() -> None:
-    fitted = fit_of("tft", epochs=3, windows_per_epoch=1500, d_model=8, heads=2, selection_width=4, learning_rate=1e-2)
+    fitted = fit_of("tft", epochs=3)
     table = explained.importance(fitted)
     parts = {part: own["feature"].to_list() for (part,), own in table.group_by("part", maintain_order=True)}
     assert list(parts) == ["past", "future", "static"]
