@@ -1,6 +1,7 @@
 """A network through its two ops on handmade inputs: what MLflow keeps, what its page says, and loading by alias."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,20 @@ def test_a_model_loaded_by_its_alias_says_what_the_assets_artifact_says(bench: B
     version = client().get_model_version_by_alias(page["registered_model"].partition(",")[0], "current")
     assert version.tags["data_hash"] == loaded.manifest.data_hash
     assert version.run_id == tracked_run().info.run_id
+
+
+def test_the_pages_code_loads_a_model_and_scores_with_it(
+    bench: Bench, page: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "models.md").read_text(), re.S)
+    folder = tmp_path / "data" / "demo" / "features"
+    folder.mkdir(parents=True)
+    bench.case.features.write_parquet(folder / "2020.parquet")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code.replace("nifty50", "demo").replace("2021", "2020"), names)
+    last = names["scores"]["date"].max()
+    assert names["scores"].equals(bench.case.scores(bench.published(), bench.case.features, last=last))
 
 
 def test_a_fit_that_fails_leaves_the_alias_and_one_that_ends_moves_it(bench: Bench, page: dict[str, Any]) -> None:
