@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from quant_assets.fitting import PERMUTATION
 from quant_assets.lab import Lab
 from quant_assets.storage import pointer_path, read_artifact
 from quant_assets.table_files import read_table
 from quant_core.errors import DataError
+from quant_core.schema import ForecastImportance, validate
 
 QUALITY, COMPARISON = "forecast_quality", "forecast_comparison"
+FORECASTER = "forecaster_"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,16 @@ class ForecastTables:
             *(read_table(dict(quality), name) for name in ("scorecard", "pit", "reliability")),
             *(read_table(dict(comparison), name) for name in ("pairs", "contributions")),
         )
+
+
+def importance_of(forecasters: Mapping[str, Mapping[str, bytes]]) -> pl.DataFrame:
+    """ForecastImportance from the artifacts of a fold, by asset; a fit that measured none has no row."""
+    tables: list[pl.DataFrame] = [ForecastImportance.create_empty()]
+    for asset in sorted(forecasters):
+        if f"{PERMUTATION}.parquet" in forecasters[asset]:
+            found = read_table(dict(forecasters[asset]), PERMUTATION)
+            tables.append(found.select(pl.lit(asset.removeprefix(FORECASTER)).alias("model"), pl.all()))
+    return validate(pl.concat(tables), ForecastImportance, "importance", "report it: a fit broke the contract.")
 
 
 def stored_folds(lab: Lab) -> list[str]:

@@ -32,6 +32,7 @@ SEED = 7  # of the bootstrap
 def report_input(
     lab: Lab, fold: str, found: Evaluation, config: ReportConfig, registered: Sequence[str],
     witness: trials.Witness | None = None, judged: ForecastTables | None = None,
+    importance: pl.DataFrame | None = None,
 ) -> ReportInput:  # fmt: skip
     """What render_report needs, from the tables of one fold's backtest and the register of trials.
 
@@ -39,6 +40,7 @@ def report_input(
         registered: names of the strategies that there are; a book's family is one of them.
         witness: what was noted of the register outside the data, to tell whether it is whole.
         judged: how good every model's forecasts were.
+        importance: what the fold's models lean on.
     Raises:
         DataError: the configured strategy is not in the backtest.
     """
@@ -77,6 +79,7 @@ def report_input(
         quantiles=found.quantiles,
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         **({} if judged is None else {f.name: getattr(judged, f.name) for f in fields(judged)}),
+        importance=importance,
         sectors=lab.sectors(),
         data_quality=found.defects,
         warnings=[

@@ -13,7 +13,7 @@ from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
 from quant_assets.fitting import ONE_FOLD_A_RUN
-from quant_assets.forecast_tables import COMPARISON, QUALITY, ForecastTables
+from quant_assets.forecast_tables import COMPARISON, FORECASTER, QUALITY, ForecastTables, importance_of
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
@@ -145,6 +145,7 @@ def headline(metrics: pl.DataFrame) -> pl.DataFrame:
 
 def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest_report")
+    fits = [f"{FORECASTER}{model}" for model in lab.forecasters]
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -154,7 +155,7 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         kinds={"plotly", "html", "mlflow"},
         required_resource_keys={"mlflow"},
         code_version=lab.code("backtest_report", _backtest_report),
-        ins={name: dg.AssetIn(lab.key(name)) for name in ("backtest", QUALITY, COMPARISON)},
+        ins={name: dg.AssetIn(lab.key(name)) for name in ("backtest", QUALITY, COMPARISON, *fits)},
     )
     def backtest_report(
         context: dg.AssetExecutionContext,
@@ -162,6 +163,7 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         backtest: dict,
         forecast_quality: dict,
         forecast_comparison: dict,
+        **forecasters: dict,
     ) -> dict:
         """One self-contained HTML page: every strategy beside the index, out of sample, net of costs, deflated."""
         from quant_core.report.render import markdown_summary, render_report
@@ -170,7 +172,9 @@ def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition
         judged = ForecastTables.of(forecast_quality[fold], forecast_comparison[fold])
         found = Evaluation.of(backtest[fold])
         witness = trial_witness.witness(lab, context.instance)
-        data = report_input(lab, fold, found, core_settings(ReportConfig, config), strategies, witness, judged)
+        leans_on = importance_of({name: files[fold] for name, files in forecasters.items()})
+        settings = core_settings(ReportConfig, config)
+        data = report_input(lab, fold, found, settings, strategies, witness, judged, leans_on)
         html, summary = render_report(data), markdown_summary(data)
         with tracked(context, "backtest_report", config.model_dump()) as mlflow:
             mlflow.log_text(html, REPORT)

@@ -298,9 +298,10 @@ def _explained(
         return {}
     network = new_network(body, config, task.data.sizes, config.seed).to(task.newer.device)
     found = []
-    for fit in fits:
-        network.load_state_dict(fit.state)
-        found.append(explained.averaged(network, task.data, task.newer, hook))
+    with torch_threads(config.threads):
+        for fit in fits:
+            network.load_state_dict(fit.state)
+            found.append(explained.averaged(network, task.data, task.newer, hook))
     return explained.mean_of(found)
 
 

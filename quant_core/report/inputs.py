@@ -37,6 +37,7 @@ _SCHEMAS: Mapping[str, type[dy.Schema]] = {
     "reliability": schema.ForecastReliability,
     "pairs": schema.ForecastComparison,
     "contributions": schema.ForecastContribution,
+    "importance": schema.ForecastImportance,
 }
 _OPTIONAL = (*_SCHEMAS, "regimes", "by_regime", "sectors", "data_quality")
 
@@ -59,6 +60,7 @@ class ReportInput:
         quality_summary: one mapping a model, as forecast scoring makes it.
         scorecard, pit, reliability: ForecastScorecard, ForecastPit, ForecastReliability.
         pairs, contributions: ForecastComparison, ForecastContribution.
+        importance: ForecastImportance of the newest fold.
         regimes: `date`, `regime`, one label a session.
         by_regime: `strategy`, `regime` and measures, in any order.
         sectors: `ticker`, `sector`.
@@ -94,6 +96,7 @@ class ReportInput:
     reliability: pl.DataFrame | None = None
     pairs: pl.DataFrame | None = None
     contributions: pl.DataFrame | None = None
+    importance: pl.DataFrame | None = None
     regimes: pl.DataFrame | None = None
     by_regime: pl.DataFrame | None = None
     sectors: pl.DataFrame | None = None
@@ -129,6 +132,7 @@ class Prepared:
     reliability: pl.DataFrame
     pairs: pl.DataFrame
     contributions: pl.DataFrame
+    importance: pl.DataFrame
     regimes: pl.DataFrame | None
     by_regime: pl.DataFrame | None
     sectors: pl.DataFrame | None

@@ -144,6 +144,15 @@ class ForecastContribution(dy.Schema):
     nw_t = dy.Float64(nullable=True)  # of the daily difference
 
 
+class ForecastImportance(dy.Schema):
+    """What a fold's models lose of their rank IC when an input of theirs no longer belongs to its name."""
+
+    model = dy.String(primary_key=True)
+    feature = dy.String(primary_key=True)  # a family of columns, a member of an ensemble
+    importance = dy.Float64()  # mean daily rank IC lost, on the validation slice of the fit
+    importance_std = dy.Float64()  # over the exchanges of its values
+
+
 class ForecastDecay(dy.Schema):
     """Rank IC of today's scores against returns over other horizons than the label's."""
 

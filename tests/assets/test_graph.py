@@ -20,7 +20,11 @@ GRAPH = {
     "backtest": ("evaluation", "folds", {"clean_prices", "target_weights", "features", "forecasts_ridge"}),
     "forecast_quality": ("evaluation", "folds", {"clean_prices", "features", "forecasts_ridge"}),
     "forecast_comparison": ("evaluation", "folds", {"clean_prices", "features", "forecasts_ridge"}),
-    "backtest_report": ("evaluation", "folds", {"backtest", "forecast_quality", "forecast_comparison"}),
+    "backtest_report": (
+        "evaluation",
+        "folds",
+        {"backtest", "forecast_quality", "forecast_comparison", "forecaster_ridge"},
+    ),
 }
 
 

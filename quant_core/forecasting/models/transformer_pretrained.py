@@ -15,6 +15,7 @@ import polars as pl
 
 from quant_core.errors import DataError, LookaheadError
 from quant_core.fitted import Fitted, Log
+from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, Body, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
@@ -129,7 +130,8 @@ MODELS.register(NAME)(
         predict,
         context_sessions,
         RESOURCES,
-        summary=SUMMARY,
+        importance,
+        SUMMARY,
         needs_encoder=True,
     )
 )

@@ -23,6 +23,9 @@ DIRECTIONS = (
     "direction_disagreement",
 )  # fmt: skip
 MODEL = {"model": "Model"}
+#: Inputs of a model that are named.
+ORDINALS = ("First", "Second", "Third", "Fourth")
+MOST_INPUTS = len(ORDINALS)
 
 
 def models_section(book: Prepared) -> Section:
@@ -34,7 +37,14 @@ def models_section(book: Prepared) -> Section:
     return Section(
         "models",
         "Models compared",
-        (order_table(book), year_table(book), *pair_blocks(book), *calibration_blocks(book), *part_blocks(book)),
+        (
+            order_table(book),
+            year_table(book),
+            *pair_blocks(book),
+            *input_table(book),
+            *calibration_blocks(book),
+            *part_blocks(book),
+        ),
     )
 
 
@@ -104,6 +114,30 @@ def pair_blocks(book: Prepared) -> list[Block]:
         rules=(Rule(0.0),),
     )
     return [*blocks, figure]
+
+
+def input_table(book: Prepared) -> list[Block]:
+    """What each model of the newest fold leans on most."""
+    if book.importance.is_empty():
+        return []
+    names = _names(book.importance)
+    rows = []
+    for model in names:
+        own = book.importance.filter(pl.col("model") == model).sort(["importance", "feature"], descending=[True, False])
+        told = own.head(MOST_INPUTS).select("feature", "importance").iter_rows()
+        cells = [Cell(f"{feature} {correlation(lost)}", f"{feature} {lost!r}") for feature, lost in told]
+        rows.append((Cell(model, model), *cells, *[Cell("", "")] * (MOST_INPUTS - len(cells))))
+    return [
+        Table(
+            "models-inputs", "What each model leans on", "rank IC lost when an input belongs to other names",
+            "Permutation importance of the newest fold, on the validation slice of its fit: inputs of a family are "
+            "exchanged together between names, an ensemble's are its members. What several inputs share counts for "
+            "none of them.",
+            ("Model", *ORDINALS), ("model", *ORDINALS), tuple(rows),
+            marked=frozenset(k for k, name in enumerate(names) if name == book.model),
+            text=frozenset(range(1 + MOST_INPUTS)),
+        )
+    ]  # fmt: skip
 
 
 def calibration_blocks(book: Prepared) -> list[Block]:

@@ -1,5 +1,6 @@
 """Permutation importance: what an exchange costs, in theory and by a naive loop, and how names' histories move."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,7 +11,15 @@ from model_cases import FIRST, Case, case_of
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted
 from quant_core.forecasting import Model
-from quant_core.forecasting.importance import _exchanged, families, permutation_importance
+from quant_core.forecasting.ensemble import EnsembleConfig, fit_ensemble
+from quant_core.forecasting.importance import (
+    _exchanged,
+    ensemble_importance,
+    families,
+    permutation_importance,
+    validation_importance,
+)
+from quant_core.forecasting.validation import with_rank_ic
 from quant_core.measures.information_coefficient import rank_ic_by_date
 
 
@@ -121,3 +130,61 @@ def test_what_cannot_be_judged_is_refused(case: Case, fitted: Fitted, labels: pl
         permutation_importance(case.model, fitted, case.features, labels.clear(), 1)
     with pytest.raises(DataError, match="enough scored and labelled names"):
         permutation_importance(case.model, fitted, case.features, labels.filter(pl.col("ticker") < "T03"), 1)
+
+
+def test_after_a_fit_dates_of_its_slice_are_judged_spread_evenly_and_never_more_than_asked(
+    case: Case, fitted: Fitted
+) -> None:
+    seen: list[pl.DataFrame] = []
+
+    def watched(artifact: Fitted, rows: pl.DataFrame, first: date) -> pl.DataFrame:
+        seen.append(rows)
+        return case.model.predict(artifact, rows, first)
+
+    model = Model("ridge", case.model.config_class, case.model.fit, watched)
+    days = fitted.validation["date"].unique().sort()
+    settings = replace(case.config, importance_dates=10)
+    table = validation_importance(model, fitted, case.data, settings)
+    assert table["feature"].to_list()[0] == "log_return"
+    assert seen[0]["date"].unique().sort().equals(days.gather_every(-(-len(days) // 10)))
+    assert validation_importance(model, fitted, case.data, settings).equals(table)
+    empty = validation_importance(model, fitted, case.data, replace(settings, importance_dates=0))
+    assert (empty.height, empty.schema) == (0, table.schema)
+    with pytest.raises(DataError, match="importance_dates -1"):
+        replace(settings, importance_dates=-1)
+    looks_back = replace(model, context_sessions=lambda config: 3)
+    seen.clear()
+    validation_importance(looks_back, fitted, case.data, settings)
+    assert seen[0]["date"].max() == days[-1]
+    assert seen[0]["date"].n_unique() == 10 + 3
+
+
+def test_a_slice_that_no_date_of_can_be_judged_has_no_importance(case: Case, fitted: Fitted) -> None:
+    few = replace(fitted, validation=fitted.validation.filter(pl.col("ticker") == "T01"))
+    assert validation_importance(case.model, few, case.data, case.config).is_empty()
+    none = replace(fitted, validation=pl.DataFrame())
+    assert validation_importance(case.model, none, case.data, case.config).is_empty()
+    assert with_rank_ic(none, case.labels).manifest.facts["validation_slice"] is None
+
+
+def test_the_slice_of_a_fit_is_told_in_its_facts_as_a_naive_loop_finds_it(case: Case, fitted: Fitted) -> None:
+    told = with_rank_ic(fitted, case.labels).manifest.facts["validation_slice"]
+    joined = fitted.validation.join(case.labels.select("date", "ticker", "rank_label"), on=["date", "ticker"])
+    by_hand = [
+        float(np.corrcoef(own["score"].rank(), own["rank_label"].rank())[0, 1]) for _, own in joined.group_by("date")
+    ]
+    assert told["rank_ic"] == pytest.approx(np.mean(by_hand))
+    assert told["icir"] == pytest.approx(np.mean(by_hand) / np.std(by_hand, ddof=1))
+    assert (told["dates"], told["last"]) == (len(by_hand), str(fitted.validation["date"].max()))
+
+
+def test_an_ensemble_loses_most_without_the_member_that_knows(case: Case, fitted: Fitted) -> None:
+    noise = fitted.validation.with_columns(score=pl.col("score").shuffle(seed=5))
+    members = {"ridge_21d": fitted, "noise": replace(fitted, validation=noise)}
+    config = EnsembleConfig(horizon_sessions=5, min_validation_rank_ic=-1.0)
+    both = fit_ensemble({name: {"2020": own} for name, own in members.items()}, case.labels, config)
+    table = ensemble_importance(both, members, case.labels, config)
+    assert table["feature"].to_list() == ["ridge_21d", "noise"]
+    assert table["importance"][0] > 0.1
+    assert abs(table["importance"][1]) < 0.08
+    assert ensemble_importance(both, members, case.labels, replace(config, importance_dates=0)).is_empty()

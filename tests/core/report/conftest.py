@@ -298,6 +298,8 @@ def _models(years: Sequence[int], rng: np.random.Generator) -> dict[str, pl.Data
     reliability = [
         (model, way, k, 0.1 * k - 0.05, 0.09 * k, 900) for model in said for way in ("down", "up") for k in (2, 3, 4)
     ]
+    importance = [("ridge", f"measure_{k}", 0.01 * (6 - k) - 0.02, 0.001) for k in range(6)]
+    importance.append(("boosting", "momentum", 0.0125, 0.002))
     contributions = [("boosting", 5, 470, 0.031, 0.02, 0.011, 2.2), ("ridge", 5, 470, 0.031, 0.028, 0.003, 0.8)]
 
     def table(contract: type, values: Sequence[object]) -> pl.DataFrame:
@@ -309,6 +311,7 @@ def _models(years: Sequence[int], rng: np.random.Generator) -> dict[str, pl.Data
         "reliability": table(schema.ForecastReliability, reliability),
         "pairs": table(schema.ForecastComparison, pairs),
         "contributions": table(schema.ForecastContribution, contributions),
+        "importance": table(schema.ForecastImportance, importance),
     }
 
 

@@ -35,8 +35,9 @@ def test_every_block_is_there_with_the_figures_of_its_table(make_report_input: M
     data = make_report_input()
     made = blocks(data)
     assert list(made) == [
-        "models-order", "models-years", "models-pairs", "models-alike", "models-added", "models-distribution",
-        "models-directions", "models-pit", "models-reliability", "models-liquidity", "models-sector",
+        "models-order", "models-years", "models-pairs", "models-alike", "models-added", "models-inputs",
+        "models-distribution", "models-directions", "models-pit", "models-reliability", "models-liquidity",
+        "models-sector",
     ]  # fmt: skip
     assert data.scorecard is not None
     at = (pl.col("model") == "ridge", pl.col("horizon_sessions") == 5, pl.col("value") == "2016")
@@ -68,6 +69,18 @@ def test_the_common_horizon_is_the_one_with_most_models(make_report_input: Make)
     assert common_horizon(prepare(replace(data, scorecard=few))) == 21
 
 
+def test_the_inputs_that_cost_most_stand_first_and_few_leave_cells_empty(make_report_input: Make) -> None:
+    data = make_report_input()
+    assert data.importance is not None
+    table: Table = blocks(data)["models-inputs"]
+    assert [cell.text for cell in table.rows[0]] == ["boosting", "momentum 0.013", "", "", ""]
+    assert [cell.text for cell in table.rows[1]] == [
+        "ridge", "measure_0 0.040", "measure_1 0.030", "measure_2 0.020", "measure_3 0.010",
+    ]  # fmt: skip
+    assert table.marked == frozenset({0})
+    assert "models-inputs" not in blocks(replace(data, importance=None))
+
+
 def test_what_is_missing_is_said_and_why(make_report_input: Make) -> None:
     data = make_report_input()
     assert data.scorecard is not None
@@ -86,7 +99,7 @@ def test_a_models_name_cannot_open_an_element(make_report_input: Make) -> None:
     evil = "<img src=x onerror=alert(1)>"
     tables = {
         name: getattr(data, name).with_columns(pl.col(pl.String).replace("ridge", evil))
-        for name in ("scorecard", "pit", "reliability", "pairs", "contributions")
+        for name in ("scorecard", "pit", "reliability", "pairs", "contributions", "importance")
     }
     page = render_report(replace(data, **tables))
     assert evil not in page
