@@ -12,7 +12,7 @@ real: the members of the NIFTY 50 in the price files of QUANT_REAL_DATA (default
 Reconstruction: mean squared error of hidden patches on the newest dates of the training window, beside the patch before
 and each channel's mean. Probe: multinomial logistic regression on rows after fit_end, fitted on the older half of the
 dates and judged on the newer one, 60 sessions between them; balanced accuracy, a third by chance; `settled` are the
-embeddings of rows whose state has lasted for the whole window.
+embeddings of rows whose state has lasted for the whole window, where there are such rows of every state.
 Transfer: rank IC out of sample of the same network that begins with the encoder's weights, with random ones, or with
 the encoder's weights held fixed, learning from all labels or from the newest year's; the interval of a difference is
 1.96 Newey-West standard errors of the daily differences, averaged over the seeds. A seed draws market and weights.
@@ -174,7 +174,9 @@ def probe(case: Case, fitted: Fitted, seed: int) -> dict[str, float]:
         reader.fit(x[older], state[older])
         found[name] = float(balanced_accuracy_score(state[newer], reader.predict(x[newer])))
     of = newer & settled
-    return found | {"settled": float(balanced_accuracy_score(state[of], reader.predict(embedding[of])))}
+    if len(np.unique(state[of])) == len(np.unique(state)):
+        found["settled"] = float(balanced_accuracy_score(state[of], reader.predict(embedding[of])))
+    return found
 
 
 def daily_ics(case: Case, encoder: Fitted, labels: pl.DataFrame, beginning: str, seed: int) -> np.ndarray:
