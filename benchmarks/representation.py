@@ -1,18 +1,20 @@
 """What the masked encoder learns: reconstruction, embeddings of planted regimes, and what a forecaster gains by it.
 
-    python benchmarks/representation.py [dynamics|simulated] [--seeds 3]
+    python benchmarks/representation.py [dynamics|simulated|real] [--seeds 3]
 
 dynamics: every name is in one of three states for 60 sessions on average: today's return continues, is reversed, or
 says nothing of tomorrow's; mean and variance are the same in all of them, so that no linear reading of a window tells
 them apart. The label follows today's return by the state.
 simulated: the simulated market through cleaning, features and labels (21 sessions), with twice its default planted
 signal; the market's own regimes.
+real: the members of the NIFTY 50 in the price files of QUANT_REAL_DATA (default ../shared/data); reconstruction alone.
 
 Reconstruction: mean squared error of hidden patches on the newest dates of the training window, beside the patch before
-and each channel's mean. Probe: multinomial logistic regression on rows after fit_end, fitted on the older and judged on
-the newer half of the dates, a year apart from nothing but a gap of 60 sessions; balanced accuracy, a third by chance.
+and each channel's mean. Probe: multinomial logistic regression on rows after fit_end, fitted on the older half of the
+dates and judged on the newer one, 60 sessions between them; balanced accuracy, a third by chance; `settled` are the
+embeddings of rows whose state has lasted for the whole window, where there are such rows of every state.
 Transfer: rank IC out of sample of the same network that begins with the encoder's weights, with random ones, or with
-the encoder's weights held fixed, learning from all labels or from those of the newest year; the difference's interval is
+the encoder's weights held fixed, learning from all labels or from the newest year's; the interval of a difference is
 1.96 Newey-West standard errors of the daily differences, averaged over the seeds. A seed draws market and weights.
 """
 
@@ -22,7 +24,8 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -37,7 +40,9 @@ from quant_core.forecasting import TrainingData
 from quant_core.forecasting.labels import LabelConfig, cross_section, training_labels
 from quant_core.forecasting.models import transformer_pretrained as pretrained
 from quant_core.forecasting.net import fit_net, predict_net
+from quant_core.market.sources.files import FilesSource
 from quant_core.market.sources.simulated import SimulatedSource, simulate
+from quant_core.market.universe import membership
 from quant_core.measures.forward_returns import forward_returns
 from quant_core.measures.information_coefficient import rank_ic_by_date
 from quant_core.measures.newey_west import newey_west_t
@@ -48,10 +53,10 @@ from quant_core.representation.pretrain import fit_encoder
 from quant_core.schema import TrainingLabels
 
 LENGTH, LAST = 60, date(2020, 12, 31)
-STATES, STAY, PERSISTENCE = ("continues", "nothing", "is reversed"), 60, 0.7
+STAY, PERSISTENCE = 60, 0.7
 ENCODER = MaskedEncoderConfig(
     sequence_sessions=LENGTH, d_model=32, heads=4, layers=2, feed_forward=64, dropout=0.0, epochs=15,
-    windows_per_epoch=10_000, batch_size=256, learning_rate=3e-3, threads=1,
+    windows_per_epoch=10_000, batch_size=256, learning_rate=2e-3, threads=1,
 )  # fmt: skip
 FORECASTER = pretrained.TransformerPretrainedConfig(
     sequence_sessions=LENGTH, d_model=32, epochs=8, windows_per_epoch=10_000, batch_size=256, learning_rate=2e-3,
@@ -126,6 +131,15 @@ def simulated(seed: int, horizon: int = 21) -> Case:
     return Case(market, states.select("date", "ticker", "state"), horizon, last)
 
 
+def real(first: date, last: date) -> pl.DataFrame:
+    """Channels of the NIFTY 50's members."""
+    source = FilesSource(path=os.environ.get("QUANT_REAL_DATA", str(Path(__file__).parents[2] / "shared" / "data")))
+    raw = source.fetch(None, first, last, datetime.combine(last, datetime.max.time(), UTC)).rows
+    prices = clean(raw, membership("nifty50"), CleaningConfig(), first, last).prices
+    config = FeatureConfig(names=("daily_channels",), normalization="none")
+    return compute_features(prices, config, sessions_before(FOLD.train_start, LENGTH), last)
+
+
 def windows(case: Case, fitted: Fitted, keys: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """(R, L F) flat windows of the rows, 0 where unknown, and (R, D) embeddings."""
     begin = sessions_before(keys["date"][0], LENGTH - 1)
@@ -145,18 +159,23 @@ def probe(case: Case, fitted: Fitted, seed: int) -> dict[str, float]:
     from sklearn.preprocessing import StandardScaler
 
     eligible = case.market.features.filter("is_eligible", pl.col("date") > FOLD.test_start).select("date", "ticker")
-    rows = case.states.join(eligible, on=["date", "ticker"], how="semi").sort("date", "ticker")
+    lasted = pl.col("state").rolling_min(LENGTH) == pl.col("state").rolling_max(LENGTH)
+    states = case.states.sort("ticker", "date").with_columns(settled=lasted.over("ticker").fill_null(False))
+    rows = states.join(eligible, on=["date", "ticker"], how="semi").sort("date", "ticker")
     keys = rows.sample(min(8_000, rows.height), seed=seed).sort("date", "ticker")
     days = keys["date"].unique().sort()
     middle = days[len(days) // 2]
     older = (keys["date"] < sessions_before(middle, LENGTH)).to_numpy()
     newer = (keys["date"] >= middle).to_numpy()
     flat, embedding = windows(case, fitted, keys)
-    found, state = {}, keys["state"].to_numpy()
+    found, state, settled = {}, keys["state"].to_numpy(), keys["settled"].to_numpy()
     for name, x in (("day", flat[:, -len(fitted.manifest.columns) :]), ("window", flat), ("embedding", embedding)):
         reader = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1_000, class_weight="balanced"))
         reader.fit(x[older], state[older])
         found[name] = float(balanced_accuracy_score(state[newer], reader.predict(x[newer])))
+    of = newer & settled
+    if len(np.unique(state[of])) == len(np.unique(state)):
+        found["settled"] = float(balanced_accuracy_score(state[of], reader.predict(embedding[of])))
     return found
 
 
@@ -179,17 +198,22 @@ def daily_ics(case: Case, encoder: Fitted, labels: pl.DataFrame, beginning: str,
     return rank_ic_by_date(scores, case.market.forward)["rank_ic"].to_numpy()
 
 
+def reconstruct(features: pl.DataFrame, seed: int) -> Fitted:
+    """The encoder of the fold; its errors are printed."""
+    started = time.process_time()
+    encoder = fit_encoder(features.lazy(), FOLD, replace(ENCODER, seed=seed), lambda epoch, values: None)
+    facts, seconds = encoder.manifest.facts, time.process_time() - started
+    errors = ", ".join(f"{name} {facts[f'{name}_error']:.4f}" for name in ("reconstruction", "copied", "mean"))
+    print(f"seed {seed}: {errors}; epoch {facts['best_epoch']}, {seconds:.0f} s CPU", flush=True)
+    return encoder
+
+
 def run(make: Callable[[int], Case], n_seeds: int) -> None:
     ics: dict[tuple[str, str], list[np.ndarray]] = {}
     for seed in range(n_seeds):
-        case, started = make(seed), time.process_time()
+        case = make(seed)
         oracle = rank_ic_by_date(case.market.oracle, case.market.forward)["rank_ic"].mean()
-        encoder = fit_encoder(case.market.features.lazy(), FOLD, replace(ENCODER, seed=seed), lambda *_: None)
-        facts = encoder.manifest.facts
-        errors = ", ".join(f"{name} {facts[f'{name}_error']:.4f}" for name in ("reconstruction", "copied", "mean"))
-        print(
-            f"seed {seed}: {errors}; epoch {facts['best_epoch']}, {time.process_time() - started:.0f} s CPU", flush=True
-        )
+        encoder = reconstruct(case.market.features, seed)
         accuracy = ", ".join(f"{name} {value:.3f}" for name, value in probe(case, encoder, seed).items())
         print(f"        probe: {accuracy}; oracle's rank IC {oracle:.3f}", flush=True)
         newest = pl.col("date") >= date(FOLD.test_start.year - 1, 1, 1)
@@ -208,10 +232,15 @@ def run(make: Callable[[int], Case], n_seeds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", nargs="?", default="dynamics", choices=("dynamics", "simulated"))
+    parser.add_argument("kind", nargs="?", default="dynamics", choices=("dynamics", "simulated", "real"))
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     print(f"{arguments.kind}; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if arguments.kind == "real":
+        features = real(date(FOLD.train_start.year - 2, 1, 1), date(FOLD.train_start.year + 3, 12, 31))
+        for seed in range(arguments.seeds):
+            reconstruct(features, seed)
+        return
     run({"dynamics": dynamics, "simulated": simulated}[arguments.kind], arguments.seeds)
 
 

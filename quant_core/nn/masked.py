@@ -54,6 +54,14 @@ class MaskedEncoder(nn.Module):
         self.body = PatchEncoder(n_inputs, patch_size, config)
         self.mask_token = nn.Parameter(torch.randn(config.d_model) * 0.02)
         self.reconstruct = nn.Linear(config.d_model, patch_size * n_inputs)
+        nn.init.zeros_(self.reconstruct.weight)
+        nn.init.zeros_(self.reconstruct.bias)
+
+    def begin_at(self, mean: Tensor) -> None:
+        """Let a network that has learned nothing say every channel's mean (F,): what it learns is told apart from it
+        only, for most of a day's values nothing can be said of them."""
+        with torch.no_grad():
+            self.reconstruct.bias.copy_(mean.repeat(self.body.patch_size))
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """(B, T, F) and (B, P) True for hidden patches -> every patch as it is said to be, (B, P, patch_size * F)."""

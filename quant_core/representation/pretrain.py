@@ -57,6 +57,7 @@ def fit_encoder(
 
     task = task_of(features, fold, config, embargo_sessions)
     network = new_network(config, len(task.columns))
+    network.begin_at(task.mean)
     mark = hashlib.sha256(json.dumps([KIND, task.data_hash, plain_settings(config)]).encode()).hexdigest()
     trained = train(
         network, len(task.older), lambda rows: task.losses(network, rows), lambda: task.judged(network), config,

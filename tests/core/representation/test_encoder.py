@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from markets import FIRST, FOLD, LAST, market, silent, small
 
 from quant_core.calendar import sessions_before
@@ -121,3 +122,12 @@ def test_training_and_stopping_share_no_session(table: pl.DataFrame) -> None:
     task = task_of(table.lazy(), FOLD, small(), 5)
     assert int(task.newer[:, 1].min()) - int(task.older[:, 1].max()) == 20
     assert int(task.older[:, 1].min()) >= 19
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is present")
+def test_a_gpu_learns_as_much_and_its_artifact_embeds_on_the_cpu(fitted: Fitted, table: pl.DataFrame) -> None:
+    on_gpu = fit_encoder(table.lazy(), FOLD, small(device="cuda"), silent)
+    error = fitted.manifest.facts["reconstruction_error"]
+    assert on_gpu.manifest.facts["reconstruction_error"] == pytest.approx(error, rel=0.2)
+    assert of(on_gpu, table).height == of(fitted, table).height

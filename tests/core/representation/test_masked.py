@@ -15,8 +15,18 @@ SHAPE = EncoderConfig(8, 2, 1, 16, 0.0, "mean")
 
 
 def network() -> MaskedEncoder:
+    """With a head that says something: a new one says the mean alone."""
     torch.manual_seed(0)
-    return MaskedEncoder(n_inputs=2, patch_size=3, config=SHAPE)
+    model = MaskedEncoder(n_inputs=2, patch_size=3, config=SHAPE)
+    model.reconstruct.reset_parameters()
+    return model
+
+
+def test_a_network_that_has_learned_nothing_says_the_mean_of_every_channel() -> None:
+    model = MaskedEncoder(n_inputs=2, patch_size=3, config=SHAPE)
+    model.begin_at(torch.tensor([5.0, 7.0]))
+    said = model(torch.randn(2, 6, 2), torch.tensor([[True, False], [False, True]]))
+    assert said.tolist() == [[[5, 7, 5, 7, 5, 7]] * 2] * 2
 
 
 def test_only_hidden_and_known_values_count_in_the_error() -> None:
