@@ -18,6 +18,7 @@ from quant_assets.pictures import (
     curve_picture,
     ic_picture,
     importance_picture,
+    sessions_picture,
     thinned,
 )
 
@@ -176,3 +177,14 @@ def test_the_last_row_of_a_long_table_stays() -> None:
 
 def test_a_percent_sign_of_the_picture_is_no_code_of_the_link() -> None:
     assert markdown("<a>20%</a>", "x") == r"![x](<data:image/svg+xml,\<a\>20%25\</a\>>)"
+
+
+def test_sessions_that_are_read_stand_from_the_oldest_to_the_calendar_ahead() -> None:
+    share = pl.DataFrame({"session": range(-62, 6), "share": [0.0] * 62 + [0.5] + [0.1] * 5})
+    found = sessions_picture(share)
+    shown = texts(found)
+    assert "-62" in shown
+    assert any(text.startswith("50") for text in shown)
+    (points,) = lines(found).values()
+    assert len(points) == 68
+    assert points[62][1] == min(y for _, y in points)

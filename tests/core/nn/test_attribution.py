@@ -64,3 +64,14 @@ def test_attributions_sum_to_what_the_past_changed_and_leave_no_gradient_behind(
         wanted = network(past, known, static).score[:, 0] - network(0.0 * past, known, static).score[:, 0]
     torch.testing.assert_close(found.sum(dim=(1, 2)), wanted, atol=1e-4, rtol=1e-3)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is present")
+@pytest.mark.parametrize("body", BODIES)
+def test_a_gpu_attributes_as_the_cpu_does_recurrent_layers_too(body: str) -> None:
+    network = Forecaster(BODIES[body](), 8, 2, "gaussian", (0.1, 0.5, 0.9))
+    batch = parts()
+    on_cpu = integrated_gradients(network, *batch)
+    on_gpu = integrated_gradients(network.cuda(), *(part.cuda() for part in batch))
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=1e-3, rtol=1e-2)
