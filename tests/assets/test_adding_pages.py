@@ -17,6 +17,8 @@ PAGES = {
     "adding-a-regime-model": "quant_assets/assets/regimes.py",
     "adding-an-agent": "quant_assets/assets/agents.py",
 }
+#: The small lab has one model; the page says how to name another.
+BOTH = [*COMMAND, "--set", "profile.models=[ridge,last_five]"]
 MINE = {
     "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report", "forecast_quality",
     "forecast_comparison",
@@ -52,7 +54,7 @@ def followed(small_lab: SmallLab, tmp_path_factory: pytest.TempPathFactory) -> S
         follow(page, file, folder / "source")
     path = os.pathsep.join([str(folder / "source"), os.environ.get("PYTHONPATH", "")])
     lab = SmallLab(folder, lab_environment(folder) | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
-    done = run_quant(COMMAND, lab.environment, timeout_s=600)
+    done = run_quant(BOTH, lab.environment, timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("✓")}
     assert {name for name, line in lines.items() if "to do" in line} == MINE, done.stdout
@@ -91,7 +93,7 @@ def test_the_models_books_are_traded_and_reported(followed: SmallLab) -> None:
 def test_a_month_alone_equals_the_range(followed: SmallLab) -> None:
     before = followed.hashes()
     (followed.data / "demo" / "forecasts_last_five" / "2020-02.parquet").unlink()
-    done = run_quant([*COMMAND, "--stages", "forecasts_last_five"], followed.environment)
+    done = run_quant([*BOTH, "--stages", "forecasts_last_five"], followed.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"forecasts_last_five\s.*1 to do", done.stdout), done.stdout
     assert followed.hashes() == before
@@ -99,9 +101,8 @@ def test_a_month_alone_equals_the_range(followed: SmallLab) -> None:
 
 @pytest.mark.slow
 def test_a_profile_without_the_model_neither_trains_nor_shows_it(followed: SmallLab, small_lab: SmallLab) -> None:
-    listed = [*COMMAND, "--set", "profile.models=[ridge]"]
     (followed.data / "demo" / "forecaster_last_five" / "2020.json").unlink()
-    done = run_quant(listed, followed.environment)
+    done = run_quant(COMMAND, followed.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "last_five" not in done.stdout
     kept = {name: value for name, value in followed.hashes().items() if name in small_lab.hashes()}
