@@ -26,8 +26,11 @@ PACKAGES = ("quant_core", "quant_assets")
 #: Its answers are part of a code version by value (quant_assets/lab.py), so its code is not.
 ANSWERED_BY_VALUE = ("quant_assets.lab", "Lab")
 #: What changes nothing that an asset stores: trial_witness tells the register of trials what a run was, and the report
-#: whether the register is whole (in its fingerprint); verdicts tells a person what a check says.
-TOLD_APART = frozenset({"quant_assets.trial_witness", "quant_assets.verdicts"})
+#: whether the register is whole (in its fingerprint); verdicts tells a person what a check says, model_card what a fit
+#: is, and model_registry lists it.
+TOLD_APART = frozenset({
+    "quant_assets.trial_witness", "quant_assets.verdicts", "quant_assets.model_card", "quant_assets.model_registry",
+})  # fmt: skip
 #: They order, log, store and fetch; what they hand over is the lab's own data or the vendor's, stamped by content.
 CARRIERS = frozenset({"dagster", "dagster_mlflow", "mlflow", "upath", "yaml", "pydantic", "rich", "typer", "yfinance"})
 #: Distributions whose import has another name, and those that compute for one that is imported.
