@@ -338,7 +338,8 @@ def _fit_seed(
     epoch, state = (config.epochs, stopped.last) if config.stop_on == "never" else (stopped.best_epoch, stopped.state)
     network.load_state_dict(state)
     score = float(stopped.curve.filter(pl.col("epoch") == epoch)["validation_rank_ic"].item())
-    said = said_table(network, task.data, _pieces(task.newer), config)
+    with torch_threads(config.threads):
+        said = said_table(network, task.data, _pieces(task.newer), config)
     if not config.refit:
         return SeedFit(state, stopped.curve, epoch, score, said)
     every = torch.cat([task.older, task.newer[:: config.stride]])
