@@ -31,14 +31,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.dense import Flags, Floats
 from quant_core.errors import DataError
 from quant_core.measures.calibration import log_loss
 from quant_core.schema import DISTRIBUTION_COLUMNS, QUANTILE_COLUMNS, QUANTILE_LEVELS
 
-#: The feature that says how much a name moves; a year has 252 sessions.
+#: The feature that says how much a name moves, in a year's units.
 VOLATILITY = "realized_vol_63d_ann"
-SESSIONS_PER_YEAR = 252
 PREFIX = "calibration."
 #: Rows of a validation slice that a calibration needs: the outermost levels rest on a twentieth of them.
 FEWEST_ROWS = 200

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from quant_core import dense
+from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.dense import Floats
 from quant_core.forecasting.adaptive import adaptive_intervals
-from quant_core.forecasting.calibration import SESSIONS_PER_YEAR, VOLATILITY
+from quant_core.forecasting.calibration import VOLATILITY
 from quant_core.forecasting.scores import MOMENTUM_COLUMNS, baseline_scores, summary
 from quant_core.measures.calibration import (
     central_columns,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR, sessions
 from quant_core.errors import DataError
-from quant_core.forecasting.inputs import Kind, as_kind, columns_of
+from quant_core.forecasting.calibration import VOLATILITY
+from quant_core.forecasting.inputs import CHANNEL_PREFIX, Kind, as_kind, columns_of
 from quant_core.nn.tables import input_panel
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 
-#: Volatility that returns are standardized by: the features' name for the standard deviation of 63 sessions, a year's.
-VOLATILITY_COLUMN = "realized_vol_63d_ann"
 SECTOR_COLUMN, TURNOVER_COLUMN = "static_sector_code", "log_turnover_63d"
 STATIC_COLUMNS = (SECTOR_COLUMN, TURNOVER_COLUMN)
 #: What `calendar_inputs` says of a session, in its order.
@@ -137,7 +136,7 @@ def read_rows(features: pl.LazyFrame, columns: Sequence[str], kinds: Sequence[Ki
     became a member.
     """
     there = features.collect_schema().names()
-    extra = [name for name in (VOLATILITY_COLUMN, *STATIC_COLUMNS) if name in there and name not in columns]
+    extra = [name for name in (VOLATILITY, *STATIC_COLUMNS) if name in there and name not in columns]
     rows = features.select("date", "ticker", "is_eligible", *columns, *extra).collect().sort("date", "ticker")
     if "rank" not in kinds:
         return rows
@@ -153,7 +152,7 @@ def fit_scaling(rows: pl.DataFrame, columns: Sequence[str]) -> Scaling:
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / count
     spread = np.sqrt(np.where(known, np.square(values - mean), 0.0).sum(axis=0) / count)
-    is_channel = np.array([name.startswith("channel_") for name in columns])
+    is_channel = np.array([name.startswith(CHANNEL_PREFIX) for name in columns])
     scale = np.where(spread > 1e-12 * np.abs(mean), spread, 1.0)
     return Scaling(
         np.where(is_channel, 0.0, mean).astype(np.float32), np.where(is_channel, 1.0, scale).astype(np.float32)
@@ -219,9 +218,9 @@ def _after(last: date, count: int) -> list[date]:
 
 
 def _volatility_1d(rows: pl.DataFrame) -> NDArray[np.float64]:
-    if VOLATILITY_COLUMN not in rows.columns:
+    if VOLATILITY not in rows.columns:
         return np.full(rows.height, np.nan)
-    value = rows[VOLATILITY_COLUMN].cast(pl.Float64).fill_null(np.nan).to_numpy() / math.sqrt(SESSIONS_PER_YEAR)
+    value = rows[VOLATILITY].cast(pl.Float64).fill_null(np.nan).to_numpy() / math.sqrt(SESSIONS_PER_YEAR)
     return np.where(value > 0.0, value, np.nan)
 
 
