@@ -55,6 +55,7 @@ from quant_core.schema.market import (
     UNADJUSTED,
     RawOhlcv,
 )
+from quant_core.schema.regimes import CRISIS, REGIME_NAMES, REGIME_PROBABILITIES, TRANSITION, RegimeBooks, Regimes
 from quant_core.schema.representation import Embeddings
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "CARRIED",
     "CASH",
     "CONFIRMED_KINDS",
+    "CRISIS",
     "DELISTING",
     "DISTRIBUTION_COLUMNS",
     "DIVIDEND",
@@ -78,10 +80,13 @@ __all__ = [
     "QUANTILE_COLUMNS",
     "QUANTILE_LEVELS",
     "REAL_MOVE",
+    "REGIME_NAMES",
+    "REGIME_PROBABILITIES",
     "SELL",
     "SPLIT_ADJUSTED",
     "SUSPENSION",
     "TERMINAL_KINDS",
+    "TRANSITION",
     "UNADJUSTED",
     "BacktestCosts",
     "BacktestDaily",
@@ -102,6 +107,8 @@ __all__ = [
     "ForecastScorecard",
     "Forecasts",
     "RawOhlcv",
+    "RegimeBooks",
+    "Regimes",
     "RoundTrips",
     "Sensitivity",
     "Significance",

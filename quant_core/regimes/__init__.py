@@ -1,0 +1,5 @@
+"""Market regimes: what a session is like, from parameters that were fitted before it. One file a method in `models/`."""
+
+from quant_core.regimes.model import METHODS, Method, MethodConfig
+
+__all__ = ["METHODS", "Method", "MethodConfig"]
