@@ -1,4 +1,4 @@
-"""Market regimes: what a session is like, from parameters that were fitted before it. One file a method in `models/`."""
+"""Market regimes: what a session is like, by parameters fitted before it. One file a method in `models/`."""
 
 from quant_core.regimes.model import METHODS, Method, MethodConfig
 

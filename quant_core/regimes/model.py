@@ -1,4 +1,4 @@
-"""What a regime method is: settings, a fit on the rows before a fold, and a filter that goes on from where the fit ended.
+"""What a regime method is: settings, a fit on the rows before a fold, a filter that goes on from where the fit ended.
 
 A method sees standardised rows, one a session, and knows states by number; names, scaling and tables are made around it
 (`naming`, `inputs`, `fit`, `table`). Its filter is causal by construction: the probabilities of a session follow from
