@@ -31,13 +31,15 @@ from quant_core.forecasting.ensemble import ENSEMBLE
 from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, price_returns_after, refuse_beyond
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
+from quant_core.regimes import METHODS
+from quant_core.regimes.config import method_of
 from quant_core.runtime import has_gpu
 
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
     "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
-    "models", "forecasters", "has_encoder",
+    "models", "forecasters", "has_encoder", "regime_methods", "has_regimes",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
@@ -96,6 +98,30 @@ class Lab:
         """Whether the profile wants a masked encoder, or has a model that begins with one."""
         return self.profile.encoder or any(MODELS[name].needs_encoder for name in self.models)
 
+    @cached_property
+    def regime_methods(self) -> tuple[str, ...]:
+        """Methods that find market regimes: those that the profile names, else all that there are.
+
+        Raises:
+            UnknownName: one is not registered. DataError: the traded one is not among them.
+        """
+        named = self.profile.regimes
+        if named is None:
+            named = (*METHODS, *(("gmm_embeddings",) if self.has_encoder else ()))
+        for name in named:
+            method_of(name)
+        if named and self.profile.regime_method not in named:
+            raise DataError(
+                f"profile {self.profile.name}: regime_method is {self.profile.regime_method!r}, which is none of its "
+                f"regimes {list(named)}; name one of them."
+            )
+        return tuple(named)
+
+    @property
+    def has_regimes(self) -> bool:
+        """Whether the profile finds market regimes."""
+        return bool(self.regime_methods)
+
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -113,9 +139,15 @@ class Lab:
             "features": {"index_ticker": price},
             "target_weights": {"index_ticker": price, "strategies": self.profile.strategies},
             "backtest": {"index_ticker": price, "total_return_index_ticker": total},
+            "regime_model": {"index_ticker": price, "vix_ticker": self._vix, "methods": self.regime_methods},
         }
         of_size = dict(model_presets(self.profile.model_size).get(asset) or {})
         return derived.get(asset, {}) | of_size | dict(self.profile.presets.get(asset) or {})
+
+    @property
+    def _vix(self) -> str | None:
+        """The profile's series of implied volatility, by its name."""
+        return next((name for name in self.profile.market_series if "VIX" in name.upper()), None)
 
     def defaults(self, asset: str) -> Any:
         """The asset's settings dataclass as the profile sets it."""

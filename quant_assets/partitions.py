@@ -35,6 +35,7 @@ class Partitions:
     cleaning_lookback: dg.TimeWindowPartitionMapping
     feature_lookback: dg.TimeWindowPartitionMapping
     train: dg.TimeWindowPartitionMapping
+    before_fold: dg.TimeWindowPartitionMapping
     fold_of_month: dg.TimeWindowPartitionMapping
     through_fold: dg.TimeWindowPartitionMapping
     train_folds: int  # folds that the years before one hold
@@ -49,6 +50,13 @@ class Partitions:
             allow_nonexistent_upstream_partitions=context_folds > 0,
         )
 
+    def since_fold_began(self, context_sessions: int) -> dg.TimeWindowPartitionMapping:
+        """Month -> the months of its fold so far, and those that hold `context_sessions` sessions before them."""
+        context_months = math.ceil(context_sessions * 12 / FEWEST_SESSIONS_A_YEAR) + 1
+        return dg.TimeWindowPartitionMapping(
+            start_offset=1 - months_a_partition(self.folds) - context_months, allow_nonexistent_upstream_partitions=True
+        )
+
 
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
@@ -60,6 +68,7 @@ def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
         cleaning_lookback=mapping(start_offset=-CLEANING_REACH_MONTHS, allow_nonexistent_upstream_partitions=True),
         feature_lookback=lookback(warm_up_sessions),
         train=mapping(start_offset=-train_folds, end_offset=-1),
+        before_fold=mapping(start_offset=-FOLDS_BEFORE, end_offset=-1, allow_nonexistent_upstream_partitions=True),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-FOLDS_BEFORE, allow_nonexistent_upstream_partitions=True),
         train_folds=train_folds,

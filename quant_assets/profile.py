@@ -24,7 +24,7 @@ PRESETS = Path(__file__).parent / "presets"
 MODEL_PRESETS = PRESETS / "models"
 DEFAULT_SIZE = "default"
 #: Entries that list registered names.
-NAME_LISTS = ("models", "strategies")
+NAME_LISTS = ("models", "strategies", "regimes")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Profile:
         train_years: full years of data before a fold that its models are fitted on.
         models, strategies: registered names that the profile uses; None for all, but for models that need what this
             machine lacks.
+        regimes: methods that find market regimes, `<name>_embeddings` for one that reads the encoder's embeddings; None
+            for all, [] for none.
+        regime_method: the one of them that is traded on and reported by.
         model_size: of the models: "default" (the settings classes' own), or a file of presets/models: tiny (a demo),
             small (two cores), large (a data-centre GPU).
         price_index, total_return_index: benchmark tickers as the source calls them.
@@ -67,6 +70,8 @@ class Profile:
     train_years: int = 5
     models: tuple[str, ...] | None = None
     strategies: tuple[str, ...] | None = None
+    regimes: tuple[str, ...] | None = None
+    regime_method: str = "hmm"
     model_size: str = DEFAULT_SIZE
     price_index: str = "^NSEI"
     total_return_index: str | None = "NIFTY 50 TRI"

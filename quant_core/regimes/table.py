@@ -70,12 +70,12 @@ def fit_window_labels(
 
     For what is chosen inside the fit window, never for what is traded.
     """
-    days, probabilities, _ = _over_fit_window(fitted, inputs, method, embedded)
+    days, probabilities, _ = over_fit_window(fitted, inputs, method, embedded)
     names = by_name(arrays_of(fitted, method), probabilities).argmax(axis=1)
     return pl.DataFrame({"date": days, "regime": pl.Series([REGIME_NAMES[k] for k in names], dtype=pl.String)})
 
 
-def _over_fit_window(
+def over_fit_window(
     fitted: Fitted, inputs: pl.DataFrame, method: str, embedded: pl.DataFrame | None
 ) -> tuple[pl.Series, Array, Array]:
     """Sessions, filtered probabilities of the states, and rows as the method sees them."""

@@ -55,7 +55,15 @@ from quant_core.schema.market import (
     UNADJUSTED,
     RawOhlcv,
 )
-from quant_core.schema.regimes import CRISIS, REGIME_NAMES, REGIME_PROBABILITIES, TRANSITION, RegimeBooks, Regimes
+from quant_core.schema.regimes import (
+    CRISIS,
+    REGIME_NAMES,
+    REGIME_PROBABILITIES,
+    TRANSITION,
+    RegimeBooks,
+    RegimeHistory,
+    Regimes,
+)
 from quant_core.schema.representation import Embeddings
 
 __all__ = [
@@ -108,6 +116,7 @@ __all__ = [
     "Forecasts",
     "RawOhlcv",
     "RegimeBooks",
+    "RegimeHistory",
     "Regimes",
     "RoundTrips",
     "Sensitivity",

@@ -33,6 +33,17 @@ class Regimes(dy.Schema):
     sessions_in_regime = dy.Int32()  # unbroken sessions of `regime` so far, this one included
 
 
+class RegimeHistory(dy.Schema):
+    """The fit window in hindsight, for charts: smoothed regimes know what came after. No asset reads this table."""
+
+    date = dy.Date(primary_key=True)
+    method = dy.String(primary_key=True)
+    filtered_regime = dy.String()
+    smoothed_regime = dy.String()
+    filtered_crisis = dy.Float64()  # probability
+    smoothed_crisis = dy.Float64()
+
+
 class RegimeBooks(dy.Schema):
     """Which book a fold holds in which regime, chosen on its fit window, and what each candidate did there."""
 
