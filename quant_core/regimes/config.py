@@ -19,7 +19,7 @@ class RegimeConfig:
         methods: registered names; with the suffix `_embeddings` a method reads daily aggregates of the fold's
             embeddings instead of market inputs.
         settings: per method, what replaces the defaults of its own settings.
-        min_sessions: sessions before a fold below which it is refused; 504 are two years.
+        min_sessions: sessions before a fold below which it is refused; 480 are two short years.
         index_ticker: of the index whose returns are described.
         vix_ticker: of an implied volatility index; None where the source has none.
         embedding_stride: in the fit, embeddings are made for every so many sessions only.
@@ -28,7 +28,7 @@ class RegimeConfig:
 
     methods: tuple[str, ...] = ("threshold", "kmeans", "gmm", "hdbscan", "hmm", "jump")
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    min_sessions: int = 504
+    min_sessions: int = 480
     index_ticker: str = "^NSEI"
     vix_ticker: str | None = None
     embedding_stride: int = 5

@@ -1,4 +1,4 @@
-"""The pages about models, regime models and agents are followed to the letter in a copy of the source."""
+"""The pages about models, regime methods and agents are followed to the letter in a copy of the source."""
 
 import os
 import re
@@ -14,15 +14,18 @@ from small_lab import COMMAND, SmallLab
 
 PAGES = {
     "adding-a-model": "quant_core/forecasting/models/last_five.py",
-    "adding-a-regime-model": "quant_assets/assets/regimes.py",
+    "adding-a-regime-model": "quant_core/regimes/models/drawdown.py",
     "adding-an-agent": "quant_assets/assets/agents.py",
 }
-#: The small lab has one model; the page says how to name another.
-BOTH = [*COMMAND, "--set", "profile.models=[ridge,last_five]"]
+#: The small lab has one model and no regimes; the pages say how to name others.
+BOTH = [
+    *COMMAND, "--set", "profile.models=[ridge,last_five]", "--set", "profile.regimes=[drawdown]",
+    "--set", "profile.regime_method=drawdown",
+]  # fmt: skip
 MINE = {
     "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report", "forecast_quality",
     "forecast_comparison",
-    "regime_model_threshold", "rl_policy_breadth",
+    "regime_model", "regimes", "regime_history", "regime_books", "regime_quality", "rl_policy_breadth",
 }  # fmt: skip
 
 
@@ -71,7 +74,7 @@ def metadata(lab: SmallLab, asset: str) -> Mapping[str, dg.MetadataValue]:
 
 @pytest.mark.slow
 def test_what_training_had_to_say_is_on_the_page_of_the_asset(followed: SmallLab) -> None:
-    for asset in ("forecaster_last_five", "regime_model_threshold", "rl_policy_breadth"):
+    for asset in ("forecaster_last_five", "regime_model", "rl_policy_breadth"):
         seen = metadata(followed, asset)
         assert seen["device"].value == "cpu"
         assert seen["seconds"].value > 0  # type: ignore[operator]
