@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from quant_core.nn.encoder import Encoder, EncoderConfig
+from quant_core.nn.encoder import Encoder
 from quant_core.nn.positions import sinusoidal
-from quant_core.nn.tft import TemporalFusion, TFTConfig
+from quant_core.nn.shapes import EncoderConfig, TFTConfig
+from quant_core.nn.tft import TemporalFusion
 
 SEED, BATCH, JUDGED, RATE = 7, 64, 1_024, 1e-3
 LENGTH, AHEAD, INPUTS, KNOWN, LEVELS = 63, 5, 40, 4, (12, 5)

@@ -149,7 +149,7 @@ def compare(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
     models: Annotated[str | None, typer.Option(help="Names divided by commas; default: all.")] = None,
     fold: Annotated[str | None, typer.Option(help="Fold (year); default: the newest that is stored.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="File for every figure.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for every figure; a terminal has the chief ones.")] = None,
 ) -> None:  # fmt: skip
     """Print how good each model's forecasts were out of sample, and what each adds to the others.
 
@@ -157,7 +157,7 @@ def compare(
     """
     from quant_assets.compare_command import compare_profile
 
-    heading, table = compare_profile(chosen_profile(profile, source, path), models, fold, csv)
+    heading, table = compare_profile(chosen_profile(profile, source, path), models, fold, csv, console.width)
     console.print(f"[bold]{plain(heading)}[/bold]")
     console.print(table)
 

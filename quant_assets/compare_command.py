@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+from rich.console import Console
 from rich.table import Table
 
 from quant_assets.forecast_tables import ForecastTables, stored_tables
@@ -13,21 +14,24 @@ from quant_core.errors import DataError
 from quant_core.report.formats import write
 
 RIDGE = "ridge"
-#: Columns of the scorecard that are printed, after model and horizon.
-SCORED = ("mean_rank_ic", "nw_t", "icir", "crps_skill", "coverage_90")
-#: Shorter names than a report's: eighty characters must do.
+#: What is printed, with shorter names than a report's, in two lines so that a column is as wide as its values.
 SHORT = {
-    "model": "model", "horizon_sessions": "h", "mean_rank_ic": "rank IC", "nw_t": "t", "icir": "ICIR",
-    "crps_skill": "CRPS skill", "coverage_90": "in 90 %", "gain_over_ridge": "over ridge", "dm_p": "p",
+    "model": "model", "horizon_sessions": "h", "mean_rank_ic": "rank\nIC", "nw_t": "t", "icir": "ICIR",
+    "crps_skill": "CRPS\nskill", "coverage_90": "in\n90\u202f%", "gain_over_ridge": "over\nridge", "dm_p": "p",
     "rank_ic_added": "adds",
 }  # fmt: skip
+#: What a narrow terminal does without, the first first: what stays says how good, how sure, and better than what.
+DISPENSABLE = ("icir", "crps_skill", "coverage_90", "dm_p", "rank_ic_added", "gain_over_ridge")
 
 
-def compare_profile(profile: Profile, models: str | None, fold: str | None, csv: Path | None) -> tuple[str, Table]:
+def compare_profile(
+    profile: Profile, models: str | None, fold: str | None, csv: Path | None, width: int
+) -> tuple[str, Table]:
     """A heading and the table to print; every figure goes to `csv` where it is given.
 
     Args:
         models: names divided by commas; None for all.
+        width: characters of a line.
     Raises:
         DataError: nothing is stored, or a model is not in it.
     """
@@ -35,7 +39,7 @@ def compare_profile(profile: Profile, models: str | None, fold: str | None, csv:
     whole = comparison_of(tables, _wanted(models, tables))
     if csv is not None:
         whole.write_csv(csv)
-    return f"{profile.name}: forecasts out of sample through fold {name}", printed(whole)
+    return f"{profile.name}: forecasts out of sample through fold {name}", printed(whole, width)
 
 
 def comparison_of(tables: ForecastTables, models: list[str]) -> pl.DataFrame:
@@ -53,12 +57,27 @@ def comparison_of(tables: ForecastTables, models: list[str]) -> pl.DataFrame:
     return joined.sort("horizon_sessions", "mean_rank_ic", descending=[False, True], nulls_last=True)
 
 
-def printed(whole: pl.DataFrame) -> Table:
-    """The columns that a terminal has room for; the file has all."""
-    shown = ["model", "horizon_sessions", *SCORED, "gain_over_ridge", "dm_p", "rank_ic_added"]
+def printed(whole: pl.DataFrame, width: int) -> Table:
+    """The columns that `width` characters have room for, and which are left out; the file has all."""
+    left_out: tuple[str, ...] = ()
+    for n in range(len(DISPENSABLE) + 1):
+        left_out = DISPENSABLE[:n]
+        table = _table(whole, [name for name in SHORT if name not in left_out])
+        if Console(width=10 * width).measure(table).maximum <= width:
+            break
+    if left_out:
+        names = ", ".join(SHORT[name].replace("\n", " ") for name in left_out)
+        table.caption, table.caption_justify = f"Not shown: {names}. Widen the terminal or use --csv FILE.", "left"
+    return table
+
+
+def _table(whole: pl.DataFrame, shown: list[str]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in shown:
-        table.add_column(SHORT[name], justify="left" if name == "model" else "right", no_wrap=True)
+        is_text = name == "model"  # a name that is wider than the terminal goes on in the next line
+        table.add_column(
+            SHORT[name], justify="left" if is_text else "right", vertical="bottom", no_wrap=not is_text, overflow="fold"
+        )
     for row in whole.select(shown).iter_rows(named=True):
         table.add_row(*(plain(write(name, row[name])) for name in shown))
     return table

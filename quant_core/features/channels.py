@@ -14,6 +14,7 @@ from quant_core.features import feature
 from quant_core.features.liquidity import TURNOVER, turnover_inr
 from quant_core.features.panel import Panel
 from quant_core.features.shapes import FloatPanel
+from quant_core.schema import CHANNEL_PREFIX, STATIC_PREFIX
 
 #: Sessions that the usual day is measured over: those of the labels' volatility.
 USUAL_SESSIONS = 63
@@ -73,7 +74,10 @@ def daily_channels(panel: Panel, windows: Sequence[int] = (USUAL_SESSIONS,)) -> 
         "market": np.broadcast_to(market, usual.shape) + 0.0 * usual,
         "excess": (panel.log_return_1d - panel.index_log_return_1d) / usual,
     }
-    return {f"channel_{name}_1d": np.clip(values, -MOST_USUAL_DAYS, MOST_USUAL_DAYS) for name, values in moves.items()}
+    return {
+        f"{CHANNEL_PREFIX}{name}_1d": np.clip(values, -MOST_USUAL_DAYS, MOST_USUAL_DAYS)
+        for name, values in moves.items()
+    }
 
 
 @feature("sector_code", columns=("static_sector_code",), fixed_windows=(1,), default=True, place=310, is_scaled=True)
@@ -87,7 +91,7 @@ def sector_code(panel: Panel, windows: Sequence[int] = (1,)) -> dict[str, FloatP
         `static_sector_code`: 0, 1, 2 ..; null for a ticker whose sector is unknown.
     """
     code = np.where(panel.sector > 0, panel.sector - 1.0, np.nan)  # sectors are numbered from 1, -1 is unknown
-    return {"static_sector_code": np.where(panel.priced, code[:, None], np.nan)}
+    return {f"{STATIC_PREFIX}sector_code": np.where(panel.priced, code[:, None], np.nan)}
 
 
 def _usual(steps: FloatPanel, window: int, first_session: int, full: np.ndarray) -> FloatPanel:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.forecasting.model import KEYS, ForecasterConfig, TrainingData
+from quant_core.schema import CHANNEL_PREFIX, STATIC_PREFIX
 
 Array = NDArray[np.float64]
 Kind = Literal["raw", "normalized", "rank", "channels"]
@@ -23,8 +24,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 LABEL = "label"
 #: How the features stage names what it normalised: a z-score, a winsorised one, a rank among the day's names.
 NORMALIZED = re.compile(r"_(w?z\d+|rank)$")
-#: One-day channels, and facts of a company that are numbers only by name (the code of its sector).
-CHANNEL_PREFIX, STATIC_PREFIX = "channel_", "static_"
 
 
 def columns_of(schema: Mapping[str, pl.DataType], kind: Kind) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from quant_core.calendar import SESSIONS_PER_YEAR, sessions
 from quant_core.errors import DataError
 from quant_core.forecasting.calibration import VOLATILITY
-from quant_core.forecasting.inputs import CHANNEL_PREFIX, Kind, as_kind, columns_of
+from quant_core.forecasting.inputs import Kind, as_kind, columns_of
 from quant_core.nn.tables import input_panel
+from quant_core.schema import CHANNEL_PREFIX
 
 if TYPE_CHECKING:
     import torch

@@ -3,52 +3,13 @@
 Source: Xiong et al., On Layer Normalization in the Transformer Architecture (2020).
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 
-from quant_core.errors import DataError
 from quant_core.nn.attention import SelfAttention
 from quant_core.nn.dropout import Dropout
 from quant_core.nn.positions import sinusoidal
-
-Pooling = Literal["cls", "last", "mean"]
-Positions = Literal["sinusoidal", "rotary"]
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Shape of an encoder.
-
-    Args:
-        d_model: width of a token, a multiple of `heads` (and of twice that for rotary positions).
-        pooling: "cls" a learned token behind the newest, "last" the newest one, "mean" over time.
-    """
-
-    d_model: int = 128
-    heads: int = 8
-    layers: int = 4
-    feed_forward: int = 512
-    dropout: float = 0.1
-    pooling: Pooling = "cls"
-    positions: Positions = "sinusoidal"
-
-    def __post_init__(self) -> None:
-        if self.pooling not in get_args(Pooling) or self.positions not in get_args(Positions):
-            raise DataError(
-                f"encoder: pooling {self.pooling!r} and positions {self.positions!r}; wanted one of "
-                f"{get_args(Pooling)} and one of {get_args(Positions)}."
-            )
-        even = self.heads * (2 if self.positions == "rotary" else 1)
-        if min(self.d_model, self.heads, self.layers, self.feed_forward) < 1 or self.d_model % even:
-            raise DataError(
-                f"encoder: d_model {self.d_model} with {self.heads} heads, {self.layers} layers and a feed-forward of "
-                f"{self.feed_forward}; wanted positive sizes and d_model a multiple of {even}."
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise DataError(f"encoder: dropout is {self.dropout}; wanted a fraction in [0, 1).")
+from quant_core.nn.shapes import EncoderConfig
 
 
 class EncoderLayer(nn.Module):

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quant_core.nn.encoder import Encoder, EncoderConfig
+from quant_core.nn.encoder import Encoder
 from quant_core.nn.patches import to_patches
+from quant_core.nn.shapes import EncoderConfig
 
 
 class PatchEncoder(nn.Module):

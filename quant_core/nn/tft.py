@@ -8,7 +8,6 @@ Forecasting, Int. J. of Forecasting 37 (2021).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,36 +17,7 @@ from quant_core.errors import DataError
 from quant_core.nn.attention import InterpretableAttention
 from quant_core.nn.gating import GatedResidual, GatedSkip, VariableSelection
 from quant_core.nn.recurrent import EncoderDecoder
-
-
-@dataclass(frozen=True)
-class TFTConfig:
-    """Shape of a TFT.
-
-    Args:
-        d_model: width of a token, a multiple of `heads`.
-        lstm_layers: layers of the encoder and of the decoder.
-        selection_width: channels in which a variable passes its own network. Equal to d_model it is the published
-            network; fewer, with one projection after the selection, do nearly all of its work in a part of the time.
-    """
-
-    d_model: int = 128
-    heads: int = 4
-    lstm_layers: int = 1
-    dropout: float = 0.1
-    selection_width: int = 16
-
-    def __post_init__(self) -> None:
-        if min(self.d_model, self.heads, self.lstm_layers) < 1 or self.d_model % self.heads:
-            raise DataError(
-                f"tft: d_model {self.d_model} with {self.heads} heads and {self.lstm_layers} LSTM layers; wanted "
-                "positive sizes and d_model a multiple of heads."
-            )
-        if not (2 <= self.selection_width <= self.d_model and 0.0 <= self.dropout < 1.0):
-            raise DataError(
-                f"tft: selection_width {self.selection_width} and dropout {self.dropout}; wanted 2 to d_model "
-                f"({self.d_model}) channels and a fraction in [0, 1)."
-            )
+from quant_core.nn.shapes import TFTConfig
 
 
 class Explained(NamedTuple):

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted
 from quant_core.nn.settings import TrainingSettings
+from quant_core.nn.shapes import EncoderConfig, Positions
+from quant_core.schema import CHANNEL_PREFIX
 
 if TYPE_CHECKING:
     from quant_core.nn.masked import MaskedEncoder
 
-CHANNEL_PREFIX = "channel_"
 #: Channels of more than one day: a hidden week could be read off the weeks around it.
 ROLLING = ("channel_volatility_1d",)
 
@@ -40,27 +41,33 @@ class MaskedEncoderConfig(TrainingSettings):
     layers: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
-    positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
+    positions: Positions = "sinusoidal"
     validation_share: float = 0.2
     seed: int = 7
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sizes = (self.patch_size, self.d_model, self.heads, self.layers, self.feed_forward)
-        whole = min(sizes) >= 1 and self.sequence_sessions % self.patch_size == 0
-        even = self.heads * (2 if self.positions == "rotary" else 1)
+        self.shape()
+        whole = self.patch_size >= 1 and self.sequence_sessions % self.patch_size == 0
         for setting, good, wanted in (
-            ("patch_size", min(sizes) >= 1, "sizes of 1 or more"),
+            ("patch_size", self.patch_size >= 1, "1 session or more"),
             ("sequence_sessions", whole and self.patches >= 2, f"2 or more patches of {self.patch_size} sessions"),
             ("mask_ratio", 0.0 < self.mask_ratio < 1.0, "a share in (0, 1)"),
-            ("d_model", self.heads >= 1 and self.d_model % even == 0, f"a multiple of {even}"),
-            ("dropout", 0.0 <= self.dropout < 1.0, "a share in [0, 1)"),
-            ("positions", self.positions in ("sinusoidal", "rotary"), "sinusoidal or rotary"),
             ("validation_share", 0.0 < self.validation_share < 1.0, "a share in (0, 1)"),
             ("seed", 0 <= self.seed < 2**32, "0 to 2^32 - 1"),
         ):
             if not good:
                 raise DataError(f"encoder: {setting} is {getattr(self, setting)!r}; wanted {wanted}.")
+
+    def shape(self) -> EncoderConfig:
+        """Of the network's layers.
+
+        Raises:
+            DataError: no network has it.
+        """
+        return EncoderConfig(
+            self.d_model, self.heads, self.layers, self.feed_forward, self.dropout, "mean", self.positions
+        )
 
     @property
     def patches(self) -> int:
@@ -89,15 +96,11 @@ def new_network(config: MaskedEncoderConfig, n_inputs: int) -> "MaskedEncoder":
     """A new network of the settings' seed; the global random state stays as it was."""
     import torch
 
-    from quant_core.nn.encoder import EncoderConfig
     from quant_core.nn.masked import MaskedEncoder
 
-    shape = EncoderConfig(
-        config.d_model, config.heads, config.layers, config.feed_forward, config.dropout, "mean", config.positions
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return MaskedEncoder(n_inputs, config.patch_size, shape)
+        return MaskedEncoder(n_inputs, config.patch_size, config.shape())
 
 
 def config_of(fitted: Fitted) -> MaskedEncoderConfig:

@@ -25,7 +25,7 @@ from quant_core.schema.backtest import (
 )
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
 from quant_core.schema.contract import OPTIONAL, validate
-from quant_core.schema.features import Features
+from quant_core.schema.features import CHANNEL_PREFIX, STATIC_PREFIX, Features
 from quant_core.schema.forecasting import (
     DISTRIBUTION_COLUMNS,
     QUANTILE_COLUMNS,
@@ -70,6 +70,7 @@ __all__ = [
     "BUY",
     "CARRIED",
     "CASH",
+    "CHANNEL_PREFIX",
     "CONFIRMED_KINDS",
     "CRISIS",
     "DELISTING",
@@ -92,6 +93,7 @@ __all__ = [
     "REGIME_PROBABILITIES",
     "SELL",
     "SPLIT_ADJUSTED",
+    "STATIC_PREFIX",
     "SUSPENSION",
     "TERMINAL_KINDS",
     "TRANSITION",

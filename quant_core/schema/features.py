@@ -1,6 +1,9 @@
-"""The keys of the features table."""
+"""The keys of the features table, and the names by which its columns tell what they are."""
 
 import dataframely as dy
+
+#: One-day channels, and facts of a company that are numbers only by name (the code of its sector).
+CHANNEL_PREFIX, STATIC_PREFIX = "channel_", "static_"
 
 
 class Features(dy.Schema):

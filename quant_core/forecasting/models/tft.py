@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Batch, Sizes
+from quant_core.nn import shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,24 +38,22 @@ class TFTConfig(NetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.d_model, self.heads, self.lstm_layers) < 1 or self.d_model % self.heads:
-            raise DataError(
-                f"tft: d_model {self.d_model}, heads {self.heads}, lstm_layers {self.lstm_layers}; wanted sizes of at "
-                "least 1 and d_model a multiple of heads."
-            )
-        if not (2 <= self.selection_width <= self.d_model and 0.0 <= self.dropout < 1.0):
-            raise DataError(
-                f"tft: selection_width {self.selection_width} and dropout {self.dropout}; wanted 2 to d_model "
-                f"({self.d_model}) channels and a fraction in [0, 1)."
-            )
+        self.shape()
+
+    def shape(self) -> shapes.TFTConfig:
+        """Of the network.
+
+        Raises:
+            DataError: no network has it.
+        """
+        return shapes.TFTConfig(self.d_model, self.heads, self.lstm_layers, self.dropout, self.selection_width)
 
 
 def body(config: TFTConfig, sizes: Sizes) -> "nn.Module":
     """The network of all three kinds of inputs."""
-    from quant_core.nn import tft
+    from quant_core.nn.tft import TemporalFusion
 
-    shape = tft.TFTConfig(config.d_model, config.heads, config.lstm_layers, config.dropout, config.selection_width)
-    return tft.TemporalFusion(sizes.past, sizes.known, sizes.static, shape)
+    return TemporalFusion(sizes.past, sizes.known, sizes.static, config.shape())
 
 
 def weights(network: "nn.Module", batch: Batch) -> dict[str, "Tensor"]:

@@ -5,16 +5,16 @@ Source: Vaswani et al., Attention Is All You Need (2017); Xiong et al. (2020) fo
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
+from quant_core.nn.shapes import EncoderConfig, Pooling, Positions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,28 +35,30 @@ class TransformerConfig(NetConfig):
     layers: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
-    pooling: Literal["cls", "last", "mean"] = "cls"
-    positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
+    pooling: Pooling = "cls"
+    positions: Positions = "sinusoidal"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.d_model, self.heads, self.layers, self.feed_forward) < 1 or self.d_model % self.heads:
-            raise DataError(
-                f"transformer: d_model {self.d_model}, heads {self.heads}, layers {self.layers}, feed_forward "
-                f"{self.feed_forward}; wanted sizes of 1 or more and d_model a multiple of heads."
-            )
+        self.shape()
+
+    def shape(self) -> EncoderConfig:
+        """Of the network.
+
+        Raises:
+            DataError: no network has it.
+        """
+        return EncoderConfig(
+            self.d_model, self.heads, self.layers, self.feed_forward, self.dropout, self.pooling, self.positions
+        )
 
 
 def body(config: TransformerConfig, sizes: Sizes) -> "nn.Module":
     """The encoder of the past inputs."""
-    from quant_core.nn.encoder import Encoder, EncoderConfig
+    from quant_core.nn.encoder import Encoder
     from quant_core.nn.forecaster import PastOnly
 
-    shape = EncoderConfig(
-        config.d_model, config.heads, config.layers, config.feed_forward, config.dropout, config.pooling,
-        config.positions,
-    )  # fmt: skip
-    return PastOnly(Encoder(sizes.past, shape))
+    return PastOnly(Encoder(sizes.past, config.shape()))
 
 
 def fit(data: TrainingData, config: TransformerConfig, log: Log) -> Fitted:

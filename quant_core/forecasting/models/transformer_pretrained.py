@@ -19,6 +19,7 @@ from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
 from quant_core.forecasting.net import RESOURCES, Body, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
+from quant_core.nn.shapes import EncoderConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,7 +61,6 @@ def body_of(shape: Mapping[str, Any]) -> Body:
     """
 
     def body(config: TransformerPretrainedConfig, sizes: Sizes) -> "nn.Module":
-        from quant_core.nn.encoder import EncoderConfig
         from quant_core.nn.forecaster import PastOnly
         from quant_core.nn.masked import PatchEncoder, PatchState
 

@@ -98,3 +98,15 @@ def test_features_without_an_input_are_refused_by_name(case: Case, fitted: Fitte
 def test_settings_that_no_forecaster_takes_are_refused(case: Case, setting: dict[str, object]) -> None:
     with pytest.raises(DataError, match="forecaster"):
         case.model.config_class(**setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("tft", {"heads": 3}), ("tft", {"selection_width": 1}), ("transformer", {"d_model": 10}),
+     ("transformer", {"dropout": 1.0}), ("transformer", {"pooling": "max"})],
+)  # fmt: skip
+def test_a_shape_that_no_network_has_is_refused_before_anything_is_computed(
+    name: str, setting: dict[str, object]
+) -> None:
+    with pytest.raises(DataError, match="wanted"):
+        MODELS[name].config_class(**setting)

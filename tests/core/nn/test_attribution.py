@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 from quant_core.errors import DataError
 from quant_core.nn.attribution import integrated_gradients
-from quant_core.nn.encoder import Encoder, EncoderConfig
+from quant_core.nn.encoder import Encoder
 from quant_core.nn.forecaster import Forecaster, PastOnly
 from quant_core.nn.heads import Gaussian, Said
 from quant_core.nn.recurrent import GRU, GRUConfig
-from quant_core.nn.tft import TemporalFusion, TFTConfig
+from quant_core.nn.shapes import EncoderConfig, TFTConfig
+from quant_core.nn.tft import TemporalFusion
 
 LENGTH, INPUTS, KNOWN = 5, 3, 2
 

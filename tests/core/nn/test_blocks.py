@@ -11,7 +11,7 @@ from torch import nn
 from quant_core.errors import DataError
 from quant_core.nn.attention import InterpretableAttention, SelfAttention
 from quant_core.nn.dropout import Dropout
-from quant_core.nn.encoder import Encoder, EncoderConfig
+from quant_core.nn.encoder import Encoder
 from quant_core.nn.gating import GatedResidual, PerVariable, VariableSelection
 from quant_core.nn.heads import (
     DirectionHead,
@@ -35,6 +35,7 @@ from quant_core.nn.losses import (
     student_t_nll,
 )
 from quant_core.nn.positions import rotate, sinusoidal
+from quant_core.nn.shapes import EncoderConfig
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +189,7 @@ def test_hidden_positions_change_nothing() -> None:
     "wrong", [{"d_model": 10}, {"pooling": "max"}, {"dropout": 1.0}, {"layers": 0}, {"positions": "x"}]
 )
 def test_a_shape_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="encoder"):
+    with pytest.raises(DataError, match="network"):
         EncoderConfig(**wrong)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from quant_core.errors import DataError
 from quant_core.nn.attention import InterpretableAttention
 from quant_core.nn.gating import Embedding, GatedResidual, GatedSkip, PerVariable, VariableSelection
-from quant_core.nn.tft import TemporalFusion, TFTConfig
+from quant_core.nn.shapes import TFTConfig
+from quant_core.nn.tft import TemporalFusion
 
 BLOCKS, WHOLE = theirs.GOLDEN["blocks"], theirs.GOLDEN["tft"]
 SMALL = TFTConfig(d_model=16, heads=2, dropout=0.0, selection_width=4)

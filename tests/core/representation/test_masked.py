@@ -5,9 +5,9 @@ import torch
 from markets import SMALL
 
 from quant_core.errors import DataError
-from quant_core.nn.encoder import EncoderConfig
 from quant_core.nn.masked import MaskedEncoder, copied, hidden_patches, masked, reconstruction_error
 from quant_core.nn.patches import to_patches
+from quant_core.nn.shapes import EncoderConfig
 from quant_core.representation import MaskedEncoderConfig
 from quant_core.representation.masked_encoder import input_columns
 
