@@ -16,6 +16,7 @@ from quant_core.allocation import STRATEGIES
 from quant_core.features import FEATURES, FeatureConfig
 from quant_core.forecasting import MODELS
 from quant_core.market.sources import SOURCES
+from quant_core.regimes import METHODS
 
 Listing = tuple[list[str], list[list[str]]]
 
@@ -38,6 +39,11 @@ def _features() -> Listing:
 def _models() -> Listing:
     rows = [[name, "gpu" if MODELS[name].resources.gpu else "cpu", MODELS[name].summary] for name in MODELS]
     return ["model", "runs on", ""], rows
+
+
+def _regimes() -> Listing:
+    rows = [[name, ", ".join(METHODS[name].config_class().columns), METHODS[name].summary] for name in METHODS]
+    return ["regime method", "reads", ""], rows
 
 
 def _sources() -> Listing:
@@ -81,6 +87,7 @@ def _settings() -> Listing:
 LISTINGS: dict[str, Callable[[], Listing]] = {
     "features": _features,
     "models": _models,
+    "regimes": _regimes,
     "sources": _sources,
     "strategies": _strategies,
     "profiles": _profiles,
