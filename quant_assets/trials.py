@@ -35,7 +35,7 @@ EQUAL = 1e-12
 #: Strategies that the lab ships as baselines; with the profile's own settings their first history is no researcher's.
 SHIPPED = frozenset({
     "buy_hold_index", "equal_risk_contribution", "equal_weight", "hierarchical_risk_parity", "inverse_volatility",
-    "min_variance", "momentum", "top_n_ridge",
+    "min_variance", "momentum", "regime_gated", "regime_switched", "top_n_ridge",
 })  # fmt: skip
 
 

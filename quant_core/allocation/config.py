@@ -29,6 +29,11 @@ class AllocationConfig:
         strategies: registered names of those that decide; None for all. A profile names them as `strategies`.
         optimiser_names: stocks that an optimiser chooses from: the most traded ones, by median turnover of the
             lookback.
+        regime_method: whose regimes are traded; a profile names it as `regime_method`.
+        crisis_enter: P(Crisis) above which regime_gated holds no more than the floor.
+        crisis_leave: P(Crisis) below which it comes back; the gap between the two keeps it from going to and fro.
+        exposure_band: how far the wanted exposure must be from the held one for regime_gated to change it.
+        exposure_floor: least share of the index that regime_gated holds.
     """
 
     top_n: int = 5
@@ -42,6 +47,11 @@ class AllocationConfig:
     momentum_skip_sessions: int = 21
     optimiser_names: int = 100
     strategies: tuple[str, ...] | None = None
+    regime_method: str = "hmm"
+    crisis_enter: float = 0.6
+    crisis_leave: float = 0.3
+    exposure_band: float = 0.2
+    exposure_floor: float = 0.0
 
     def __post_init__(self) -> None:
         check_limits(self.max_position, self.min_position)
@@ -70,6 +80,19 @@ class AllocationConfig:
             )
         if self.optimiser_names < 1:
             raise DataError(f"allocation: optimiser_names is {self.optimiser_names}; wanted at least 1.")
+        self._check_regimes()
+
+    def _check_regimes(self) -> None:
+        if not self.regime_method:
+            raise DataError("allocation: regime_method is empty; name a regime method, e.g. 'hmm'.")
+        if not 0.0 < self.crisis_leave <= self.crisis_enter < 1.0:
+            raise DataError(
+                f"allocation: crisis_leave {self.crisis_leave} with crisis_enter {self.crisis_enter}; "
+                "wanted 0 < leave <= enter < 1, e.g. 0.3 and 0.6."
+            )
+        for name in ("exposure_band", "exposure_floor"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise DataError(f"allocation: {name} is {getattr(self, name)}; wanted a fraction from 0 to below 1.")
 
     @property
     def history_sessions(self) -> int:

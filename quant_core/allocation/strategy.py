@@ -21,9 +21,12 @@ from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
 from quant_core.allocation.members import member_rows, slots
 from quant_core.registry import Registry
-from quant_core.schema import INDEX, IS_ELIGIBLE
+from quant_core.schema import INDEX, IS_ELIGIBLE, RegimeBooks, Regimes
 from quant_core.trading.rebalancing import last_month_end
 from quant_core.trading.weights import Array, top_n_weights
+
+#: For how long a regime is known after its session: a method that has said nothing for a month knows nothing.
+REGIME_AGE = "31d"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class DecisionInputs:
         forecasts: Forecasts on decision dates; may be empty.
         config: limits and timing.
         lacking: sessions that had too few priced members, as in `members.Slots`.
+        regimes: Regimes of `config.regime_method` by date, from the first row of the fold that the first decision
+            knows to the last decision date; may be empty.
+        regime_books: RegimeBooks of those folds; may be empty.
     """
 
     decision_dates: pl.Series
@@ -43,6 +49,8 @@ class DecisionInputs:
     forecasts: pl.DataFrame
     config: AllocationConfig
     lacking: pl.DataFrame = field(default_factory=pl.DataFrame)
+    regimes: pl.DataFrame = field(default_factory=Regimes.create_empty)
+    regime_books: pl.DataFrame = field(default_factory=RegimeBooks.create_empty)
 
     @cached_property
     def eligible(self) -> pl.DataFrame:
@@ -90,16 +98,52 @@ STRATEGIES: Registry[Strategy] = Registry("strategy", "quant_core.allocation.str
 
 
 def decision_inputs(
-    prices: pl.DataFrame, forecasts: pl.DataFrame, config: AllocationConfig, start: date, end: date
+    prices: pl.DataFrame,
+    forecasts: pl.DataFrame,
+    config: AllocationConfig,
+    start: date,
+    end: date,
+    regimes: pl.DataFrame | None = None,
+    regime_books: pl.DataFrame | None = None,
 ) -> DecisionInputs:
-    """The inputs of the decisions from `start` to `end`: rows too old or after the last decision are cut away."""
+    """The inputs of the decisions from `start` to `end`: rows too old or after the last decision are cut away.
+
+    Args:
+        regimes: Regimes of any methods, from the first row of the fold before the first decision on; None for none.
+        regime_books: RegimeBooks; None for none.
+    """
     found = slots(prices, config.rebalance, config.min_priced_members, start, end)
     dates = pl.Series("date", found.decided_on, dtype=pl.Date)
     known = prices.clear()
     if len(dates):
         known = prices.filter(pl.col("date").is_between(first_known_day(dates[0], config), dates[-1]))
     forecasts = forecasts.filter(pl.col("date").is_in(dates.implode()))
-    return DecisionInputs(dates, known, forecasts, config, found.lacking)
+    labels = Regimes.create_empty() if regimes is None else regimes.filter(pl.col("method") == config.regime_method)
+    books = RegimeBooks.create_empty() if regime_books is None else regime_books
+    return DecisionInputs(dates, known, forecasts, config, found.lacking, regimes_for(dates, labels), books)
+
+
+def regimes_for(dates: pl.Series, labels: pl.DataFrame) -> pl.DataFrame:
+    """`labels` of one method by date, from the fold that the first of `dates` knows to the last of them."""
+    known = labels.filter(pl.col("date") <= dates.max()).sort("date")
+    first = known_on(dates[:1], known)
+    return known if first.is_empty() else known.filter(pl.col("date") >= _begin(known, first["fold"][0]))
+
+
+def known_on(dates: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """The newest of `rows` on or before each of `dates`, under the latter's `date`.
+
+    Args:
+        rows: by date, with a column `fold`.
+    Returns:
+        a row a date; none where the newest row is older than REGIME_AGE.
+    """
+    days = dates.to_frame("date")
+    return days.join_asof(rows, on="date", strategy="backward", tolerance=REGIME_AGE).drop_nulls("fold")
+
+
+def _begin(rows: pl.DataFrame, fold: str) -> pl.Expr:
+    return pl.lit(rows.filter(pl.col("fold") == fold)["date"].min(), pl.Date)
 
 
 def first_known_day(decision: date, config: AllocationConfig) -> date:

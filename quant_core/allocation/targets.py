@@ -16,7 +16,7 @@ from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.members import lacking_rows
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, decision_inputs
 from quant_core.errors import DataError, LookaheadError, QuantError
-from quant_core.schema import CASH, FAILED, Forecasts, TargetWeights, validate
+from quant_core.schema import CASH, FAILED, Forecasts, RegimeBooks, Regimes, TargetWeights, validate
 
 TARGET_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "date": pl.Date,
@@ -53,6 +53,8 @@ def target_weights(
     config: AllocationConfig,
     start: date | None = None,
     end: date | None = None,
+    regimes: pl.DataFrame | None = None,
+    regime_books: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """What every registered strategy wants to hold after each decision from `start` to `end`: `decide_all` without why.
 
@@ -60,7 +62,7 @@ def target_weights(
         TargetWeights sorted by (date, strategy, ticker). A decision is the same whatever else is decided with it and
         however much older history is loaded.
     """
-    return decide_all(prices, forecasts, config, start, end).weights
+    return decide_all(prices, forecasts, config, start, end, regimes, regime_books).weights
 
 
 def decide_all(
@@ -69,6 +71,8 @@ def decide_all(
     config: AllocationConfig,
     start: date | None = None,
     end: date | None = None,
+    regimes: pl.DataFrame | None = None,
+    regime_books: pl.DataFrame | None = None,
 ) -> Decided:
     """What every registered strategy wants to hold, where one failed, and which sessions could not be decided on.
 
@@ -78,16 +82,23 @@ def decide_all(
         forecasts: Forecasts of the decided dates or more; may be empty.
         config: limits and timing.
         start, end: first and last day that may be decided on; by default those of `prices`.
+        regimes: Regimes of any methods, from the first session of the fold that contains the month before `start` on;
+            without them a strategy that needs them decides nothing.
+        regime_books: RegimeBooks of the same folds.
     Raises:
-        LookaheadError: a forecast dated on or before the end of its own model's fit.
+        LookaheadError: a forecast, or a regime, dated on or before the end of its own fit; a book chosen on sessions
+            of its own fold.
     """
     if forecasts.is_empty():
         forecasts = Forecasts.create_empty()
     _check_out_of_sample(forecasts)
+    regimes = Regimes.create_empty() if regimes is None else regimes
+    regime_books = RegimeBooks.create_empty() if regime_books is None else regime_books
+    _check_regimes(regimes, regime_books)
     if prices.is_empty():
         return Decided(_empty(), _no_failures(), lacking_rows({}))
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    inputs = decision_inputs(prices, forecasts, config, start or first, end or last)
+    inputs = decision_inputs(prices, forecasts, config, start or first, end or last, regimes, regime_books)
     if inputs.decision_dates.is_empty():
         return Decided(_empty(), _no_failures(), inputs.lacking)
     chosen = sorted(STRATEGIES if config.strategies is None else config.strategies)
@@ -164,12 +175,13 @@ def impossible(rows: pl.DataFrame, inputs: DecisionInputs) -> dict[date, str]:
 def completed(rows: pl.DataFrame, inputs: DecisionInputs) -> pl.DataFrame:
     """The decisions of a strategy with null rows for untradable members and a row for cash; zero weights are dropped.
 
-    A decision that names indices alone keeps no stocks.
+    A decision that names indices alone, be it with weight 0, keeps no stocks.
     """
     named = rows.filter(pl.col("ticker") != CASH, pl.col("weight").ne_missing(0.0))
     days = rows.select("date", "strategy").unique()
     only_index = pl.col("ticker").is_in(inputs.index_tickers.implode()).all()
-    other = named.group_by("date", "strategy").agg(only_index.alias("only_index")).filter("only_index")
+    names = rows.filter(pl.col("ticker") != CASH)
+    other = names.group_by("date", "strategy").agg(only_index.alias("only_index")).filter("only_index")
     kept = (
         days.join(other, on=["date", "strategy"], how="anti")
         .join(inputs.untradable, on="date")
@@ -212,6 +224,24 @@ def _check_out_of_sample(forecasts: pl.DataFrame) -> None:
         raise LookaheadError(
             f"forecasts: model {row['model']} has a score for {row['ticker']} on {row['date']}, but was fitted up to "
             f"{row['fit_end']}; use the fold whose fit ended before that date."
+        )
+
+
+def _check_regimes(regimes: pl.DataFrame, regime_books: pl.DataFrame) -> None:
+    early = regimes.filter(pl.col("date") <= pl.col("fit_end")).head(1)
+    if len(early):
+        row = early.row(0, named=True)
+        raise LookaheadError(
+            f"regimes: method {row['method']} has a row on {row['date']}, but was fitted up to {row['fit_end']}; use "
+            "the fold whose fit ended before that date."
+        )
+    begins = regimes.group_by("fold").agg(pl.col("date").min())
+    late = regime_books.join(begins, on="fold").filter(pl.col("date") <= pl.col("fit_end")).sort("fold").head(1)
+    if len(late):
+        row = late.row(0, named=True)
+        raise LookaheadError(
+            f"regime_books: fold {row['fold']} chose its books on sessions up to {row['fit_end']}, but has a regime on "
+            f"{row['date']}; choose them on sessions before the fold."
         )
 
 

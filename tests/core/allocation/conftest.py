@@ -13,7 +13,8 @@ from quant_core.allocation import AllocationConfig
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.allocation.targets import decide
 from quant_core.causality import assert_causal
-from quant_core.schema import Forecasts, validate
+from quant_core.schema import CASH, REGIME_PROBABILITIES, Forecasts, RegimeBooks, Regimes, validate
+from quant_core.schema.regimes import BEAR, CRISIS, HIGH_VOL_BULL, LOW_VOL_BULL
 
 TICKERS = [f"S{k:02d}" for k in range(12)]
 START, END = date(2020, 7, 1), date(2021, 4, 30)
@@ -64,18 +65,65 @@ def make_forecasts(
     return validate(table.sort("date", "ticker", "model"), Forecasts, "test", "fix the test")
 
 
-def certify(name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, config: AllocationConfig, cut: date) -> None:
-    """Raise unless the strategy's decisions up to `cut` are the same whatever prices or forecasts say after it."""
+def make_regimes(first: date = date(2020, 10, 1), last: date = END, seed: int = 2) -> pl.DataFrame:
+    """Regimes of two methods in quarters, each session's most probable name kept for some weeks."""
+    rng = np.random.default_rng(seed)
+    days = calendar.sessions(first, last)
+    names = list(REGIME_PROBABILITIES)
+    tables = []
+    for method in ("hmm", "jump"):
+        base = rng.dirichlet(np.full(5, 0.4), len(days) // 12 + 1).repeat(12, axis=0)[: len(days)]
+        probability = 0.9 * base + 0.1 * rng.dirichlet(np.ones(5), len(days))
+        best = probability.argmax(axis=1)
+        folds = [f"{day.year}-{(day.month - 1) // 3 * 3 + 1:02d}" for day in days]
+        ends = [date(day.year - (day.month <= 3), (day.month - 1) // 3 * 3 or 12, 28) for day in days]
+        tables.append(
+            pl.DataFrame({
+                "date": days, "method": method, "fold": folds, "fit_end": ends, "regime": [names[k] for k in best],
+                "state": best.astype(np.int32),
+                **{column: probability[:, k] for k, column in enumerate(REGIME_PROBABILITIES.values())},
+                "entropy": -(probability * np.log(probability)).sum(axis=1),
+                "sessions_in_regime": np.ones(len(days), dtype=np.int32),
+            })
+        )  # fmt: skip
+    return validate(pl.concat(tables).sort("date", "method"), Regimes, "test", "fix the test")
+
+
+def make_regime_books(regimes: pl.DataFrame) -> pl.DataFrame:
+    """Another book a regime; none for Transition."""
+    books = {LOW_VOL_BULL: "momentum", HIGH_VOL_BULL: "min_variance", BEAR: CASH, CRISIS: "inverse_volatility"}
+    folds = regimes.select("fold", "fit_end").unique().sort("fold")
+    rows = [
+        {"fold": fold, "regime": regime, "strategy": book, "fit_end": end, "n_sessions": 100, "sharpe_ann": 1.0,
+         "is_chosen": book == books[regime]}
+        for fold, end in folds.iter_rows() for regime in books for book in ("equal_weight", *books.values())
+    ]  # fmt: skip
+    schema = {name: column.dtype for name, column in RegimeBooks.columns().items()}
+    return validate(pl.DataFrame(rows, schema=schema), RegimeBooks, "test", "fix the test")
+
+
+def certify(
+    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, config: AllocationConfig, cut: date,
+    regimes: pl.DataFrame | None = None,
+) -> None:  # fmt: skip
+    """Raise unless the strategy's decisions up to `cut` are the same whatever any of its tables says after it."""
     start, end, keys = date(2020, 12, 1), END, ("date", "strategy", "ticker")
 
+    books = None if regimes is None else make_regime_books(regimes)
+
     def from_prices(known: pl.DataFrame) -> pl.DataFrame:
-        return decide(name, decision_inputs(known, forecasts, config, start, end))
+        return decide(name, decision_inputs(known, forecasts, config, start, end, regimes, books))
 
     def from_forecasts(known: pl.DataFrame) -> pl.DataFrame:
-        return decide(name, decision_inputs(prices, known, config, start, end))
+        return decide(name, decision_inputs(prices, known, config, start, end, regimes, books))
+
+    def from_regimes(known: pl.DataFrame) -> pl.DataFrame:
+        return decide(name, decision_inputs(prices, forecasts, config, start, end, known, books))
 
     assert_causal(from_prices, prices, cut, keys=keys, atol=0.0)
     assert_causal(from_forecasts, forecasts, cut, keys=keys, atol=0.0)
+    if regimes is not None:  # a regime without numbers is none: the table's contract refuses it
+        assert_causal(from_regimes, regimes, cut, keys=keys, atol=0.0, how=("truncate", "shuffle"))
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +134,16 @@ def prices() -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def forecasts(prices: pl.DataFrame) -> pl.DataFrame:
     return make_forecasts(prices)
+
+
+@pytest.fixture(scope="session")
+def regimes() -> pl.DataFrame:
+    return make_regimes()
+
+
+@pytest.fixture(scope="session")
+def regime_books(regimes: pl.DataFrame) -> pl.DataFrame:
+    return make_regime_books(regimes)
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,21 @@ from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, 
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.allocation.targets import decide
 from quant_core.errors import LookaheadError
-from quant_core.schema import TargetWeights, validate
+from quant_core.schema import CASH, TargetWeights, validate
 from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 FIRST, LAST = date(2020, 12, 1), date(2021, 4, 30)
 MONTH = pl.col("date").dt.truncate("1mo")
+#: Books of the index alone.
+OF_THE_INDEX = ("buy_hold_index", "regime_gated")
 
 
 @pytest.fixture(scope="module")
-def whole(prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig) -> pl.DataFrame:
-    return target_weights(prices, forecasts, short, FIRST, LAST)
+def whole(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, regimes: pl.DataFrame,
+    regime_books: pl.DataFrame,
+) -> pl.DataFrame:  # fmt: skip
+    return target_weights(prices, forecasts, short, FIRST, LAST, regimes, regime_books)
 
 
 def test_every_strategy_decides_in_the_small_market(whole: pl.DataFrame) -> None:
@@ -36,9 +41,9 @@ def test_every_strategy_decides_in_the_small_market(whole: pl.DataFrame) -> None
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_no_decision_changes_when_what_follows_it_does(
     name: str, cut: date, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig,
-    certificate: Callable[..., None],
+    regimes: pl.DataFrame, certificate: Callable[..., None],
 ) -> None:  # fmt: skip
-    certificate(name, prices, forecasts, short, cut)
+    certificate(name, prices, forecasts, short, cut, regimes)
 
 
 def full_sample_volatility(inputs: DecisionInputs) -> pl.DataFrame:
@@ -67,67 +72,82 @@ def next_month_end(inputs: DecisionInputs) -> pl.DataFrame:
     return days.join(best, on="month").select("date", "ticker", weight=pl.lit(0.2))
 
 
-@pytest.mark.parametrize("leak", [full_sample_volatility, late_momentum, next_score, next_month_end])
+def next_regime(inputs: DecisionInputs) -> pl.DataFrame:
+    later = inputs.regimes.select("date", weight=pl.col("prob_crisis").shift(-1).fill_null(0.0))
+    days = pl.DataFrame({"date": inputs.decision_dates}).join(later, on="date")
+    return days.select("date", "weight", ticker=pl.lit("^NSEI"))
+
+
+@pytest.mark.parametrize("leak", [full_sample_volatility, late_momentum, next_score, next_month_end, next_regime])
 def test_a_strategy_that_looks_ahead_is_caught(
     leak: Callable[[DecisionInputs], pl.DataFrame], prices: pl.DataFrame, forecasts: pl.DataFrame,
-    short: AllocationConfig, certificate: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+    short: AllocationConfig, regimes: pl.DataFrame, certificate: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(STRATEGIES, "_entries", {"leak": leak})
     with pytest.raises(LookaheadError):
-        certificate("leak", prices, forecasts, short, date(2021, 3, 12))
+        certificate("leak", prices, forecasts, short, date(2021, 3, 12), regimes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rebalance", get_args(Rebalance))
 def test_months_decided_one_by_one_equal_the_whole_range(
-    rebalance: Rebalance, prices: pl.DataFrame, forecasts: pl.DataFrame
-) -> None:
+    rebalance: Rebalance, prices: pl.DataFrame, forecasts: pl.DataFrame, regimes: pl.DataFrame,
+    regime_books: pl.DataFrame,
+) -> None:  # fmt: skip
     config = loose(
         top_n=3, lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, optimiser_names=9,
         rebalance=rebalance,
     )  # fmt: skip
-    whole = target_weights(prices, forecasts, config, FIRST, LAST)
+    whole = target_weights(prices, forecasts, config, FIRST, LAST, regimes, regime_books)
     parts = []
     for first in prices.filter(pl.col("date") >= FIRST).select(MONTH).unique().to_series().sort():
         last = pl.Series([first]).dt.month_end()[0]
         oldest = pl.Series([first]).dt.offset_by(f"{lookback(60).start_offset}mo")[0]
         loaded = prices.filter(pl.col("date").is_between(oldest, last))
-        parts.append(target_weights(loaded, forecasts.filter(first == MONTH), config, first, last))
+        quarter_before = pl.Series([first]).dt.offset_by("-3mo")[0]
+        labels = regimes.filter(pl.col("date").is_between(quarter_before, last))
+        books = regime_books.filter(pl.col("fold").is_in(labels["fold"].unique().implode()))
+        parts.append(target_weights(loaded, forecasts.filter(first == MONTH), config, first, last, labels, books))
     assert_frame_equal(pl.concat(parts), whole, check_exact=True)
     assert whole["date"].unique().sort().to_list() == rebalance_dates(FIRST, LAST, rebalance)
 
 
 def test_deciding_twice_gives_the_same_bits(
-    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, whole: pl.DataFrame
-) -> None:
-    shuffled = prices.sample(fraction=1.0, shuffle=True, seed=3)
-    assert_frame_equal(target_weights(shuffled, forecasts, short, FIRST, LAST), whole, check_exact=True)
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, whole: pl.DataFrame,
+    regimes: pl.DataFrame, regime_books: pl.DataFrame,
+) -> None:  # fmt: skip
+    shuffled, labels = (table.sample(fraction=1.0, shuffle=True, seed=3) for table in (prices, regimes))
+    again = target_weights(shuffled, forecasts, short, FIRST, LAST, labels, regime_books)
+    assert_frame_equal(again, whole, check_exact=True)
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_weights_keep_their_limits_and_go_to_names_that_may_be_bought(
-    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
-) -> None:
-    inputs = decision_inputs(prices, forecasts, short, FIRST, LAST)
+    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, regimes: pl.DataFrame,
+    regime_books: pl.DataFrame,
+) -> None:  # fmt: skip
+    inputs = decision_inputs(prices, forecasts, short, FIRST, LAST, regimes, regime_books)
     table = validate(decide(name, inputs).sort("date", "strategy", "ticker"), TargetWeights, name, "fix the strategy")
     totals = table.group_by("date", "strategy").agg(pl.col("weight").sum())
     assert set(totals["date"]) <= set(inputs.decision_dates)
     assert totals["weight"].to_list() == pytest.approx([1.0] * len(totals), abs=1e-12)  # with its row for cash
     stocks = held(table).filter(pl.col("ticker") != "^NSEI")
-    assert stocks.is_empty() == (name == "buy_hold_index")
+    assert stocks.is_empty() == (name in OF_THE_INDEX)
     assert stocks.join(inputs.eligible, on=["date", "ticker"], how="anti").is_empty()
     assert (stocks["weight"] <= short.max_position).all()
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"buy_hold_index"}))
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - set(OF_THE_INDEX)))
 @pytest.mark.parametrize("members", [["S04"], ["S04", "S07"]])
 def test_a_universe_of_one_or_two_names_is_held_up_to_the_cap(
-    name: str, members: list[str], prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
-) -> None:
+    name: str, members: list[str], prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig,
+    regimes: pl.DataFrame, regime_books: pl.DataFrame,
+) -> None:  # fmt: skip
     few = prices.with_columns(
         is_member=pl.col("ticker").is_in(members), is_tradable=pl.lit(True), is_filled=pl.lit(False)
     )
-    inputs = decision_inputs(few, forecasts.filter(pl.col("model") == "ridge"), short, FIRST, LAST)
+    books = regime_books.filter(pl.col("strategy") != CASH)  # a Bear is answered by equal weight, too
+    inputs = decision_inputs(few, forecasts.filter(pl.col("model") == "ridge"), short, FIRST, LAST, regimes, books)
     table = held(decide(name, inputs))
     assert sorted(set(table["ticker"])) == members
     assert table.height == len(members) * len(inputs.decision_dates)
@@ -136,12 +156,14 @@ def test_a_universe_of_one_or_two_names_is_held_up_to_the_cap(
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_a_market_that_is_shut_on_every_decision_date_sells_nothing(
-    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
-) -> None:
+    name: str, prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, regimes: pl.DataFrame,
+    regime_books: pl.DataFrame,
+) -> None:  # fmt: skip
     shut = prices.with_columns(is_tradable=pl.lit(False))
-    table = decide(name, decision_inputs(shut, forecasts, short, FIRST, LAST))
-    assert held(table)["ticker"].unique().to_list() == (["^NSEI"] if name == "buy_hold_index" else [])
-    assert name == "buy_hold_index" or table.is_empty()
+    books = regime_books.filter(pl.col("strategy") != CASH)
+    table = decide(name, decision_inputs(shut, forecasts, short, FIRST, LAST, regimes, books))
+    assert held(table)["ticker"].unique().to_list() == (["^NSEI"] if name in OF_THE_INDEX else [])
+    assert name in OF_THE_INDEX or table.is_empty()
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))

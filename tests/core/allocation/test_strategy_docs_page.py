@@ -75,7 +75,9 @@ def test_everything_that_the_guide_names_exists() -> None:
     from quant_core.allocation import DecisionInputs, estimation, history
 
     named = set(re.findall(r"^- `(\w+)`", GUIDE, flags=re.MULTILINE))
-    assert named == {"decision_dates", "prices", "forecasts", "config", "eligible", "history"}
+    assert named == {
+        "decision_dates", "prices", "forecasts", "regimes", "regime_books", "config", "eligible", "history",
+    }  # fmt: skip
     assert named <= {*DecisionInputs.__dataclass_fields__, *vars(DecisionInputs)}
     assert callable(estimation.monthly_weights)
     assert callable(history.History.until)
