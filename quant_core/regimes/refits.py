@@ -1,6 +1,7 @@
 """Whether a refit keeps its states: which state of one fold is which of the next, and whether both say the same of the
 sessions that both were fitted on."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def refit_stability(refits: Mapping[str, Mapping[str, Refit]]) -> pl.DataFrame:
         raise DataError(f"refit_stability: folds {folds} are out of order; give them oldest first.")
     rows = [
         {"method": method, "fold": fold, "previous_fold": before, **_kept(refits[before][method], refit)}
-        for before, fold in zip(folds, folds[1:], strict=False)
+        for before, fold in itertools.pairwise(folds)
         for method, refit in refits[fold].items()
         if method in refits[before]
     ]

@@ -1,5 +1,6 @@
 """Histories of regimes judged: every number by hand, the adjusted Rand index beside scikit-learn's."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from datetime import date
@@ -45,10 +46,9 @@ def labels(of: Sequence[str], method: str = "hmm", first: int = 0) -> pl.DataFra
 
 
 def index(log_returns: Sequence[float | None]) -> pl.DataFrame:
-    table = pl.DataFrame({"date": DAYS[: len(log_returns)], "return_1d": list(log_returns)}, schema_overrides={
+    return pl.DataFrame({"date": DAYS[: len(log_returns)], "return_1d": list(log_returns)}, schema_overrides={
         "return_1d": pl.Float64,
     })  # fmt: skip
-    return table
 
 
 def window(first: int, last: int, name: str = "storm") -> StressWindow:
@@ -77,7 +77,7 @@ def test_a_window_without_crisis_has_no_delay_and_one_that_is_cut_is_not_told() 
 
 
 def test_shipped_windows_are_in_order_and_apart() -> None:
-    for one, following in zip(STRESS_WINDOWS, STRESS_WINDOWS[1:], strict=False):
+    for one, following in itertools.pairwise(STRESS_WINDOWS):
         assert one.first <= one.last < following.first
     assert len({one.name for one in STRESS_WINDOWS}) == 5
     assert (STRESS_WINDOWS[0].first, STRESS_WINDOWS[-1].last) == (date(2008, 9, 15), date(2020, 4, 7))
@@ -187,7 +187,8 @@ def test_crisis_that_is_calm_is_not_the_worst_and_one_session_has_no_rates() -> 
 
 def test_agreement_on_common_sessions_by_hand() -> None:
     said = pl.concat([
-        labels([BULL, BULL, BULL, CRISIS, CRISIS, CRISIS]), labels([BEAR, BEAR, CRISIS, CRISIS, CRISIS], "jump", first=1),
+        labels([BULL, BULL, BULL, CRISIS, CRISIS, CRISIS]),
+        labels([BEAR, BEAR, CRISIS, CRISIS, CRISIS], "jump", first=1),
     ])  # fmt: skip
     found = regime_agreement(said)
     validate(found, RegimeAgreement, "agreement", "")
