@@ -1,11 +1,12 @@
 """How good every model's forecasts were out of sample: their order, their distribution, their directions; over the
-model's own horizon and one that all share, by year, liquidity and sector.
+model's own horizon and one that all share, by year, liquidity, sector and market regime.
 
 How models compare with one another is in `comparison`. Nothing is fitted here, and nothing is net of costs.
 """
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import polars as pl
 from quant_core import dense
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.dense import Floats
+from quant_core.errors import DataError
 from quant_core.forecasting.adaptive import adaptive_intervals
 from quant_core.forecasting.calibration import VOLATILITY
 from quant_core.forecasting.scores import MOMENTUM_COLUMNS, baseline_scores, summary
@@ -50,9 +52,9 @@ NORMAL = np.array([-1.6448536269514722, -1.2815515655446004, -0.6744897501960817
                    1.2815515655446004, 1.6448536269514722])  # fmt: skip
 #: Figures of a row, averaged over rows as they stand.
 AVERAGED = (
-    "crps", "crps_climatology", *(f"coverage_{share}" for share in SHARES),
-    *(f"adaptive_coverage_{share}" for share in SHARES), "qlike", "qlike_trailing", "direction_log_loss",
-    "direction_accuracy", "direction_disagreement",
+    "crps", "crps_climatology",
+    *(f"{kind}coverage_{share}" for kind in ("", "adaptive_", "regime_") for share in SHARES),
+    "qlike", "qlike_trailing", "direction_log_loss", "direction_accuracy", "direction_disagreement",
 )  # fmt: skip
 
 
@@ -66,7 +68,7 @@ class QualityTables(NamedTuple):
 
 def forecast_quality(
     forecasts: Mapping[str, pl.LazyFrame], features: pl.LazyFrame, prices: pl.DataFrame,
-    sectors: pl.DataFrame | None = None, threshold: float = 0.5,
+    sectors: pl.DataFrame | None = None, threshold: float = 0.5, regimes: pl.DataFrame | None = None,
 ) -> QualityTables:  # fmt: skip
     """Every model judged by what came after its forecasts.
 
@@ -76,8 +78,12 @@ def forecast_quality(
         prices: CleanPrices of the same span.
         sectors: rows (ticker, sector); None for no part by sector.
         threshold: k of a direction: beyond k sigma sqrt(h), sigma being VOLATILITY a session.
+        regimes: rows (date, regime), one label a session, known at its close; None for no part by regime and no
+            intervals by regime.
+    Raises:
+        DataError: two labels for a date.
     """
-    growth, beside = growth_of(prices), _beside(features, sectors)
+    growth, beside, labels = growth_of(prices), _beside(features, sectors), _labels(regimes)
     rows: list[dict[str, Any]] = []
     pits: list[pl.DataFrame] = [ForecastPit.create_empty()]
     reliabilities: list[pl.DataFrame] = [ForecastReliability.create_empty()]
@@ -89,14 +95,14 @@ def forecast_quality(
         own = int(said["horizon_sessions"][0])
         own_horizons.add(own)
         for horizon in sorted({own, COMMON_HORIZON}):
-            judged = _judged(said, beside, growth, horizon, threshold, own == horizon)
+            judged = _judged(said, beside, labels, growth, horizon, threshold, own == horizon)
             rows += [{"model": name, "is_own_horizon": own == horizon, **row} for row in _scored(judged, horizon)]
             if own == horizon:
                 pits.append(_pit(judged, name))
                 reliabilities += _reliability(judged, name)
     for horizon in sorted({*own_horizons, COMMON_HORIZON}) if own_horizons else ():
         said = _inside(momentum_scores(features), growth)
-        judged = _judged(said, beside, growth, horizon, threshold, is_own=False)
+        judged = _judged(said, beside, labels, growth, horizon, threshold, is_own=False)
         rows += [{"model": MOMENTUM, "is_own_horizon": False, **row} for row in _scored(judged, horizon)]
     return QualityTables(_scorecard(rows), pl.concat(pits), pl.concat(reliabilities))
 
@@ -125,6 +131,18 @@ def _beside(features: pl.LazyFrame, sectors: pl.DataFrame | None) -> pl.DataFram
     return table.join(sectors.lazy().select("ticker", "sector"), on="ticker", how="left").collect()
 
 
+def _labels(regimes: pl.DataFrame | None) -> pl.DataFrame:
+    """Rows (date, regime), none without regimes."""
+    if regimes is None:
+        return pl.DataFrame(schema={"date": pl.Date, "regime": pl.String})
+    twice = regimes.filter(pl.col("date").is_duplicated())
+    if twice.height:
+        raise DataError(
+            f"forecast_quality: {twice['date'].min()} has several labels of its regime; give those of one method."
+        )
+    return regimes.select("date", "regime")
+
+
 def _inside(said: pl.DataFrame, growth: Growth) -> pl.DataFrame:
     """Scored rows of days and names that there are prices of."""
     there = pl.col("date").is_in(growth.days.implode()) & pl.col("ticker").is_in(growth.tickers.implode())
@@ -132,7 +150,13 @@ def _inside(said: pl.DataFrame, growth: Growth) -> pl.DataFrame:
 
 
 def _judged(
-    said: pl.DataFrame, beside: pl.DataFrame, growth: Growth, horizon: int, threshold: float, is_own: bool
+    said: pl.DataFrame,
+    beside: pl.DataFrame,
+    labels: pl.DataFrame,
+    growth: Growth,
+    horizon: int,
+    threshold: float,
+    is_own: bool,
 ) -> pl.DataFrame:
     """Rows with a return over the horizon, what stands beside them, and, of the own horizon, each row's figures."""
     cells = dense.cells(said, growth.days, growth.tickers, "forecasts")
@@ -141,7 +165,8 @@ def _judged(
         realized_variance=cells.at(growth.realized_variance(horizon)),
         label_end_date=growth.end_dates(horizon).gather(cells.row),
     )
-    rows = rows.join(beside, on=["date", "ticker"], how="left").sort("date", "ticker")
+    rows = rows.join(beside, on=["date", "ticker"], how="left").join(labels, on="date", how="left")
+    rows = rows.sort("date", "ticker")
     liquid = (pl.col("liquidity").rank("ordinal") * 3 / pl.col("liquidity").count()).ceil().over("date")
     rows = rows.with_columns(
         year=pl.col("date").dt.year().cast(pl.String),
@@ -169,14 +194,13 @@ def _figures(rows: pl.DataFrame, horizon: int, threshold: float) -> dict[str, Fl
         "pit": cdf_at(quantiles, QUANTILE_LEVELS, earned),
         "qlike": qlike(value["expected_variance"], value["realized_variance"]),
     }
+    regimes = dict(rows.select("date", "regime").drop_nulls().unique().iter_rows())
     for share in SHARES:
         low, high = central_columns(QUANTILE_LEVELS, share / 100)
         found[f"coverage_{share}"] = _is_inside(quantiles[:, low], quantiles[:, high], earned)
-        moved = rows.select("date", "ticker").join(
-            adaptive_intervals(rows, rows, share / 100), on=["date", "ticker"], how="left", maintain_order="left"
-        )
-        bounds = [moved[name].fill_null(np.nan).to_numpy() for name in ("interval_low", "interval_high")]
-        found[f"adaptive_coverage_{share}"] = _is_inside(bounds[0], bounds[1], earned)
+        found[f"adaptive_coverage_{share}"] = _moved_inside(rows, share, earned, None)
+        of_regime = _moved_inside(rows, share, earned, regimes) if regimes else np.full(len(earned), np.nan)
+        found[f"regime_coverage_{share}"] = of_regime
     trailing = qlike(unit**2, value["realized_variance"])
     found["qlike_trailing"] = np.where(np.isnan(found["qlike"]), np.nan, trailing)
     return found | _direction_figures(value, quantiles, unit, threshold)
@@ -200,6 +224,16 @@ def _direction_figures(
     }
 
 
+def _moved_inside(rows: pl.DataFrame, share: int, earned: Floats, groups: Mapping[date, str] | None) -> Floats:
+    """(R,) whether the adaptive interval of each row holds its return."""
+    moved = rows.select("date", "ticker").join(
+        adaptive_intervals(rows, rows, share / 100, groups=groups), on=["date", "ticker"], how="left",
+        maintain_order="left",
+    )  # fmt: skip
+    low, high = (moved[name].fill_null(np.nan).to_numpy() for name in ("interval_low", "interval_high"))
+    return _is_inside(low, high, earned)
+
+
 def _is_inside(low: Floats, high: Floats, earned: Floats) -> Floats:
     known = ~(np.isnan(low) | np.isnan(high) | np.isnan(earned))
     return np.where(known, (low <= earned) & (earned <= high), np.nan)
@@ -207,7 +241,7 @@ def _is_inside(low: Floats, high: Floats, earned: Floats) -> Floats:
 
 def _scored(judged: pl.DataFrame, horizon: int) -> Iterator[dict[str, Any]]:
     """A scorecard's rows of one model and horizon, but for the model."""
-    for part in ("all", "year", "liquidity", "sector"):
+    for part in ("all", "year", "liquidity", "sector", "regime"):
         value = pl.lit("all") if part == "all" else pl.col(part)
         rows = judged.with_columns(model=value).drop_nulls("model")
         daily = rank_ic_by_date(rows, rows.select("date", "ticker", pl.col("forward_return").alias("forward_return_d")))

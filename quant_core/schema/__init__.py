@@ -56,17 +56,25 @@ from quant_core.schema.market import (
     RawOhlcv,
 )
 from quant_core.schema.regimes import (
+    BEAR,
     CRISIS,
     REGIME_NAMES,
     REGIME_PROBABILITIES,
     TRANSITION,
+    RegimeAgreement,
+    RegimeAlarms,
     RegimeBooks,
     RegimeHistory,
+    RegimeRecall,
     Regimes,
+    RegimeStability,
+    RegimeStatistics,
+    RegimeSummary,
 )
 from quant_core.schema.representation import Embeddings
 
 __all__ = [
+    "BEAR",
     "BUY",
     "CARRIED",
     "CASH",
@@ -117,8 +125,14 @@ __all__ = [
     "ForecastScorecard",
     "Forecasts",
     "RawOhlcv",
+    "RegimeAgreement",
+    "RegimeAlarms",
     "RegimeBooks",
     "RegimeHistory",
+    "RegimeRecall",
+    "RegimeStability",
+    "RegimeStatistics",
+    "RegimeSummary",
     "Regimes",
     "RoundTrips",
     "Sensitivity",

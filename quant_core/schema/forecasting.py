@@ -70,8 +70,8 @@ class ForecastScorecard(dy.Schema):
 
     model = dy.String(primary_key=True)
     horizon_sessions = dy.Int32(primary_key=True)
-    part = dy.String(primary_key=True)  # all, year, liquidity, sector
-    value = dy.String(primary_key=True)  # of the part: all; 2021; low, middle, high; a sector's name
+    part = dy.String(primary_key=True)  # all, year, liquidity, sector, regime
+    value = dy.String(primary_key=True)  # of the part: all; 2021; low, middle, high; a sector's name; a regime's
     is_own_horizon = dy.Bool()
     n_dates = dy.Int32()  # with a rank IC
     n_rows = dy.Int32()  # with a score and a return
@@ -89,6 +89,9 @@ class ForecastScorecard(dy.Schema):
     adaptive_coverage_50 = dy.Float64(nullable=True)
     adaptive_coverage_80 = dy.Float64(nullable=True)
     adaptive_coverage_90 = dy.Float64(nullable=True)
+    regime_coverage_50 = dy.Float64(nullable=True)  # adaptive, with a level a market regime; null without regimes
+    regime_coverage_80 = dy.Float64(nullable=True)
+    regime_coverage_90 = dy.Float64(nullable=True)
     pit_ks = dy.Float64(nullable=True)  # distance of the PIT values from uniform, 0..1
     qlike = dy.Float64(nullable=True)  # of expected_variance
     qlike_trailing = dy.Float64(nullable=True)  # of the trailing variance, same rows

@@ -92,4 +92,73 @@ def test_what_is_unknown_moves_nothing() -> None:
         adaptive_intervals(said, outcomes, level=1.0)
 
 
+def days_of(said: pl.DataFrame) -> list[date]:
+    return said["date"].unique().sort().to_list()
+
+
+def test_a_group_begins_where_its_first_dates_would_have_been_held_and_moves_on_alone_by_hand() -> None:
+    returns = np.zeros((9, 2))
+    returns[1], returns[3], returns[5] = (NORMAL[0], NORMAL[1]), (NORMAL[5], NORMAL[4]), (0.0, 9.0)
+    said, outcomes = series(returns, 2)
+    days = days_of(said)
+    groups = {day: "storm" if k in (1, 3, 5, 7, 8) else "calm" for k, day in enumerate(days) if k != 6}
+    made = adaptive_intervals(said, outcomes, level=0.5, rate=0.1, groups=groups, fewest_dates=2)
+    alpha = made.filter(pl.col("ticker") == "T0")["miss_share"].to_list()
+    # all dates: those before 5 end on 3 to 7; of two names date 1 misses both, date 3 one (the other is just held)
+    pooled = [0.5, 0.5, 0.5, 0.55, 0.5, 0.55]
+    # the storm's dates 1 and 3 end on 4 and 6. Intervals that just hold their returns miss 0.1, 0.2, 0.2, 0.5 by
+    # the quantiles 5, 10, 90 and 75 %: the middle of these is 0.2. Date 5 misses one name of two and moves nothing
+    assert alpha[:6] == pytest.approx(pooled)
+    assert alpha[7:] == pytest.approx([0.2, 0.2 + 0.1 * (0.5 - 0.5)])
+    without = adaptive_intervals(said, outcomes, level=0.5, rate=0.1).filter(pl.col("ticker") == "T0")["miss_share"]
+    assert without[:6].to_list() == pytest.approx(pooled)
+    assert alpha[6] == without[6]  # no group: the pooled one
+
+
+def test_groups_change_nothing_where_none_has_enough_dates() -> None:
+    said, outcomes = series(np.random.default_rng(4).standard_normal((120, 5)) * 1.5, 5)
+    pooled = adaptive_intervals(said, outcomes, rate=0.05)
+    many = {day: f"{day:%Y-%m}" for day in days_of(said)}
+    assert adaptive_intervals(said, outcomes, rate=0.05, groups=many, fewest_dates=24).equals(pooled)
+    assert not adaptive_intervals(said, outcomes, rate=0.05, groups=many, fewest_dates=5).equals(pooled)
+
+
+def test_an_interval_of_a_group_holds_in_each_regime_where_a_pooled_one_does_not() -> None:
+    rng = np.random.default_rng(6)
+    states = np.repeat(rng.integers(0, 3, 60), 20)  # spells of twenty sessions
+    scale = np.array([0.7, 1.0, 1.8])[states]
+    said, outcomes = series(rng.standard_normal((1200, 10)) * scale[:, None], 10)
+    days = days_of(said)
+    regimes = {day: str(state) for day, state in zip(days, states, strict=True)}
+    pooled = adaptive_intervals(said, outcomes)
+    own = adaptive_intervals(said, outcomes, groups=regimes)
+    of_rows = states.repeat(10)
+
+    def held(made: pl.DataFrame, state: int) -> float:
+        low, high = (made[name].to_numpy()[of_rows == state] for name in ("interval_low", "interval_high"))
+        return coverage(low, high, outcomes["forward_return"].to_numpy()[of_rows == state])
+
+    assert [0.87 < held(own, state) < 0.93 for state in range(3)] == [True] * 3
+    assert held(pooled, 0) > 0.93
+    assert held(pooled, 2) < 0.87
+
+
+def test_a_group_uses_no_outcome_whose_label_has_not_ended() -> None:
+    said, outcomes = series(np.random.default_rng(1).standard_normal((80, 4)) * 2, 4)
+    days = days_of(said)
+    groups = {day: "ab"[k // 7 % 2] for k, day in enumerate(days)}
+    cut = days[50]
+    later = outcomes.with_columns(
+        forward_return=pl.when(pl.col("label_end_date") > cut).then(99.0).otherwise("forward_return")
+    )
+    after = {day: group if day <= cut else "c" for day, group in groups.items()}
+    whole, other = (
+        adaptive_intervals(said, table, rate=0.1, groups=of, fewest_dates=5)
+        for table, of in ((outcomes, groups), (later, after))
+    )
+    before = pl.col("date") <= cut
+    assert whole.filter(before).equals(other.filter(before))
+    assert not whole.equals(other)
+
+
 assert len(QUANTILE_LEVELS) == len(NORMAL)

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from quality_cases import DAILY, N_TICKERS, Market, forecast, market
 
+from quant_core.errors import DataError
 from quant_core.forecasting.calibration import VOLATILITY
 from quant_core.forecasting.quality import QualityTables, forecast_quality
 from quant_core.forecasting.scores import summary
@@ -128,3 +129,43 @@ def test_no_forecast_and_features_without_what_is_used_give_tables_without_it(sm
     assert found["part"].unique().sort().to_list() == ["all", "year"]
     assert found["crps_skill"].null_count() == found.height
     assert found["coverage_90"].null_count() == 0
+
+
+def test_each_regime_is_judged_on_its_own_dates_and_has_intervals_that_hold_in_it(
+    small: Market, tables: QualityTables
+) -> None:
+    days = small.prices["date"].unique().sort()
+    labels = pl.DataFrame({"date": days, "regime": ["Crisis" if k // 30 % 2 else "Bear" for k in range(len(days))]})
+    in_crisis = pl.col("date").is_in(labels.filter(pl.col("regime") == "Crisis")["date"].implode())
+    # what is said is too sure in one regime and too careful in the other
+    said = forecast(small, "flat", skill=0.2, width=1.0).with_columns(
+        pl.col("^return_q.*$") * pl.when(in_crisis).then(0.6).otherwise(1.5)
+    )
+    card = forecast_quality({"flat": said.lazy()}, small.features.lazy(), small.prices, regimes=labels[:-30]).scorecard
+    own = card.filter(pl.col("model") == "flat", pl.col("part") == "regime")
+    assert own["value"].to_list() == ["Bear", "Crisis"]
+    bear, crisis = own.rows(named=True)
+    of_crisis = said.filter(in_crisis).join(labels[:-30], on="date", how="semi")
+    forward = forward_returns(small.prices, 5)
+    assert crisis["mean_rank_ic"] == pytest.approx(rank_ic_by_date(of_crisis, forward)["rank_ic"].mean())
+    earned = of_crisis.join(forward, on=["date", "ticker"])["forward_return_5d"].to_numpy()
+    inside = np.abs(earned) <= 0.6 * 1.6448536269514722 * DAILY * math.sqrt(5)
+    assert (crisis["n_rows"], crisis["coverage_90"]) == (len(earned), pytest.approx(inside.mean()))
+    assert bear["adaptive_coverage_90"] > 0.95
+    assert crisis["adaptive_coverage_90"] < 0.85
+    for row in (bear, crisis):
+        assert abs(row["regime_coverage_90"] - 0.9) < abs(row["adaptive_coverage_90"] - 0.9) - 0.02
+    # dates without a label are in no part: the 24 of the last 30 whose return is known
+    whole = card.filter(pl.col("model") == "flat", pl.col("part") == "all").row(0, named=True)
+    assert whole["n_rows"] - own["n_rows"].sum() == 24 * N_TICKERS
+    assert card.filter(pl.col("model") == "momentum", pl.col("part") == "regime").height == 2
+    without = tables.scorecard
+    assert without["regime_coverage_90"].null_count() == without.height
+    assert without.filter(pl.col("part") == "regime").is_empty()
+
+
+def test_labels_of_two_methods_at_once_are_refused(small: Market, said: dict[str, pl.DataFrame]) -> None:
+    day = small.prices["date"][0]
+    labels = pl.DataFrame({"date": [day, day], "regime": ["Bear", "Crisis"]})
+    with pytest.raises(DataError, match=rf"{day} has several labels"):
+        forecast_quality({"right": said["right"].lazy()}, small.features.lazy(), small.prices, regimes=labels)
