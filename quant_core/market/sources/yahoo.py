@@ -2,8 +2,9 @@
 
 Yahoo's Open, High, Low, Close, Volume and dividends are always adjusted for every split up to the download
 (`auto_adjust=False` only leaves out the dividends), so two downloads around a split would be on different bases. Each
-request therefore reaches to the last closed session, and its splits bring every row back to what was traded that day:
-rows are unadjusted whenever they were fetched, with the split as the price factor of its ex-date.
+request therefore reaches to the end of its own day in India, whose split is in the prices before that day's session
+has closed, and its splits bring every row back to what was traded that day: rows are unadjusted whenever they were
+fetched, with the split as the price factor of its ex-date. The unfinished session itself is left out.
 """
 
 import logging
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -102,7 +104,7 @@ class YahooSource:
         wanted = sorted({name for name in tickers if " " not in name or name in INDEX_SYMBOLS})
         if not wanted or last < start:
             return Fetch(empty_rows(), tuple(problems + missing_tickers(wanted, empty_rows(), "yahoo")))
-        found, failed = _download(self, wanted, start, closed, sleep)
+        found, failed = _download(self, wanted, start, now.astimezone(ZoneInfo(INDIA_TIME)).date(), sleep)
         if failed and not found:
             reason = next(iter(failed.values())).detail
             raise SourceError(

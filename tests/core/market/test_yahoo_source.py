@@ -43,9 +43,9 @@ def test_a_batch_gives_sorted_rows_with_yahoo_names_mapped(yahoo: Yahoo) -> None
     assert yahoo.asked == {"TCS.NS": 1, "M&M.NS": 1, "^NSEI": 1}
 
 
-def test_the_request_reaches_to_the_last_closed_session_in_indian_time(yahoo: Yahoo) -> None:
+def test_the_request_reaches_to_the_end_of_its_own_day_in_india(yahoo: Yahoo) -> None:
     yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", TCS))}
-    YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 1), datetime(2023, 3, 2, 13, 0, tzinfo=UTC))
+    YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 1), datetime(2023, 3, 1, 19, 0, tzinfo=UTC))
     midnight = [
         int(datetime(2023, 2, 28, 18, 30, tzinfo=UTC).timestamp()),
         int(datetime(2023, 3, 2, 18, 30, tzinfo=UTC).timestamp()),
@@ -123,6 +123,39 @@ def test_a_month_has_the_same_rows_whether_it_was_fetched_before_or_after_a_late
         yahoo.answers = {"TCS.NS": (200, answer)}
         months.append(YahooSource().fetch(["TCS"], date(2023, 3, 1), date(2023, 3, 2), now).rows.drop("fetched_at"))
     assert months[0].equals(months[1])
+
+
+#: TCS as it was traded, and as Yahoo shows it from the morning of 3 March on, the ex-date of a 2-for-1 split.
+TRADED = {1: (200.0, 206.0, 198.0, 204.0, 204.0, 2500), 2: (205.0, 208.0, 204.0, 206.0, 206.0, 3000)}
+HALVED = {day: (*(price / 2 for price in bar[:5]), bar[5] * 2) for day, bar in TRADED.items()}
+TRADING = {3: (104.0, 105.0, 103.0, 104.5, 104.5, 900)}
+
+
+@pytest.mark.parametrize("bars", [HALVED, HALVED | TRADING], ids=["before the opening", "while it trades"])
+def test_rows_are_as_traded_when_asked_for_on_a_splits_ex_date_before_its_session_closes(
+    yahoo: Yahoo, bars: dict[int, tuple]
+) -> None:
+    asked = datetime(2023, 3, 3, 6, 0, tzinfo=UTC)  # 11:30 in India
+    yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", bars, dividends={1: 1.25}, splits={3: 2}))}
+    for last in (date(2023, 3, 2), date(2023, 3, 31)):
+        rows = YahooSource().fetch(["TCS"], date(2023, 3, 1), last, asked).rows
+        assert rows.select("date", "close_inr", "volume_shares", "price_factor").rows() == [
+            (date(2023, 3, 1), 204.0, 2500, 1.0),
+            (date(2023, 3, 2), 206.0, 3000, 1.0),
+        ]
+        assert rows["dividend_inr"].to_list() == [2.5, 0.0]
+
+
+def test_two_months_fetched_on_both_sides_of_a_splits_ex_date_are_on_one_basis(yahoo: Yahoo) -> None:
+    """The first on the ex-date before 18:00 in India, the second after it: the split is in the second, once."""
+    rows = []
+    for hour, first, last in ((6, 1, 2), (13, 3, 31)):
+        yahoo.answers = {"TCS.NS": (200, chart("TCS.NS", HALVED | TRADING, splits={3: 2}))}
+        now = datetime(2023, 3, 3, hour, 0, tzinfo=UTC)
+        rows.append(YahooSource().fetch(["TCS"], date(2023, 3, first), date(2023, 3, last), now).rows)
+    both = pl.concat(rows)
+    earned = both["close_inr"] / (both["close_inr"].shift(1) * both["price_factor"]) - 1
+    assert earned.to_list()[1:] == pytest.approx([206 / 204 - 1, 104.5 / 103 - 1])
 
 
 def test_an_unfinished_month_stops_at_the_last_closed_session(yahoo: Yahoo) -> None:

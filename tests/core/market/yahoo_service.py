@@ -62,6 +62,26 @@ def chart(symbol: str, bars: dict[int, tuple], dividends: dict | None = None, sp
     return {"chart": {"result": [result], "error": None}}
 
 
+def within(payload: object, first: int, end: int) -> object:
+    """What a chart answer holds of the seconds `first` to `end`, the later one excluded; bars and events alike."""
+    if not isinstance(payload, dict) or not payload["chart"]["result"]:
+        return payload
+    [result] = payload["chart"]["result"]
+    kept = [k for k, second in enumerate(result["timestamp"]) if first <= second < end]
+
+    def cut(columns: dict) -> dict:
+        return {name: [values[k] for k in kept] for name, values in columns.items()}
+
+    events = {
+        kind: inside
+        for kind, rows in result["events"].items()
+        if (inside := {key: row for key, row in rows.items() if first <= row["date"] < end})
+    }
+    indicators = {name: [cut(table[0])] for name, table in result["indicators"].items()}
+    bars = {"timestamp": [result["timestamp"][k] for k in kept], "events": events, "indicators": indicators}
+    return {"chart": {"result": [result | bars], "error": None}}
+
+
 def no_data(description: str) -> dict:
     return {"chart": {"result": None, "error": {"code": "Not Found", "description": description}}}
 
@@ -89,4 +109,4 @@ class Yahoo:
             self.refusals[symbol] -= 1
             return Answer(429, "Too Many Requests", url)
         status, payload = self.answers.get(symbol, (404, no_data("No data found, symbol may be delisted")))
-        return Answer(status, payload, url)
+        return Answer(status, within(payload, params.get("period1", 0), params.get("period2", 2**40)), url)
