@@ -79,9 +79,9 @@ def over_fit_window(
     fitted: Fitted, inputs: pl.DataFrame, method: str, embedded: pl.DataFrame | None
 ) -> tuple[pl.Series, Array, Array]:
     """Sessions, filtered probabilities of the states, and rows as the method sees them."""
+    own = arrays_of(fitted, method)
     seen = inputs.filter(pl.col("date").is_between(fitted.manifest.fit_start, fitted.manifest.fit_end)).sort("date")
     window = window_of(_table(method, seen, embedded), fitted.manifest.facts["methods"][method]["columns"])
-    own = arrays_of(fitted, method)
     values = projected(own, window.rows)
     return window.days, method_of(method).filter(own, values, None)[0], values
 
