@@ -150,8 +150,12 @@ class Lab:
         return next((name for name in self.profile.market_series if "VIX" in name.upper()), None)
 
     def defaults(self, asset: str) -> Any:
-        """The asset's settings dataclass as the profile sets it."""
-        return build(self.settings_classes[asset], self.settings(asset), asset)
+        """The asset's settings dataclass as the profile sets it.
+
+        Raises:
+            UnknownName: the asset has no settings, or this profile no such asset.
+        """
+        return build(self._settings_class(asset), self.settings(asset), asset)
 
     def config(self, asset: str) -> type[dg.Config]:
         """Launchpad config of an asset: its dataclass with the profile's settings as defaults."""
@@ -163,9 +167,12 @@ class Lab:
         Raises:
             UnknownName: the asset has no settings. DataError: no such setting, or a value that it refuses.
         """
+        return build(self._settings_class(asset), self.settings(asset) | dict(values), asset)
+
+    def _settings_class(self, asset: str) -> type:
         if asset not in self.settings_classes:
             raise UnknownName("asset with settings", asset, list(self.settings_classes))
-        return build(self.settings_classes[asset], self.settings(asset) | dict(values), asset)
+        return self.settings_classes[asset]
 
     def changed_settings(self, asset: str, node: Mapping[str, Any]) -> dict[str, Any]:
         """What a run's configuration of an asset's node changes against the profile.
