@@ -23,6 +23,8 @@ from quant_core.schema import (
     Forecasts,
     ForecastScorecard,
     RawOhlcv,
+    RegimeHistory,
+    Regimes,
     RoundTrips,
     Sensitivity,
     Significance,
@@ -38,6 +40,8 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     "features": Features,
     "training_window": {"labels": TrainingLabels},
     "embeddings": Embeddings,
+    "regimes": Regimes,
+    "regime_history": {"history": RegimeHistory},
     "forecasts": Forecasts,  # of every model
     "target_weights": TargetWeights,
     "backtest": {

@@ -32,7 +32,7 @@ from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, price_ret
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.regimes import METHODS
-from quant_core.regimes.config import method_of
+from quant_core.regimes.config import is_of_embeddings, method_of
 from quant_core.runtime import has_gpu
 
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
@@ -95,8 +95,10 @@ class Lab:
 
     @cached_property
     def has_encoder(self) -> bool:
-        """Whether the profile wants a masked encoder, or has a model that begins with one."""
-        return self.profile.encoder or any(MODELS[name].needs_encoder for name in self.models)
+        """Whether the profile wants a masked encoder, has a model that begins with one or a regime method that reads
+        its embeddings."""
+        model_needs_it = any(MODELS[name].needs_encoder for name in self.models)
+        return self.profile.encoder or model_needs_it or any(map(is_of_embeddings, self.profile.regimes or ()))
 
     @cached_property
     def regime_methods(self) -> tuple[str, ...]:

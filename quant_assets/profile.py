@@ -53,7 +53,8 @@ class Profile:
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.
         quality: settings of cleaning's QualityThresholds, for the check on clean_prices.
         drift: settings of the features' DriftConfig.
-        encoder: pre-train a masked encoder a fold and store its embeddings; so does a model that begins with one.
+        encoder: pre-train a masked encoder a fold and store its embeddings; so does a model that begins with one, and a
+            regime method that reads them.
         strict_lists: refuse a run beyond the day to which one of its lists is known (quant_core.market.lists), instead
             of saying so in the report.
         presets: per asset, the settings that replace the defaults.
