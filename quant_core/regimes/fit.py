@@ -27,7 +27,8 @@ EMBEDDING_COMPONENTS = 10
 #: A standard deviation below this share of the mean's size, or of 1, is a constant.
 CONSTANT = 1e-10
 #: Arrays that stand around those of a method.
-CENTER, SCALE, AXES, ORDER, NAMES, STATE, AGE = "center", "scale", "axes", "order", "names", "state", "age"
+CENTER, SCALE, CLIP, AXES = "center", "scale", "clip", "axes"
+ORDER, NAMES, STATE, AGE = "order", "names", "state", "age"
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,8 @@ def _projection(name: str, settings: MethodConfig, columns: Sequence[str], windo
             f"{name}: {columns[int(constant.argmax())]} is constant over {len(rows)} sessions; check the index's rows."
         )
     n_axes = EMBEDDING_COMPONENTS if is_of_embeddings(name) and settings.components is None else settings.components
-    frame = {CENTER: center, SCALE: scale}
-    return frame if n_axes is None else frame | {AXES: _axes((rows - center) / scale, n_axes)}
+    frame = {CENTER: center, SCALE: scale, CLIP: np.array([settings.clip_sigma])}
+    return frame if n_axes is None else frame | {AXES: _axes(standardised(frame, rows), n_axes)}
 
 
 def _axes(values: Array, n_axes: int) -> Array:
@@ -217,14 +218,20 @@ def _axes(values: Array, n_axes: int) -> Array:
     return np.ascontiguousarray((axes / (spread[:n, None] / np.sqrt(len(values)))).T)
 
 
+def standardised(frame: Arrays, rows: Array) -> Array:
+    """Rows in standard deviations from the fit window's mean, cut where that is far."""
+    limit = float(frame[CLIP][0])
+    return np.ascontiguousarray(np.clip((rows - frame[CENTER]) / frame[SCALE], -limit, limit))
+
+
 def projected(frame: Arrays, rows: Array) -> Array:
     """Rows as a method sees them.
 
     A row's sum over inputs is made for it alone, so that no other row changes its last digit.
     """
-    values = (rows - frame[CENTER]) / frame[SCALE]
+    values = standardised(frame, rows)
     if AXES not in frame:
-        return np.ascontiguousarray(values)
+        return values
     return np.asarray((values[:, :, None] * frame[AXES][None]).sum(axis=1))
 
 

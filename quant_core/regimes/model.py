@@ -31,6 +31,8 @@ class MethodConfig:
         candidates: numbers of states to choose from.
         components: principal components that replace the inputs; None for the inputs themselves. Embeddings are always
             reduced, to 10 where this is None.
+        clip_sigma: standardised inputs are cut at so many standard deviations, in fit and filter alike: a handful of wild
+            days would else draw a state of their own, and a crisis would be those days alone.
         max_null_share: see `columns`.
     """
 
@@ -38,6 +40,7 @@ class MethodConfig:
     n_states: int | None = 4
     candidates: tuple[int, ...] = (3, 4, 5)
     components: int | None = None
+    clip_sigma: float = 4.0
     max_null_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -48,6 +51,7 @@ class MethodConfig:
             ("columns", 0 < len(set(self.columns)) == len(self.columns), "distinct names, at least one"),
             ("n_states", bool(states) and all(2 <= n <= 10 for n in states), "2 to 10 states"),
             ("components", self.components is None or self.components >= 1, "at least 1, or None"),
+            ("clip_sigma", self.clip_sigma >= 1.0, "at least 1; a large number cuts nothing"),
             ("max_null_share", 0.0 <= self.max_null_share < 1.0, "a share in [0, 1)"),
         ):
             if not good:
