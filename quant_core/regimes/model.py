@@ -31,8 +31,8 @@ class MethodConfig:
         candidates: numbers of states to choose from.
         components: principal components that replace the inputs; None for the inputs themselves. Embeddings are always
             reduced, to 10 where this is None.
-        clip_sigma: standardised inputs are cut at so many standard deviations, in fit and filter alike: a handful of wild
-            days would else draw a state of their own, and a crisis would be those days alone.
+        clip_sigma: standardised inputs are cut at so many standard deviations, in fit and filter alike: a handful of
+            wild days would else draw a state of their own, and a crisis would be those days alone.
         max_null_share: see `columns`.
     """
 

@@ -3,9 +3,9 @@
 | Rule, the first that holds | Name |
 |---|---|
 | the state is "none of the others" | Transition |
-| volatility >= CRISIS_VOLATILITY x the usual one, and its mean drawdown deeper than the window's | Crisis |
 | mean return above the bar, volatility below the usual one | Low-Vol Bull |
 | mean return above the bar | High-Vol Bull |
+| volatility >= CRISIS_VOLATILITY x the usual one, drawdown deeper than the mean one | Crisis |
 | mean return below minus the bar | Bear |
 | else: the return cannot be told from nothing | Transition |
 
@@ -99,8 +99,8 @@ def name_of(state: StateStatistics, usual: Usual, is_noise: bool = False) -> str
     if is_noise:
         return TRANSITION
     bar = max(BAR, BAR_ERRORS * state.return_error)
-    if state.volatility_ann >= CRISIS_VOLATILITY * usual.volatility_ann and state.drawdown < usual.drawdown:
-        return CRISIS
     if state.return_ann > bar:
         return LOW_VOL_BULL if state.volatility_ann < usual.volatility_ann else HIGH_VOL_BULL
+    if state.volatility_ann >= CRISIS_VOLATILITY * usual.volatility_ann and state.drawdown < usual.drawdown:
+        return CRISIS
     return BEAR if state.return_ann < -bar else TRANSITION

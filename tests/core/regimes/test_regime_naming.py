@@ -30,7 +30,8 @@ def state(return_ann: float, volatility_ann: float, drawdown: float = -0.05, err
         (state(0.20, 0.20), "High-Vol Bull"),
         (state(-0.20, 0.20), "Bear"),
         (state(-0.60, 0.45, -0.25), "Crisis"),
-        (state(0.10, 0.45, -0.25), "Crisis"),  # rebounds belong to a crisis: what names it is how far down they begin
+        (state(0.30, 0.45, -0.25), "High-Vol Bull"),  # a rebound
+        (state(0.02, 0.45, -0.25), "Crisis"),
         (state(0.02, 0.15), "Transition"),
         (state(0.20, 0.45, -0.02), "High-Vol Bull"),  # wild, but near its high
         (state(0.20, 0.20, error=0.3), "Transition"),  # a return that its own error swallows
