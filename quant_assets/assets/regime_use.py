@@ -60,7 +60,7 @@ def _regime_books(lab: Lab) -> dg.AssetsDefinition:
         settings = core_settings(RegimeBooksConfig, config)
         own = fold_named(context.partition_key, lab.profile.train_years)
         fitted = fitted_of(regime_model)[own.name]
-        table = RegimeBooks.create_empty()
+        table: pl.DataFrame = RegimeBooks.create_empty()
         if settings.regime_method in methods_of(fitted):
             labels = labels_before(fitted, settings.regime_method, clean_prices, own, more)
             prices = clean_prices.filter(pl.col("date") < own.test_start).collect()
