@@ -19,6 +19,9 @@ class Evaluation:
     coverage: pl.DataFrame  # members whose sessions lack prices
     defects: pl.DataFrame  # rows of the tested span by kind of defect
     lost: pl.DataFrame  # date: sessions of the tested span without a price of any member
+    regimes: pl.DataFrame  # date, regime: the traded method's label of each session; empty without regimes
+    by_regime: pl.DataFrame  # measures of each strategy and the benchmark in each regime
+    transitions: pl.DataFrame  # how the regimes followed each other
 
     def files(self) -> dict[str, bytes]:
         """As the files of an artifact."""

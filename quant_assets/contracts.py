@@ -23,6 +23,7 @@ from quant_core.schema import (
     Forecasts,
     ForecastScorecard,
     RawOhlcv,
+    RegimeBooks,
     RegimeHistory,
     Regimes,
     RoundTrips,
@@ -43,6 +44,7 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     "regimes": Regimes,
     "regime_history": {"history": RegimeHistory},
     "forecasts": Forecasts,  # of every model
+    "regime_books": {"regime_books": RegimeBooks},
     "target_weights": TargetWeights,
     "backtest": {
         "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,

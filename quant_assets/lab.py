@@ -136,11 +136,13 @@ class Lab:
     def settings(self, asset: str) -> dict[str, Any]:
         """The profile's settings of an asset: what replaces the defaults of its dataclass."""
         price, total = self.profile.price_index, self.profile.total_return_index or self.profile.price_index
+        traded = {"regime_method": self.profile.regime_method}
         derived: dict[str, dict[str, Any]] = {
             "raw_ohlcv": {key: value for key, value in self.profile.source.items() if key != "name"},
             "features": {"index_ticker": price},
-            "target_weights": {"index_ticker": price, "strategies": self.profile.strategies},
-            "backtest": {"index_ticker": price, "total_return_index_ticker": total},
+            "target_weights": {"index_ticker": price, "strategies": self.profile.strategies} | traded,
+            "backtest": {"index_ticker": price, "total_return_index_ticker": total} | traded,
+            "regime_books": traded,
             "regime_model": {"index_ticker": price, "vix_ticker": self._vix, "methods": self.regime_methods},
         }
         of_size = dict(model_presets(self.profile.model_size).get(asset) or {})

@@ -37,6 +37,7 @@ class Partitions:
     train: dg.TimeWindowPartitionMapping
     before_fold: dg.TimeWindowPartitionMapping
     fold_of_month: dg.TimeWindowPartitionMapping
+    folds_of_regimes: dg.TimeWindowPartitionMapping  # of a month: its fold, and that of the month before it
     through_fold: dg.TimeWindowPartitionMapping
     train_folds: int  # folds that the years before one hold
 
@@ -57,6 +58,15 @@ class Partitions:
             start_offset=1 - months_a_partition(self.folds) - context_months, allow_nonexistent_upstream_partitions=True
         )
 
+    def known_regimes(self) -> dg.TimeWindowPartitionMapping:
+        """Month -> the months from the first one of the fold that contains the month before it.
+
+        A decision knows a regime for a month, so one of a fold's first month may rest on the fold before.
+        """
+        return dg.TimeWindowPartitionMapping(
+            start_offset=-months_a_partition(self.folds), allow_nonexistent_upstream_partitions=True
+        )
+
 
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
@@ -70,6 +80,7 @@ def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
         train=mapping(start_offset=-train_folds, end_offset=-1),
         before_fold=mapping(start_offset=-FOLDS_BEFORE, end_offset=-1, allow_nonexistent_upstream_partitions=True),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
+        folds_of_regimes=mapping(start_offset=-1, allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-FOLDS_BEFORE, allow_nonexistent_upstream_partitions=True),
         train_folds=train_folds,
     )

@@ -80,6 +80,8 @@ def report_input(
         quality_summary=summaries(found.quality, horizon) if found.quality.height else [],
         **({} if judged is None else {f.name: getattr(judged, f.name) for f in fields(judged)}),
         importance=importance,
+        regimes=found.regimes,
+        by_regime=found.by_regime,
         sectors=lab.sectors(),
         data_quality=found.defects,
         warnings=[

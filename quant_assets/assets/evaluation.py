@@ -23,6 +23,7 @@ from quant_assets.reporting import report_input
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
+from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import simulate
@@ -31,10 +32,11 @@ from quant_core.folds import fold as fold_named
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.market.lists import price_returns_after
 from quant_core.report.config import ReportConfig
-from quant_core.schema import Forecasts
+from quant_core.schema import REGIME_NAMES, Forecasts, Regimes
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
+FORECASTS, REGIMES = "forecasts_", "regimes"
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
 
 
@@ -51,7 +53,8 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     first_month = f"{lab.profile.first_fold}-01"
-    inputs = ("clean_prices", "target_weights", "features", *(f"forecasts_{model}" for model in models))
+    more = (REGIMES,) if lab.has_regimes else ()
+    inputs = ("clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *more)
 
     def since_first_fold(asset: str) -> dg.AssetIn:
         return dg.AssetIn(
@@ -75,7 +78,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         clean_prices: pl.LazyFrame,
         target_weights: pl.LazyFrame,
         features: pl.LazyFrame,
-        **forecasts: pl.LazyFrame,
+        **signals: pl.LazyFrame,
     ) -> dict:
         """Every strategy through one ledger, net of costs; forecast quality of every model beside momentum."""
         settings = core_settings(BacktestConfig, config)
@@ -84,8 +87,9 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         out_of_sample = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         prices = clean_prices.filter(out_of_sample).collect()
         check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
-        known = [forecasts[name].filter(out_of_sample).collect() for name in sorted(forecasts)]
+        known = [signals[name].filter(out_of_sample).collect() for name in sorted(signals) if name != REGIMES]
         scores = pl.concat([Forecasts.create_empty(), *known])
+        labels = traded_labels(signals.get(REGIMES), settings.regime_method, out_of_sample)
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             targets = target_weights.filter(out_of_sample).collect()
             price_after = price_returns_after(lab.dividends_known_until(), end)
@@ -96,6 +100,9 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 coverage=member_coverage(prices, lab.membership()),
                 defects=defect_counts(prices),
                 lost=pl.DataFrame({"date": lost_sessions(prices)}, schema={"date": pl.Date}),
+                regimes=labels,
+                by_regime=performance_by_regime(result.daily, result.benchmark, labels),
+                transitions=regime_transitions(labels),
             )
             for row in result.metrics.iter_rows(named=True):
                 mlflow.log_metrics(
@@ -111,7 +118,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             mlflow.set_tags(noted)
         context.add_output_metadata({
             **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
-            "metrics": markdown_table(headline(result.metrics), 30),
+            "metrics": markdown_table(headline(result.metrics), 30), **_by_regime_shown(found.by_regime),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
             "trades": result.trades.height, "new_trials": new, **noted,
@@ -136,6 +143,21 @@ def test_end(lab: Lab, fold: str, assets: Sequence[str], until: date | None) -> 
         months = months[: len([month for month, own in zip(months, stored, strict=False) if month == own])]
     end = lab.partitions.months.time_window_for_partition_key(months[-1]).end.date() - timedelta(days=1)
     return end if until is None else min(end, until)
+
+
+def traded_labels(regimes: pl.LazyFrame | None, method: str, tested: pl.Expr) -> pl.DataFrame:
+    """(date, regime) of one method on the tested sessions; empty for a profile without regimes."""
+    rows = Regimes.create_empty().lazy() if regimes is None else regimes
+    return rows.filter(tested, pl.col("method") == method).select("date", "regime").sort("date").collect()
+
+
+def _by_regime_shown(by_regime: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    """Every strategy's Sharpe ratio, one row a strategy and one column a regime."""
+    if by_regime.is_empty():
+        return {}
+    ratios = by_regime.with_columns(pl.col("sharpe_ann").round(2))
+    wide = ratios.pivot(on="regime", on_columns=REGIME_NAMES, index="strategy", values="sharpe_ann")
+    return {"sharpe_by_regime": markdown_table(wide, 40)}
 
 
 def headline(metrics: pl.DataFrame) -> pl.DataFrame:

@@ -55,17 +55,17 @@ def _regime_model(lab: Lab) -> dg.AssetsDefinition:
         group="regimes",
         description="What a session of the market is like, by several methods side by side: fitted once a fold on all "
         "sessions before it, states named by rules on that window.",
-        ins=_fit_ins(lab, loaded),
+        ins=fit_ins(lab, loaded.reads_embeddings),
         fit=fit,
         made_by=_regime_model,
         registered=tuple(METHODS.entry(name) for name in METHODS),
     ))  # fmt: skip
 
 
-def _fit_ins(lab: Lab, loaded: RegimeConfig) -> dict[str, dg.AssetIn]:
+def fit_ins(lab: Lab, reads_embeddings: bool) -> dict[str, dg.AssetIn]:
     """What a fold's methods are fitted on: prices, and for those that read them the encoder's embeddings."""
     prices = {"clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.before_fold)}
-    if not loaded.reads_embeddings:
+    if not reads_embeddings:
         return prices
     months = lab.partitions.training_months(lab.defaults("encoder").context_sessions)
     return prices | {
@@ -184,7 +184,7 @@ def _regime_history(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "parquet"},
         code_version=lab.code("regime_history", _regime_history, *(METHODS.entry(name) for name in METHODS)),
-        ins={MODEL: dg.AssetIn(lab.key(MODEL)), **_fit_ins(lab, loaded)},
+        ins={MODEL: dg.AssetIn(lab.key(MODEL)), **fit_ins(lab, loaded.reads_embeddings)},
     )
     def regime_history(
         context: dg.AssetExecutionContext, regime_model: dict, clean_prices: pl.LazyFrame, **more: Any

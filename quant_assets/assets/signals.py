@@ -19,6 +19,7 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
 from quant_assets.partitions import context_mapping, lookback, month_span
 from quant_assets.storage import table_path
+from quant_assets.table_files import read_table
 from quant_assets.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
 from quant_core.allocation import AllocationConfig, decide_all
 from quant_core.errors import DataError
@@ -26,12 +27,13 @@ from quant_core.fitted import Fitted
 from quant_core.forecasting import MODELS, Model
 from quant_core.forecasting.ensemble import ENSEMBLE, ensemble_forecasts
 from quant_core.forecasting.model import forecasts as make_forecasts
-from quant_core.schema import CASH, FAILED, Forecasts, validate
+from quant_core.schema import CASH, FAILED, Forecasts, RegimeBooks, Regimes, validate
 
 #: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
+FORECASTS, REGIMES, BOOKS = "forecasts_", "regimes", "regime_books"
 #: What the page shows of a book.
 SHOWN = ("strategy", "names", "invested", "largest")
 
@@ -156,7 +158,7 @@ def scored(few: pl.DataFrame) -> Verdict:
 
 def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("target_weights")
-    forecasts_in = {f"forecasts_{name}": dg.AssetIn(lab.key(f"forecasts_{name}")) for name in models}
+    forecasts_in = {f"{FORECASTS}{name}": dg.AssetIn(lab.key(f"{FORECASTS}{name}")) for name in models}
     loaded: AllocationConfig = lab.defaults("target_weights")
 
     @dg.asset(
@@ -185,16 +187,17 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         ins={
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lookback(loaded.history_sessions)),
             **forecasts_in,
+            **(_regimes_in(lab) if lab.has_regimes else {}),
         },
     )
     def target_weights(
-        context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **forecasts: pl.LazyFrame
+        context: dg.AssetExecutionContext, config: config_type, clean_prices: pl.LazyFrame, **signals: Any
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckEvaluation | dg.Output]:
         """What each strategy wants to hold after its decisions: cash is a row, a null weight keeps what is held."""
         settings = within_history(core_settings(AllocationConfig, config), loaded)
-        scores = pl.concat([forecasts[name].collect() for name in sorted(forecasts)])
+        scores = pl.concat([signals[name].collect() for name in sorted(signals) if name.startswith(FORECASTS)])
         prices = clean_prices.collect()
-        decided = decide_all(prices, scores, settings, *month_span(context))
+        decided = decide_all(prices, scores, settings, *month_span(context), *regimes_known(signals))
         for row in decided.failures.iter_rows(named=True):
             context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")
         table, newest = decided.weights, prices.select(pl.col("date").max()).item()
@@ -226,6 +229,24 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         )
 
     return target_weights
+
+
+def _regimes_in(lab: Lab) -> dict[str, dg.AssetIn]:
+    """Regimes since the fold of a month began, and the books that the fold chose by them."""
+    return {
+        REGIMES: dg.AssetIn(lab.key(REGIMES), partition_mapping=lab.partitions.known_regimes()),
+        BOOKS: dg.AssetIn(lab.key(BOOKS), partition_mapping=lab.partitions.folds_of_regimes),
+    }
+
+
+def regimes_known(signals: Mapping[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Regimes and RegimeBooks among an asset's inputs; empty where the profile has none, or before its first fold."""
+    rows, files = signals.get(REGIMES), signals.get(BOOKS) or {}
+    chosen = [read_table(files[fold], BOOKS) for fold in sorted(files)]
+    return (
+        Regimes.create_empty() if rows is None else rows.collect(),
+        pl.concat([RegimeBooks.create_empty(), *chosen]),
+    )
 
 
 def month_after(month: str) -> str:

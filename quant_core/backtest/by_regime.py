@@ -9,6 +9,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.measures import performance as p
+from quant_core.measures.transitions import transitions
 
 BENCHMARK = "benchmark"
 SCHEMA = {
@@ -73,30 +74,14 @@ def performance_by_regime(daily: pl.DataFrame, benchmark: pl.DataFrame, regimes:
 
 
 def regime_transitions(regimes: pl.DataFrame) -> pl.DataFrame:
-    """How often one regime followed another from a session to the next, and how long it stayed.
+    """How often one regime followed another from a session to the next, and how long it stayed: see `transitions`.
 
     Args:
         regimes: rows (date, regime), one label a session; the rows count as consecutive sessions.
-    Returns:
-        rows (regime, next_regime) of every pair, zeros included: `n_transitions`, `probability` (of next_regime after
-        regime; null where the regime is seen on the last session only), and of `regime` alone `mean_duration_sessions`
-        (mean length of its unbroken runs, the first and last run included although they may be cut).
+    Raises:
+        DataError: two labels for a date, or a missing one.
     """
-    labels = _labels(regimes).select("regime")
-    names = labels.unique().sort("regime")
-    pairs = labels.with_columns(pl.col("regime").shift(-1).alias("next_regime")).drop_nulls()
-    counts = pairs.group_by("regime", "next_regime").len("n_transitions")
-    runs = labels.with_columns(pl.col("regime").rle_id().alias("run"))
-    durations = runs.group_by("regime").agg((pl.len() / pl.col("run").n_unique()).alias("mean_duration_sessions"))
-    grid = names.join(names.rename({"regime": "next_regime"}), how="cross")
-    leaving = pl.col("n_transitions").sum().over("regime")
-    return (
-        grid.join(counts, on=["regime", "next_regime"], how="left")
-        .with_columns(pl.col("n_transitions").fill_null(0).cast(pl.Int32))
-        .with_columns(pl.when(leaving > 0).then(pl.col("n_transitions") / leaving).alias("probability"))
-        .join(durations, on="regime", how="left")
-        .sort("regime", "next_regime")
-    )
+    return transitions(_labels(regimes)["regime"])
 
 
 def _labels(regimes: pl.DataFrame) -> pl.DataFrame:

@@ -125,16 +125,6 @@ def runs(dates: Sequence[date], labels: Sequence[str]) -> pl.DataFrame:
     ).drop("spell")
 
 
-def transitions(labels: Sequence[str], states: Sequence[str]) -> np.ndarray:
-    """(K, K) share of the sessions in a state (row) that were followed by each state; NaN where none was followed."""
-    place = {name: k for k, name in enumerate(states)}
-    codes = np.array([place[label] for label in labels], dtype=np.int64)
-    counts = np.zeros((len(states), len(states)))
-    np.add.at(counts, (codes[:-1], codes[1:]), 1.0)
-    total = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, total, out=np.full_like(counts, math.nan), where=total > 0.0)
-
-
 def histogram(values: pl.Series, low: float, high: float, n_bins: int) -> tuple[list[float], np.ndarray]:
     """Centres of equal bins and how many values each holds; values beyond the ends count in the outer bins."""
     edges = np.linspace(low, high, n_bins + 1)

@@ -27,8 +27,9 @@ from quant_core.report.inputs import ReportInput, prepare
 from quant_core.report.render import report_sections
 from quant_core.report.sections.overview import lead
 from quant_core.report.sections.portfolio import CASH, REST, UNKNOWN, sector_weights
-from quant_core.report.sections.regimes import calm_to_stressed
+from quant_core.report.sections.regimes import SLOTS, calm_to_stressed
 from quant_core.report.sections.trades import holding_histogram
+from quant_core.schema import REGIME_NAMES
 
 Make = Callable[..., ReportInput]
 
@@ -235,6 +236,64 @@ def test_regimes_are_ordered_by_the_benchmarks_volatility(make_report_input: Mak
     index = data.benchmark.join(data.regimes, on="date").with_columns(simple_return_1d=moves * sign).drop("regime")
     states = calm_to_stressed(prepare(replace(data, benchmark=index)))
     assert (states[0], states[-1]) == ("Sideways", "Bull")
+
+
+def own_names(data: ReportInput) -> ReportInput:
+    """The same with four of the lab's own names, and with the books that follow them."""
+    names = dict(zip(("Bull", "Sideways", "High volatility", "Crisis"), REGIME_NAMES[:4], strict=True))
+    assert data.regimes is not None
+    assert data.by_regime is not None
+    assert data.sensitivity is not None
+    renamed = [table.with_columns(pl.col("regime").replace(names)) for table in (data.regimes, data.by_regime)]
+    renamed[0] = renamed[0].with_columns(
+        regime=pl.when(pl.int_range(pl.len()) < 20).then(pl.lit("Crisis")).otherwise("regime")
+    )
+    first, second = sorted(set(data.daily["strategy"]) - {data.strategy})[:2]
+    books = {first: "regime_gated", second: "buy_hold_index"}
+    told = pl.col("strategy").replace(books)
+    return replace(
+        data, regimes=renamed[0], by_regime=renamed[1].with_columns(told).sample(fraction=1.0, shuffle=True, seed=1),
+        daily=data.daily.with_columns(told), metrics=data.metrics.with_columns(told),
+        sensitivity=data.sensitivity.with_columns(told),
+    )  # fmt: skip
+
+
+def test_the_labs_own_regimes_keep_their_order_and_colour_whichever_occur(make_report_input: Make) -> None:
+    data = own_names(make_report_input())
+    made: Figure = blocks(data)["equity-regimes"]
+    assert [(band.name, band.slot) for band in made.bands] == [(n, SLOTS[n]) for n in REGIME_NAMES[:4]]
+    without = replace(data, regimes=data.regimes.filter(pl.col("regime") != "High-Vol Bull"))  # type: ignore[union-attr]
+    bands = {band.name: band.slot for band in blocks(without)["timeline"].bands}
+    assert bands == {name: SLOTS[name] for name in ("Low-Vol Bull", "Bear", "Crisis")}
+    matrix: Table = blocks(data)["table-transitions"]
+    assert matrix.header == ("From", *REGIME_NAMES[:4])
+
+
+def test_measures_by_regime_show_the_chosen_book_those_that_follow_regimes_and_the_benchmark(
+    make_report_input: Make,
+) -> None:
+    data = own_names(make_report_input())
+    shown: Table = blocks(data)["table-by-regime"]
+    books = [data.strategy, "regime_gated", "buy_hold_index", "benchmark"]
+    assert [(row[0].value, row[1].value) for row in shown.rows] == [(b, r) for b in books for r in REGIME_NAMES[:4]]
+    whole: Table = blocks(data)["table-by-regime-all"]
+    assert len({row[0].value for row in whole.rows}) == data.daily["strategy"].n_unique() + 1
+
+
+def test_books_that_follow_regimes_stand_beside_the_held_index_at_once_and_a_session_later(
+    make_report_input: Make,
+) -> None:
+    data = own_names(make_report_input())
+    assert data.sensitivity is not None
+    table: Table = blocks(data)["table-regime-books"]
+    assert [(row[0].text, row[1].text) for row in table.rows] == [
+        (name, filled) for name in ("regime_gated", "buy_hold_index") for filled in ("as traded", "a session later")
+    ]
+    late = data.sensitivity.filter(
+        pl.col("scenario") == "extra_delay_sessions", pl.col("level") == 1, pl.col("strategy") == "regime_gated"
+    )
+    assert float(table.rows[1][table.csv_header.index("sharpe_ann")].value) == late["sharpe_ann"].item()
+    assert "table-regime-books" not in blocks(make_report_input())
 
 
 def test_the_bands_cover_every_labelled_session_once(make_report_input: Make) -> None:

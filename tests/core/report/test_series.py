@@ -106,13 +106,6 @@ def test_runs_are_the_unbroken_spells_of_a_label() -> None:
     assert made.rows() == [("a", DAYS[0], DAYS[1], 2), ("b", DAYS[2], DAYS[2], 1), ("a", DAYS[3], DAYS[4], 2)]
 
 
-def test_transitions_are_shares_of_the_sessions_that_were_followed() -> None:
-    made = series.transitions(["a", "a", "b", "a", "c"], ["a", "b", "c"])
-    assert made[0].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
-    assert made[1].tolist() == [1.0, 0.0, 0.0]
-    assert np.isnan(made[2]).all()  # c is seen on the last session only
-
-
 def test_a_histogram_counts_what_lies_beyond_in_its_outer_bins() -> None:
     x, counts = series.histogram(pl.Series([-9.0, -0.5, 0.5, 0.6, 9.0]), -2.0, 2.0, 4)
     assert x == [-1.5, -0.5, 0.5, 1.5]
