@@ -30,6 +30,7 @@ from quant_core.cleaning.quality import contradictory_rows
 from quant_core.errors import QuantError
 from quant_core.features import compute_features
 from quant_core.features.drift import compare
+from quant_core.regimes.validation import is_crisis_worst
 from quant_core.schema import IS_QUARANTINED, validate
 
 #: The leak certificate of a check runs on this many tickers: enough to see a leak, quick enough for every run.
@@ -260,6 +261,24 @@ def accounting(stored: Stored) -> Verdict:
     return Verdict(off.is_empty(), {**counts, "off": markdown_table(off, 10)})
 
 
+# ---- regime_quality --------------------------------------------------------------------------------------------------
+
+
+def crisis_is_worst(stored: Stored) -> Verdict:
+    """Whether the traded method's Crisis has the highest volatility and the worst drawdown of its names."""
+    statistics, method = read_table(stored.files, "statistics"), stored.of.lab.profile.regime_method
+    verdicts = {
+        str(name): is_crisis_worst(own) for (name,), own in statistics.partition_by("method", as_dict=True).items()
+    }
+    said = {True: "yes", False: "no", None: "no session was labelled Crisis"}
+    shown = statistics.filter(pl.col("method") == method).drop("method")
+    return Verdict(
+        verdicts.get(method) is not False,
+        {"traded": method, "statistics": markdown_table(shown), **{k: said[v] for k, v in sorted(verdicts.items())}},
+        WARN,
+    )
+
+
 CONTRACT = Check(
     "contract", "Columns, dtypes, keys, nulls and ranges as the table's schema says.", contract, blocking=True
 )
@@ -295,6 +314,12 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         Check(
             "feasible", "Weights are positive, sum to at most 1 with cash; no stock exceeds the largest position.",
             feasible, blocking=True,
+        ),
+    ),
+    "regime_quality": (
+        Check(
+            "crisis_is_worst", "Out of sample the traded method's Crisis has the highest volatility and the worst "
+            "drawdown of its regimes.", crisis_is_worst,
         ),
     ),
     "backtest": (

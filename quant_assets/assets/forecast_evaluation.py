@@ -3,7 +3,7 @@
 Both assets read what the backtest reads of forecasts, over the same span: from the first fold through their own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -22,20 +22,23 @@ from quant_core.forecasting.comparison import ZERO, forecast_comparison
 from quant_core.forecasting.evaluate import ForecastEvaluationConfig
 from quant_core.forecasting.quality import MOMENTUM, forecast_quality
 
-PREFIX = "forecasts_"
+PREFIX, REGIMES = "forecasts_", "regimes"
 #: What the page shows of a scorecard and of a comparison.
 SHOWN = ("model", "horizon_sessions", "mean_rank_ic", "nw_t", "crps_skill", "coverage_90")
+SHOWN_REGIMES = ("model", "regime", "n_dates", "mean_rank_ic", "crps_skill", "coverage_90", "regime_coverage_90")
 SHOWN_PAIRS = ("model", "other", "rank_ic_gain", "dm_t", "dm_p")
 #: Whom every model is shown beside.
 BASELINES = (ZERO, MOMENTUM, "ridge")
 
 
 class _Span(NamedTuple):
-    """What both assets compute on: forecasts by model, features and prices of the tested span."""
+    """What both assets compute on, of the tested span: forecasts by model, features, prices, and the traded method's
+    regimes where the asset reads them."""
 
     forecasts: dict[str, pl.LazyFrame]
     features: pl.LazyFrame
     prices: pl.DataFrame
+    regimes: pl.DataFrame | None
 
 
 class _Made(NamedTuple):
@@ -59,7 +62,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 def _forecast_quality(lab: Lab) -> dg.AssetsDefinition:
     def make(span: _Span) -> _Made:
         threshold = lab.defaults("training_window").direction_threshold
-        found = forecast_quality(span.forecasts, span.features, span.prices, lab.sectors(), threshold)
+        found = forecast_quality(span.forecasts, span.features, span.prices, lab.sectors(), threshold, span.regimes)
         whole = found.scorecard.filter(pl.col("part") == "all")
         own = whole.filter("is_own_horizon")
         measures = {
@@ -67,21 +70,27 @@ def _forecast_quality(lab: Lab) -> dg.AssetsDefinition:
             for row in own.iter_rows(named=True) for name in SHOWN[2:] if row[name] is not None
         }  # fmt: skip
         best = own.sort("mean_rank_ic", descending=True, nulls_last=True).select("model", "mean_rank_ic").drop_nulls()
+        by_regime = found.scorecard.filter("is_own_horizon", pl.col("part") == "regime").rename({"value": "regime"})
         return _Made(
             found._asdict(), measures,
-            {"rank_ic": bars_picture(best, "mean rank IC"), "scorecard": markdown_table(whole.select(SHOWN), 40)},
+            {
+                "rank_ic": bars_picture(best, "mean rank IC"), "scorecard": markdown_table(whole.select(SHOWN), 40),
+                "by_regime": markdown_table(by_regime.select(SHOWN_REGIMES), 40),
+            },
         )  # fmt: skip
 
     describe = (
         "Every model's forecasts held against what followed: order, distribution, directions; over its own horizon and "
-        "a common one, by year, liquidity and sector, beside momentum."
+        "a common one, by year, liquidity, sector and market regime, beside momentum."
     )
-    return _evaluation(lab, "forecast_quality", _forecast_quality, describe, make)
+    return _evaluation(
+        lab, "forecast_quality", _forecast_quality, describe, make, (REGIMES,) if lab.has_regimes else ()
+    )
 
 
 def _forecast_comparison(lab: Lab) -> dg.AssetsDefinition:
     def make(span: _Span) -> _Made:
-        found = forecast_comparison(*span)
+        found = forecast_comparison(span.forecasts, span.features, span.prices)
         added = found.contributions.select("model", "rank_ic_added").drop_nulls()
         beside = found.pairs.filter(pl.col("other").is_in(BASELINES), ~pl.col("model").is_in((ZERO, MOMENTUM)))
         measures = {f"{model}.rank_ic_added": value for model, value in added.iter_rows()}
@@ -102,11 +111,16 @@ def _forecast_comparison(lab: Lab) -> dg.AssetsDefinition:
 
 
 def _evaluation(
-    lab: Lab, asset: str, made_by: Callable[..., Any], description: str, make: Callable[[_Span], _Made]
+    lab: Lab,
+    asset: str,
+    made_by: Callable[..., Any],
+    description: str,
+    make: Callable[[_Span], _Made],
+    more: Sequence[str] = (),
 ) -> dg.AssetsDefinition:
-    """A fold's asset of tables about every model's forecasts from the first fold through it."""
+    """A fold's asset of tables about every model's forecasts from the first fold through it; `more` it reads too."""
     config_type: Any = lab.config(asset)
-    inputs = ("clean_prices", "features", *(f"{PREFIX}{model}" for model in lab.forecasters))
+    inputs = ("clean_prices", "features", *(f"{PREFIX}{model}" for model in lab.forecasters), *more)
 
     def since_first_fold(name: str) -> dg.AssetIn:
         return dg.AssetIn(
@@ -131,18 +145,25 @@ def _evaluation(
         config: config_type,
         clean_prices: pl.LazyFrame,
         features: pl.LazyFrame,
-        **forecasts: pl.LazyFrame,
+        **others: pl.LazyFrame,
     ) -> dict:
         """Judge every model from the first fold through this one."""
         settings = core_settings(ForecastEvaluationConfig, config)
         end = test_end(lab, context.partition_key, inputs, settings.until)
         tested = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
-        by_model = {name.removeprefix(PREFIX): forecasts[name].filter(tested) for name in sorted(forecasts)}
+        regimes = others.pop(REGIMES, None)
+        traded = None if regimes is None else labels_of(regimes.filter(tested), lab.profile.regime_method)
+        by_model = {name.removeprefix(PREFIX): others[name].filter(tested) for name in sorted(others)}
         with tracked(context, asset, config.model_dump()) as mlflow:
-            made = make(_Span(by_model, features.filter(tested), clean_prices.filter(tested).collect()))
+            made = make(_Span(by_model, features.filter(tested), clean_prices.filter(tested).collect(), traded))
             mlflow.log_metrics(dict(made.measures))
         rows = {f"{name}_rows": table.height for name, table in made.tables.items()}
         context.add_output_metadata({**made.shown, "until": str(end), **rows})
         return table_files(**made.tables)
 
     return evaluation
+
+
+def labels_of(regimes: pl.LazyFrame, method: str) -> pl.DataFrame:
+    """Rows (date, regime) of one method."""
+    return regimes.filter(pl.col("method") == method).select("date", "regime").collect()

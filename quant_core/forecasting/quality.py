@@ -138,7 +138,8 @@ def _labels(regimes: pl.DataFrame | None) -> pl.DataFrame:
     twice = regimes.filter(pl.col("date").is_duplicated())
     if twice.height:
         raise DataError(
-            f"forecast_quality: {twice['date'].min()} has several labels of its regime; give those of one method."
+            f"forecast_quality: {twice.sort('date')['date'][0]} has several labels of its regime; give those of one "
+            "method."
         )
     return regimes.select("date", "regime")
 

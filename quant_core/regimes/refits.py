@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
+from quant_core.fitted import Fitted
+from quant_core.regimes.config import is_of_embeddings
+from quant_core.regimes.table import fit_window_labels, methods_of
 from quant_core.schema import RegimeStability, validate
 
 #: What a state without a mean or a volatility (no session of the fit window was in it) is away from every other.
@@ -30,6 +33,32 @@ class Refit:
 
     labels: pl.DataFrame
     states: pl.DataFrame
+
+
+def refits_of(fitted: Mapping[str, Fitted], inputs: pl.DataFrame) -> dict[str, dict[str, Refit]]:
+    """Each fold's methods over their own fit windows, oldest fold first.
+
+    Args:
+        fitted: by fold.
+        inputs: `inputs.market_inputs` of every session before the newest fold.
+    Returns:
+        by fold, then by method; one that reads embeddings has no labels, for every fold has an encoder of its own.
+    """
+    return {
+        fold: {method: _refit(fitted[fold], inputs, method) for method in methods_of(fitted[fold])}
+        for fold in sorted(fitted)
+    }
+
+
+def _refit(fitted: Fitted, inputs: pl.DataFrame, method: str) -> Refit:
+    dtypes = {"regime": pl.String, "return_ann": pl.Float64, "volatility_ann": pl.Float64}
+    told = fitted.manifest.facts["methods"][method]["states"]
+    states = pl.DataFrame(
+        [(one["name"], one["return_ann"], one["volatility_ann"]) for one in told], dtypes, orient="row"
+    )
+    if is_of_embeddings(method):
+        return Refit(pl.DataFrame(schema={"date": pl.Date, "regime": pl.String}), states)
+    return Refit(fit_window_labels(fitted, inputs, method), states)
 
 
 def aligned(previous: pl.DataFrame, current: pl.DataFrame) -> NDArray[np.int64]:

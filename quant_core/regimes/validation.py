@@ -9,7 +9,7 @@ performance by regime belongs to the backtest.
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import dataframely as dy
 import numpy as np
@@ -35,6 +35,30 @@ from quant_core.schema import (
 #: the close at which the alarm was known: whoever then left the market for a quarter was spared nothing of note.
 CORRECTION, ALARM_SESSIONS = -0.10, 63
 BUG = "report this as a bug."
+
+
+class RegimeTables(NamedTuple):
+    """What is told of every method's labels."""
+
+    recall: pl.DataFrame  # RegimeRecall
+    alarms: pl.DataFrame  # RegimeAlarms
+    statistics: pl.DataFrame  # RegimeStatistics
+    summary: pl.DataFrame  # RegimeSummary
+    agreement: pl.DataFrame  # RegimeAgreement
+
+
+def regime_quality(regimes: pl.DataFrame, inputs: pl.DataFrame) -> RegimeTables:
+    """Every method judged by what it said out of sample.
+
+    Args:
+        regimes: Regimes.
+        inputs: rows (date, return_1d) of at least the same sessions, the index' log returns.
+    Raises:
+        DataError: a label of a session that the inputs lack.
+    """
+    alarms, statistics = crisis_alarms(regimes, inputs), regime_statistics(regimes, inputs)
+    summary = regime_summary(regimes, statistics, alarms)
+    return RegimeTables(stress_recall(regimes), alarms, statistics, summary, regime_agreement(regimes))
 
 
 def stress_recall(regimes: pl.DataFrame, windows: Sequence[StressWindow] = STRESS_WINDOWS) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from quant_core.report.formats import correlation, percent, ratio
 from quant_core.report.inputs import Prepared
 from quant_core.report.sections.periods import heat_style
 from quant_core.report.series import number
+from quant_core.schema import REGIME_NAMES
 
 #: Daily rank IC and t whose cells have the full colour.
 FULL_RANK_IC, FULL_T = 0.08, 3.0
@@ -21,6 +22,9 @@ DISTRIBUTION = (
 DIRECTIONS = (
     "model", "horizon_sessions", "direction_log_loss", "base_log_loss", "direction_accuracy", "base_accuracy",
     "direction_disagreement",
+)  # fmt: skip
+BY_REGIME = (
+    "regime", "n_dates", "mean_rank_ic", "crps_skill", "coverage_90", "adaptive_coverage_90", "regime_coverage_90",
 )  # fmt: skip
 MODEL = {"model": "Model"}
 #: Inputs of a model that are named.
@@ -44,6 +48,7 @@ def models_section(book: Prepared) -> Section:
             *input_table(book),
             *calibration_blocks(book),
             *part_blocks(book),
+            *regime_table(book),
         ),
     )
 
@@ -233,12 +238,13 @@ def reliability_figure(book: Prepared) -> list[Block]:
 
 
 def part_blocks(book: Prepared) -> list[Block]:
-    """Rank IC by liquidity and sector, where there are any."""
+    """Rank IC by liquidity, sector and market regime, where there are any."""
     horizon = common_horizon(book)
     blocks: list[Block] = []
     for part, title, order in (
         ("liquidity", "Rank IC by liquidity", ("low", "middle", "high")),
         ("sector", "Rank IC by sector", None),
+        ("regime", "Rank IC by regime", REGIME_NAMES),
     ):
         rows = book.scorecard.filter(pl.col("part") == part, pl.col("horizon_sessions") == horizon)
         rows = rows.filter(pl.col("mean_rank_ic").is_not_null())
@@ -254,6 +260,27 @@ def part_blocks(book: Prepared) -> list[Block]:
                 )
             )  # fmt: skip
     return blocks
+
+
+def regime_table(book: Prepared) -> list[Block]:
+    """Whether the intervals of one model hold in every market regime."""
+    own = book.scorecard.filter(pl.col("part") == "regime", "is_own_horizon").drop_nulls("regime_coverage_90")
+    if own.is_empty():
+        return []
+    model = _shown(book, own)
+    rows = own.filter(pl.col("model") == model).sort(pl.col("value").cast(pl.Enum(REGIME_NAMES)))
+    return [
+        frame_table(
+            "models-regime-intervals",
+            "Intervals by regime",
+            rows.rename({"value": "regime"}).select(BY_REGIME),
+            unit=f"{model}, by the regime of the forecast's session",
+            caption="An interval that holds 90\u202f% of returns on the whole may hold too few in a crisis and too "
+            "many in calm. The last column has a level of its own for every regime, moved by past returns in that "
+            "regime only.",
+            labels={"regime": "Regime"},
+        )
+    ]
 
 
 def common_horizon(book: Prepared) -> int:

@@ -276,15 +276,16 @@ def _models(years: Sequence[int], rng: np.random.Generator) -> dict[str, pl.Data
     models = ("boosting", "momentum", "ridge")
     parts = [("all", "all"), *(("year", str(year)) for year in years), *(("sector", name) for name in SECTORS[:3])]
     parts += [("liquidity", name) for name in ("low", "middle", "high")]
+    parts += [("regime", name) for name in ("Bear", "Crisis", "Low-Vol Bull")]
     rows = [
         {"model": model, "horizon_sessions": horizon, "part": part, "value": value, "n_dates": 240, "n_rows": 4800,
          "is_own_horizon": model != "momentum" and horizon == 21, "mean_rank_ic": float(rng.normal(0.02, 0.03)),
          "mean_ic": 0.02, "icir": 0.1, "nw_t": 1.5, "hit_rate": 0.54}
         | ({"crps": 0.02, "crps_climatology": 0.021, "crps_skill": 0.05, "coverage_50": 0.51, "coverage_80": 0.79,
             "coverage_90": 0.88, "adaptive_coverage_50": 0.5, "adaptive_coverage_80": 0.8,
-            "adaptive_coverage_90": 0.9, "pit_ks": 0.03, "qlike": 0.4, "qlike_trailing": 0.5,
-            "direction_log_loss": 1.08, "base_log_loss": 1.09, "direction_accuracy": 0.37, "base_accuracy": 0.36,
-            "direction_disagreement": 0.02} if model != "momentum" and horizon == 21 else {})
+            "adaptive_coverage_90": 0.9, "regime_coverage_90": 0.91, "pit_ks": 0.03, "qlike": 0.4,
+            "qlike_trailing": 0.5, "direction_log_loss": 1.08, "base_log_loss": 1.09, "direction_accuracy": 0.37,
+            "base_accuracy": 0.36, "direction_disagreement": 0.02} if model != "momentum" and horizon == 21 else {})
         for model in models for horizon in (5, 21) for part, value in parts
     ]  # fmt: skip
     pairs = [

@@ -37,7 +37,7 @@ def test_every_block_is_there_with_the_figures_of_its_table(make_report_input: M
     assert list(made) == [
         "models-order", "models-years", "models-pairs", "models-alike", "models-added", "models-inputs",
         "models-distribution", "models-directions", "models-pit", "models-reliability", "models-liquidity",
-        "models-sector",
+        "models-sector", "models-regime", "models-regime-intervals",
     ]  # fmt: skip
     assert data.scorecard is not None
     at = (pl.col("model") == "ridge", pl.col("horizon_sessions") == 5, pl.col("value") == "2016")
@@ -49,6 +49,7 @@ def test_every_block_is_there_with_the_figures_of_its_table(make_report_input: M
     order = [row[1].value for row in made["models-order"].rows]
     assert order == ["5"] * 3 + ["21"] * 3
     assert made["models-liquidity"].csv_header == ("model", "low", "middle", "high")
+    assert made["models-regime"].csv_header == ("model", "Low-Vol Bull", "Bear", "Crisis")
 
 
 def test_the_charts_show_the_chosen_strategys_model_and_a_line_of_what_is_right(make_report_input: Make) -> None:
@@ -59,6 +60,19 @@ def test_the_charts_show_the_chosen_strategys_model_and_a_line_of_what_is_right(
     assert [series.name for series in made.series] == ["up", "down", "as said"]
     assert made.series[0].x == pytest.approx([0.15, 0.25, 0.35])
     assert list(made.series[2].y) == list(made.x)
+
+
+def test_intervals_by_regime_are_those_of_the_chosen_strategys_model_from_calm_to_crisis(
+    make_report_input: Make,
+) -> None:
+    data = make_report_input()
+    table: Table = blocks(data)["models-regime-intervals"]
+    assert [row[0].value for row in table.rows] == ["Low-Vol Bull", "Bear", "Crisis"]
+    assert "boosting" in table.unit
+    assert [cell.text for cell in table.rows[2][-3:]] == ["88.0\u202f%", "90.0\u202f%", "91.0\u202f%"]
+    assert data.scorecard is not None
+    without = replace(data, scorecard=data.scorecard.filter(pl.col("part") != "regime"))
+    assert not {"models-regime", "models-regime-intervals"} & set(blocks(without))
 
 
 def test_the_common_horizon_is_the_one_with_most_models(make_report_input: Make) -> None:
