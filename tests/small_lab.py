@@ -17,6 +17,7 @@ SPAN = [
     "profile.end=2020-02",
     "raw_ohlcv.n_tickers=8",
     "profile.models=[ridge]",
+    "forecaster_ridge.importance_dates=10",
 ]
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 #: In the order in which a run makes them.

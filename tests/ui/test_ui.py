@@ -47,6 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
         "raw_ohlcv.n_tickers=8",
         "--set",
         "profile.models=[ridge]",
+        "--set",
+        "forecaster_ridge.importance_dates=10",
     ]  # the first fold that has a report
     history = run_quant(["run", "--profile", "demo", *settings], environment)
     assert history.returncode == 0, history.stdout + history.stderr
