@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ def daily_ics(case: Case, encoder: Fitted, labels: pl.DataFrame, beginning: str,
     data = replace(TrainingData.of(labels, known.lazy(), encoder), columns=encoder.manifest.columns)
     shape = {name: encoder.manifest.config[name] for name in pretrained.SHAPE}
     initial = {} if beginning == "random" else pretrained.weights_of(encoder)
-    body = pretrained.body_of(shape)
+    body = partial(pretrained.body, shape)
     fitted = fit_net(pretrained.NAME, body, data, config, lambda epoch, values: None, initial)
     begin = sessions_before(FOLD.test_start, LENGTH)
     rows = case.market.features.filter(pl.col("date").is_between(begin, LAST))

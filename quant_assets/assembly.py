@@ -11,6 +11,7 @@ from quant_assets.assets import (
     forecast_evaluation,
     market_data,
     models,
+    regime_quality,
     regime_use,
     regimes,
     representation,
@@ -25,8 +26,8 @@ from quant_assets.resources import mlflow_tracking
 
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
-    market_data, features, training, representation, models, regimes, regime_use, signals, forecast_evaluation,
-    evaluation,
+    market_data, features, training, representation, models, regimes, regime_use, signals,
+    forecast_evaluation, regime_quality, evaluation,
 )  # fmt: skip
 
 

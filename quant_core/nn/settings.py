@@ -10,6 +10,8 @@ from quant_core.runtime import DEVICES
 
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+#: Settings that count something: 1 or more, or None where that means no limit.
+COUNTS = ("epochs", "windows_per_epoch", "stride", "batch_size", "patience", "accumulation", "threads", "processes")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class TrainingSettings:
         device: "auto", "cuda", "mps" or "cpu".
         threads: of the CPU; None leaves torch's number. Sums are cut by thread: another number, other last bits.
         pretrained_rate_share: share of the learning rate for parameters that were trained before.
+        processes: of this machine that train one network together, each on its own card, or on `threads` of the CPU;
+            the result is that of another number up to rounding. 1 starts none.
     """
 
     epochs: int = 20
@@ -51,9 +55,10 @@ class TrainingSettings:
     device: str = "auto"
     threads: int | None = None
     pretrained_rate_share: float = 0.1
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "windows_per_epoch", "stride", "batch_size", "patience", "accumulation", "threads"):
+        for name in COUNTS:
             self._check(name, lambda value: value is None or value >= 1, "at least 1")
         for name in ("warmup_share", "final_rate_share", "pretrained_rate_share"):
             self._check(name, lambda value: 0.0 <= value <= 1.0, "a share from 0 to 1")

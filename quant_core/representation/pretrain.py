@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,12 @@ def fit_encoder(
     """
     from quant_core.nn.training import train
 
+    if config.processes > 1:
+        from quant_core.nn.group import fit_in_group, is_member
+
+        if not is_member():
+            whole = partial(fit_encoder, features, fold, config, embargo_sessions=embargo_sessions)
+            return fit_in_group(whole, config.processes, log)
     task = task_of(features, fold, config, embargo_sessions)
     network = new_network(config, len(task.columns))
     network.begin_at(task.mean)

@@ -1,5 +1,6 @@
 """A year that is not over is tested up to where the data or `--to` end, says so, and is completed later."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,10 @@ def summary(lab: SmallLab) -> str:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
+def lab(small_lab: SmallLab, tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
+    """A lab that goes on after the small one's last month."""
     folder = tmp_path_factory.mktemp("unfinished")
+    shutil.copytree(small_lab.folder, folder, dirs_exist_ok=True)
     return SmallLab(folder, lab_environment(folder))
 
 

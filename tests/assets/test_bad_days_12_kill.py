@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.execution.plan.active import ActiveExecution
-from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, run_quant, started
+from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, quant_here, run_quant, started
 from small_lab import COMMAND, SmallLab
 
 from quant_assets.assembly import build_definitions
@@ -234,18 +234,14 @@ def test_a_holder_that_dies_meanwhile_is_buried_by_the_one_that_waits(instance: 
 
 # ---- the real commands -----------------------------------------------------------------------------------------------
 
+#: One op of every kind: of months and of folds, made by hand and by a factory, with a pool and without, tracked or not.
 OPS = {
-    "raw_ohlcv": ("2020-02", "raw_ohlcv"),
     "clean_prices": ("2020-02", "clean_prices"),
-    "features": ("2020-02", "features"),
     "training_window": ("2020", "training_window"),
     "forecaster_ridge: train": ("2020", "ridge__train"),
     "forecaster_ridge: publish": ("2020", "ridge__publish"),
     "forecasts_ridge": ("2020-02", "forecasts_ridge"),
-    "target_weights": ("2020-02", "target_weights"),
     "forecast_quality": ("2020", "forecast_quality"),
-    "forecast_comparison": ("2020", "forecast_comparison"),
-    "backtest": ("2020", "backtest"),
     "backtest_report": ("2020", "backtest_report"),
 }
 STRIKING = [sys.executable, str(ROOT / "tests" / "striking_lab.py")]
@@ -271,7 +267,7 @@ def log_of(lab: SmallLab, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_kill_inside_any_op_leaves_a_run_that_the_next_command_buries(lab: SmallLab) -> None:
+def test_a_kill_inside_an_op_of_any_kind_leaves_a_run_that_the_next_command_buries(lab: SmallLab) -> None:
     before = lab.hashes()
     for name, (partition, op) in OPS.items():
         asset = name.partition(":")[0]
@@ -299,7 +295,7 @@ def test_a_kill_inside_training_does_not_hang_the_next_command(lab: SmallLab) ->
     assert f"its process {killed.pid} ended without a word" in done.stdout
     assert "its slot in cpu_training freed" in done.stdout
     assert lab.hashes() == before
-    healthy = run_quant(["doctor"], lab.environment)
+    healthy = quant_here(["doctor"], lab.environment)
     assert "none is left of a process that died" in healthy.stdout, healthy.stdout
 
 
@@ -312,7 +308,7 @@ def test_a_run_killed_while_it_waits_for_a_slot_is_buried_with_the_one_that_held
             poll("the wait to be said", lambda: "waiting for the slot" in log_of(lab, "waiter"), WITHIN_S)
             assert f"process {holder.pid}" in log_of(lab, "waiter")
             kill_group(waiter)
-        examined = run_quant(["doctor"], lab.environment)  # the holder lives: only the waiter is buried
+        examined = quant_here(["doctor"], lab.environment)  # the holder lives: only the waiter is buried
         assert f"its process {waiter.pid} ended" in examined.stdout, examined.stdout
         assert f"its process {holder.pid} ended" not in examined.stdout
         with started([*STRIKING, *step], lab.environment, lab.folder / "second") as second:

@@ -107,7 +107,7 @@ def lab_of_files(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
     lab = SmallLab(folder, lab_environment(folder))
     (folder / "prices").mkdir()
     (folder / "prices" / "a.csv").write_text(GOOD_FILE)
-    good = run_quant(["run", *of_files(lab)], lab.environment)
+    good = quant_here(["run", *of_files(lab)], lab.environment)
     assert good.returncode == 0, good.stdout + good.stderr
     assert lab.hashes("demo_files").keys() == {"raw_ohlcv/2015-01", "clean_prices/2015-01"}
     return lab

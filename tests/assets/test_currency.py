@@ -30,16 +30,18 @@ def dagsters_answer(graph: object, key: dg.AssetKey, parent: dg.AssetKey, partit
 
 @pytest.mark.slow
 def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) -> None:
-    edges = 0
+    edges, answers = 0, {}  # Dagster is slow to answer, and many edges have the same mapping
     for key in graph.get_all_asset_keys():  # type: ignore[attr-defined]
         node = graph.get(key)  # type: ignore[attr-defined]
         partitions = node.partitions_def.get_partition_keys()
         for parent in node.parent_keys:
+            mapping = graph.get_partition_mapping(key, parent)  # type: ignore[attr-defined]
+            kind = (node.partitions_def, mapping, graph.get(parent).partitions_def)  # type: ignore[attr-defined]
             for partition in (*partitions[:3], *partitions[len(partitions) // 2 :][:2], partitions[-1]):
                 edges += 1
-                assert upstream_partitions(graph, key, parent, partition) == dagsters_answer(
-                    graph, key, parent, partition
-                )
+                if (*kind, partition) not in answers:
+                    answers[*kind, partition] = dagsters_answer(graph, key, parent, partition)
+                assert upstream_partitions(graph, key, parent, partition) == answers[*kind, partition]
     assert edges > 50
 
 

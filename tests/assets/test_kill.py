@@ -12,7 +12,9 @@ from small_lab import COMMAND, STAGES, SmallLab
 pytestmark = pytest.mark.slow
 
 STAGE_WITHIN_S = 180
-RANDOM_KILLS, SEED = 3, 20260731
+#: Where a run is killed: among writes of months, of a fold's table, of a fit, of books. Every kill costs a start.
+KILLED_IN = ("clean_prices", "training_window", "forecaster_ridge", "backtest")
+RANDOM_KILLS, SEED = 2, 20260731
 #: MLflow's database is nearly a megabyte when it is whole; this size lies in the middle of its making.
 HALF_A_DATABASE_BYTES = 300_000
 
@@ -20,7 +22,7 @@ HALF_A_DATABASE_BYTES = 300_000
 def killed_when(moment: Callable[[], bool], lab: SmallLab) -> bool:
     """Start the command and SIGKILL its whole group at `moment`; whether it was still at work."""
     with started([*QUANT, *COMMAND], lab.environment, lab.folder / "run.log") as process:
-        poll("the moment to kill", lambda: moment() or process.poll() is not None, STAGE_WITHIN_S, every_s=0.001)
+        poll("the moment to kill", lambda: moment() or process.poll() is not None, STAGE_WITHIN_S, every_s=0.003)
         alive = process.poll() is None
         kill_group(process)
     return alive
@@ -40,13 +42,13 @@ def finish(lab: SmallLab) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_run_killed_in_every_stage_loses_nothing_and_ends_as_an_undisturbed_one(
+def test_a_run_killed_in_one_stage_after_another_loses_nothing_and_ends_as_an_undisturbed_one(
     small_lab: SmallLab, tmp_path: Path
 ) -> None:
     lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
     assert {name.split("/")[0] for name in reference} == set(STAGES)
     standing: dict[str, str] = {}
-    for stage in STAGES:
+    for stage in KILLED_IN:
         # The folder appears with the stage's first temporary file: the kill lands among its writes.
         folder = lab.data / "demo" / stage
         assert killed_when(folder.exists, lab), f"{stage}: the run was over before it could be killed"

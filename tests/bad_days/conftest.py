@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, pl.Data
     market.write_members()
     with pytest.MonkeyPatch.context() as patch:
         _environment(patch, work)
-        market.refresh("2020-02")
+        market.books("2020-02")
     shutil.copytree(work, snapshot)
     return work, snapshot, market.rows
 
@@ -58,5 +58,5 @@ def undisturbed(built: tuple[Path, Path, pl.DataFrame]) -> dict[str, pl.DataFram
         market = Market(work, rows)
         market.write_march()
         market.write_index()
-        books = market.refresh()
+        books = market.books()
         return {name: books.table(name) for name in ("daily", "positions", "trades", "benchmark")}

@@ -35,7 +35,7 @@ PRESETS = {
         "names": ["log_returns", "realized_volatility", "momentum"], "windows": [1, 5, 21], "zscore_lookback": 21,
         "min_history_sessions": 60,
     },
-    "forecaster_ridge": {"horizon_sessions": 5},
+    "forecaster_ridge": {"horizon_sessions": 5, "importance_dates": 5},
     "target_weights": {"rebalance": "weekly", "lookback_sessions": 60, "momentum_sessions": 60},
     "backtest": {
         "cost_model": "flat", "commission_bps": COST_BPS, "slippage_bps": 0, "spread_bps": 0,
@@ -134,6 +134,10 @@ class Market:
                 for step in runner.steps(asset, runner.stale(asset, partitions)):
                     runner.execute(step)
             return Books(runner.lab)
+
+    def books(self, last: str = "2020-03") -> "Books":
+        """Bring the lab up to date as far as the books, for who reads no evaluation and no report."""
+        return self.refresh(last, "backtest")
 
     def failure(self, last: str = "2020-03", *until: str) -> str:
         """The message with which a refresh stops."""

@@ -76,7 +76,7 @@ def test_a_stock_that_is_late_keeps_its_weight_until_its_row_arrives(
     assert decided["weight"].drop_nulls().sum() == pytest.approx(1.0)
     market.write_march()
     market.write_index()
-    same_books(market.refresh(), undisturbed)
+    same_books(market.books(), undisturbed)
 
 
 def test_when_all_stocks_are_late_nothing_is_decided_and_the_refresh_says_so(
@@ -89,7 +89,7 @@ def test_when_all_stocks_are_late_nothing_is_decided_and_the_refresh_says_so(
     assert str(TODAY) in message
     market.write_march()
     market.write_index()
-    same_books(market.refresh(), undisturbed)
+    same_books(market.books(), undisturbed)
 
 
 def test_an_index_that_is_late_moves_no_stock_book(undisturbed: dict[str, pl.DataFrame], market: Market) -> None:
@@ -103,7 +103,7 @@ def test_an_index_that_is_late_moves_no_stock_book(undisturbed: dict[str, pl.Dat
     assert last["series"] == f"{TRI} (carried)"
     market.write_march()
     market.write_index()
-    found = market.refresh()
+    found = market.books()
     same_books(found, undisturbed)
     assert found.table("benchmark").equals(undisturbed["benchmark"])
 
@@ -191,7 +191,7 @@ def test_a_renamed_company_stays_one_position(undisturbed: dict[str, pl.DataFram
     is_new = (pl.col("ticker") == "SIM007") & (pl.col("date") >= date(2020, 3, 16))
     market.write_march(market.rows.with_columns(symbol=pl.when(is_new).then(pl.lit("NEWCO")).otherwise("symbol")))
     market.write_index()
-    same_books(market.refresh(), undisturbed)
+    same_books(market.books(), undisturbed)
 
 
 def test_a_run_beyond_the_known_members_says_so_or_refuses(
@@ -235,9 +235,9 @@ def test_a_side_file_that_is_edited_and_mended_leaves_no_trace(
     wrong = line.replace(value, str(9 if value[0] != "9" else 8) + value[1:])
     path.write_text(sound.replace(line, wrong))
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # same size, same time: only the content tells
-    edited = market.refresh()
+    edited = market.books()
     own = undisturbed["daily"].filter(pl.col("strategy") == "equal_weight", pl.col("date") == END)["equity_inr"][0]
     assert edited.equity("equal_weight")[END] != pytest.approx(own, rel=1e-9)
     path.write_text(sound)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    same_books(market.refresh(), undisturbed)
+    same_books(market.books(), undisturbed)

@@ -49,6 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
         "profile.models=[ridge]",
         "--set",
         "profile.regimes=[hmm]",
+        "--set",
+        "forecaster_ridge.importance_dates=10",
     ]  # the first fold that has a report
     history = run_quant(["run", "--profile", "demo", *settings], environment)
     assert history.returncode == 0, history.stdout + history.stderr

@@ -8,6 +8,7 @@ Source: Devlin et al., BERT (2019), for fine-tuning what was pre-trained; Nie et
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from quant_core.errors import DataError, LookaheadError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting.explained import importance
 from quant_core.forecasting.model import MODELS, Model, TrainingData
-from quant_core.forecasting.net import RESOURCES, Body, NetConfig, context_sessions, fit_net, predict_net
+from quant_core.forecasting.net import RESOURCES, NetConfig, context_sessions, fit_net, predict_net
 from quant_core.forecasting.sequences import Sizes
 from quant_core.nn.shapes import EncoderConfig
 
@@ -53,29 +54,25 @@ class TransformerPretrainedConfig(NetConfig):
             )
 
 
-def body_of(shape: Mapping[str, Any]) -> Body:
+def body(shape: Mapping[str, Any], config: TransformerPretrainedConfig, sizes: Sizes) -> "nn.Module":
     """The network behind an encoder of that shape.
 
     Args:
         shape: SHAPE by name.
     """
+    from quant_core.nn.forecaster import PastOnly
+    from quant_core.nn.masked import PatchEncoder, PatchState
 
-    def body(config: TransformerPretrainedConfig, sizes: Sizes) -> "nn.Module":
-        from quant_core.nn.forecaster import PastOnly
-        from quant_core.nn.masked import PatchEncoder, PatchState
-
-        if config.sequence_sessions != shape["sequence_sessions"]:
-            raise DataError(
-                f"{NAME}: sequence_sessions is {config.sequence_sessions}, the encoder's {shape['sequence_sessions']}; "
-                f"set forecaster_{NAME}.sequence_sessions and encoder.sequence_sessions to the same number."
-            )
-        inner = EncoderConfig(
-            shape["d_model"], shape["heads"], shape["layers"], shape["feed_forward"], config.dropout, "mean",
-            shape["positions"],
-        )  # fmt: skip
-        return PastOnly(PatchState(PatchEncoder(sizes.past, shape["patch_size"], inner), config.d_model))
-
-    return body
+    if config.sequence_sessions != shape["sequence_sessions"]:
+        raise DataError(
+            f"{NAME}: sequence_sessions is {config.sequence_sessions}, the encoder's {shape['sequence_sessions']}; "
+            f"set forecaster_{NAME}.sequence_sessions and encoder.sequence_sessions to the same number."
+        )
+    inner = EncoderConfig(
+        shape["d_model"], shape["heads"], shape["layers"], shape["feed_forward"], config.dropout, "mean",
+        shape["positions"],
+    )  # fmt: skip
+    return PastOnly(PatchState(PatchEncoder(sizes.past, shape["patch_size"], inner), config.d_model))
 
 
 def weights_of(encoder: Fitted) -> dict[str, np.ndarray]:
@@ -94,7 +91,7 @@ def fit(data: TrainingData, config: TransformerPretrainedConfig, log: Log) -> Fi
     encoder = _checked(data)
     shape = {name: encoder.manifest.config[name] for name in SHAPE}
     own = replace(data, columns=encoder.manifest.columns)
-    fitted = fit_net(NAME, body_of(shape), own, config, log, weights_of(encoder))
+    fitted = fit_net(NAME, partial(body, shape), own, config, log, weights_of(encoder))
     facts = {**fitted.manifest.facts, "encoder": shape | {"content_hash": encoder.content_hash}}
     fit_end = max(fitted.manifest.fit_end, encoder.manifest.fit_end)
     return replace(fitted, manifest=replace(fitted.manifest, fit_end=fit_end, facts=facts))
@@ -118,7 +115,8 @@ def _checked(data: TrainingData) -> Fitted:
 
 def predict(fitted: Fitted, features: pl.DataFrame, first: date) -> pl.DataFrame:
     """See `predict_net`."""
-    return predict_net(body_of(fitted.manifest.facts["encoder"]), TransformerPretrainedConfig, fitted, features, first)
+    own = partial(body, fitted.manifest.facts["encoder"])
+    return predict_net(own, TransformerPretrainedConfig, fitted, features, first)
 
 
 SUMMARY = "A Transformer over weeks of channels that begins as the fold's masked encoder and is fine-tuned."

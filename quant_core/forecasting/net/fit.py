@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,12 @@ def fit_net(
     Raises:
         DataError: an input is absent, no row is left to train or to judge on, or training fails.
     """
+    if config.processes > 1:
+        from quant_core.nn.group import fit_in_group, is_member
+
+        if not is_member():
+            whole = partial(fit_net, kind, body, data, config, initial=initial, explain=explain)
+            return fit_in_group(whole, config.processes, log)
     task = task_of(kind, data, config)
     fits = [_fit_seed(body, task, config, seed, log, initial or {}) for seed in range(config.n_seeds)]
     arrays = {f"seed{k}.{name}": value.numpy() for k, fit in enumerate(fits) for name, value in fit.state.items()}

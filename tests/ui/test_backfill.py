@@ -1,7 +1,7 @@
-"""A backfill from the web UI: one run, and the same files as month by month in any order."""
+"""A backfill from the web UI: one run, the same files as month by month in any order, and a status of each month."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 from lab_process import DevServer, dev_server, free_port, lab_environment, poll
 from small_lab import SmallLab
+from test_ui import browser, page  # noqa: F401
+from test_ui import pytestmark as needs_browser
 
 from quant_assets.assembly import build_definitions
 from quant_assets.lab import Lab
@@ -19,10 +21,17 @@ pytestmark = pytest.mark.slow
 
 ASSETS = ("raw_ohlcv", "clean_prices", "features")
 MONTHS = tuple(f"{year}-{month:02d}" for year in (2015, 2016) for month in range(1, 13))
+#: Months whose status a person looks up, and the checks of clean prices.
+SEEN = MONTHS[:4]
+CHECKS = {"contract", "rows_consistent", "sessions_complete", "actions_resolved", "index_present", "quality"}
 BACKFILL_WITHIN_S = 200
 LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
 STATUS = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+
+STATUSES = """query($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {... on AssetNode {
+    assetChecksOrError {... on AssetChecks {checks {name partitionStatuses {
+        ... on AssetCheckTimePartitionStatuses {ranges {startKey endKey status}}}}}}}}}"""
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +99,14 @@ def shuffled(seed: int, months: Sequence[str]) -> list[str]:
 
 
 #: The first months of the backfill, for the orders that need not be tried over all of it.
-FEW = MONTHS[:6]
-#: Orders in which single months may be made, upstream months before those that read them. The one over both years has
-#: every look-back reach over months made out of order.
+FEW, MORE = MONTHS[:6], MONTHS[:14]
+#: Orders in which single months may be made, upstream months before those that read them. The one over more than a
+#: year has every look-back reach over months made out of order, and the longest windows are full.
 ORDERS = {
-    "two years asset by asset, raw backwards and the rest shuffled": [
-        *(("raw_ohlcv", month) for month in reversed(MONTHS)),
-        *(("clean_prices", month) for month in shuffled(1, MONTHS)),
-        *(("features", month) for month in shuffled(2, MONTHS)),
+    "14 months asset by asset, raw backwards and the rest shuffled": [
+        *(("raw_ohlcv", month) for month in reversed(MORE)),
+        *(("clean_prices", month) for month in shuffled(1, MORE)),
+        *(("features", month) for month in shuffled(2, MORE)),
     ],
     "asset by asset, raw shuffled and the rest backwards": [
         *(("raw_ohlcv", month) for month in shuffled(3, FEW)),
@@ -121,3 +130,48 @@ def test_single_months_in_any_order_have_the_content_of_the_backfill(
     found = SmallLab(tmp_path, {}).hashes()
     assert found.keys() == {f"{asset}/{month}" for asset, month in ORDERS[order]}
     assert found.items() <= stored(server).items()
+
+
+def with_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """The marks of the tests of the UI."""
+    for mark in needs_browser:
+        test = mark(test)
+    return test
+
+
+def test_the_api_has_a_status_of_every_month_for_every_check(
+    server: DevServer, two_years: list[dict[str, Any]]
+) -> None:
+    node = server.graphql(STATUSES, key={"path": ["demo", "clean_prices"]})["assetNodeOrError"]
+    checks = {one["name"]: one["partitionStatuses"]["ranges"] for one in node["assetChecksOrError"]["checks"]}
+    assert set(checks) == CHECKS
+    for name, ranges in checks.items():
+        found = [(one["startKey"], one["endKey"], one["status"]) for one in ranges]
+        assert found == [(MONTHS[0], MONTHS[-1], "SUCCEEDED")], name
+
+
+@with_browser
+def test_each_month_of_the_backfill_is_shown_as_passed(
+    server: DevServer, two_years: list[dict[str, Any]], page: Any  # noqa: F811
+) -> None:  # fmt: skip
+    page.goto(f"{server.url}/assets/demo/clean_prices?view=checks&checkDetail=contract")
+    page.get_by_text("This is a").first.wait_for()
+    page.get_by_text("Partitions", exact=True).nth(1).click()  # the first one is the asset's own tab
+    for count in (f"Passed ({len(MONTHS)})", "Skipped (0)", "Failed (0)", "Execution Failed (0)", "In Progress (0)"):
+        page.get_by_text(count, exact=True).wait_for()
+    for month in SEEN:
+        page.get_by_placeholder("Filter by partition").fill(month)
+        page.get_by_text(month, exact=True).filter(visible=True).last.click()
+        page.get_by_text("Passed", exact=True).first.wait_for()
+        page.get_by_text("View all historical executions (1)").wait_for()
+
+
+@with_browser
+def test_the_asset_page_counts_its_checks_as_passed(
+    server: DevServer, two_years: list[dict[str, Any]], page: Any  # noqa: F811
+) -> None:  # fmt: skip
+    page.goto(f"{server.url}/assets/demo/clean_prices?view=checks")
+    for name in sorted(CHECKS):
+        page.get_by_text(name, exact=True).first.wait_for()
+    assert page.get_by_text("Succeeded", exact=True).count() == len(CHECKS)
+    assert page.get_by_text("Skipped", exact=True).count() == 0
