@@ -17,11 +17,8 @@ SPAN = [
     "profile.end=2020-02",
     "raw_ohlcv.n_tickers=8",
     "profile.models=[ridge]",
-<<<<<<< HEAD
     "profile.regimes=[]",
-=======
     "forecaster_ridge.importance_dates=10",
->>>>>>> h-chores
 ]
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 #: In the order in which a run makes them.
