@@ -28,9 +28,12 @@ GRAPH = {
 }
 
 
+RIDGE_ALONE = {"models": "[ridge]", "regimes": "[]", "encoder": "false"}
+
+
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    return build_definitions(load_profile("nifty50", {"models": "[ridge]", "encoder": "false"}))
+    return build_definitions(load_profile("nifty50", RIDGE_ALONE))
 
 
 def described(definitions: dg.Definitions) -> dict[str, tuple[str, str, set[str]]]:
@@ -51,12 +54,33 @@ def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:
 def test_a_profile_has_an_encoder_where_it_says_so_or_a_model_begins_with_one() -> None:
     own = {"encoder": ("representation", "folds", {"features"}),
            "embeddings": ("representation", "months", {"features", "encoder"})}  # fmt: skip
-    wanted = build_definitions(load_profile("nifty50", {"models": "[ridge]", "encoder": "true"}))
+    wanted = build_definitions(load_profile("nifty50", RIDGE_ALONE | {"encoder": "true"}))
     assert described(wanted) == GRAPH | own
-    model = {"models": "[transformer_pretrained]", "encoder": "false"}
+    model = RIDGE_ALONE | {"models": "[transformer_pretrained]"}
     found = described(build_definitions(load_profile("nifty50", model)))
     assert {name: found[name] for name in own} == own
     assert found["forecaster_transformer_pretrained"][2] == {"training_window", "features", "encoder"}
+    method = RIDGE_ALONE | {"regimes": "[hmm, gmm_embeddings]"}
+    assert {name: described(build_definitions(load_profile("nifty50", method)))[name] for name in own} == own
+
+
+def test_a_profile_with_regimes_trades_and_reports_by_them() -> None:
+    found = described(build_definitions(load_profile("nifty50", RIDGE_ALONE | {"regimes": "[hmm]"})))
+    assert {name: node for name, node in found.items() if name not in GRAPH} == {
+        "regime_model": ("regimes", "folds", {"clean_prices"}),
+        "regimes": ("regimes", "months", {"clean_prices", "regime_model"}),
+        "regime_history": ("regimes", "folds", {"clean_prices", "regime_model"}),
+        "regime_books": ("regimes", "folds", {"clean_prices", "regime_model"}),
+        "regime_quality": ("evaluation", "folds", {"clean_prices", "regime_model", "regimes"}),
+    }
+    readers = {name for name, node in found.items() if "regimes" in node[2]}
+    assert readers == {"target_weights", "backtest", "forecast_quality", "regime_quality"}
+
+
+def test_nothing_reads_what_is_known_in_hindsight() -> None:
+    for name in profile_names():
+        for asset, node in described(build_definitions(load_profile(name))).items():
+            assert "regime_history" not in node[2], asset
 
 
 def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definitions) -> None:
@@ -117,7 +141,7 @@ def test_a_fit_for_a_gpu_waits_in_its_pool_and_asks_a_cluster_for_one() -> None:
 def test_every_asset_says_what_it_is_and_every_profile_has_its_own_keys() -> None:
     seen: set[str] = set()
     for name in profile_names():
-        graph = build_definitions(load_profile(name, {"models": "[ridge]", "encoder": "false"})).resolve_asset_graph()
+        graph = build_definitions(load_profile(name, RIDGE_ALONE)).resolve_asset_graph()
         for key in graph.get_all_asset_keys():
             assert key.path[0] == name
             assert graph.get(key).description, key
