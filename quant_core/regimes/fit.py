@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, plain_settings
 from quant_core.folds import Fold
 from quant_core.regimes.config import RegimeConfig, is_of_embeddings, method_of
 from quant_core.regimes.inputs import INPUT_COLUMNS
 from quant_core.regimes.model import Array, Arrays, MethodConfig
-from quant_core.regimes.naming import StateStatistics, Usual, name_of, order_of, statistics
+from quant_core.regimes.naming import StateStatistics, names_of, order_of, statistics, usual_of
 from quant_core.schema import REGIME_NAMES
 
 KIND = "regime_model"
@@ -33,18 +34,19 @@ ORDER, NAMES, STATE, AGE = "order", "names", "state", "age"
 
 @dataclass(frozen=True)
 class Window:
-    """What a method is fitted on: its rows, and the market's returns and drawdowns beside them.
+    """What a method is fitted on: its rows, and beside them what its states are described by.
 
     Args:
         days: (T,) sessions.
         rows: (T, F) inputs, NaN where something is not known.
-        returns, drawdowns: (T,) of the index, log.
+        returns, drawdowns, log_volatilities: (T,) of the index; the last over 21 sessions.
     """
 
     days: pl.Series
     rows: Array
     returns: Array
     drawdowns: Array
+    log_volatilities: Array
 
 
 def fit_regimes(
@@ -69,13 +71,13 @@ def fit_regimes(
             f"regime_model {fold.name}: {n_known} sessions with an index return before {fold.test_start}, wanted "
             f"{config.min_sessions} or more (min_sessions); start the profile earlier or its first_fold later."
         )
-    usual = usual_of(known)
+    usual = usual_of(*_floats(known, ["log_volatility_21d", "drawdown_252d"]).T)
     arrays: dict[str, np.ndarray] = {}
     methods: dict[str, Any] = {}
     refused: dict[str, str] = {}
     for number, name in enumerate(config.methods, start=1):
         try:
-            own, facts = _fit_method(name, config, known, embedded, usual)
+            own, facts = _fit_method(name, config, known, embedded)
         except DataError as error:
             refused[name] = str(error)
             continue
@@ -94,14 +96,8 @@ def fit_regimes(
     return Fitted(arrays, manifest)
 
 
-def usual_of(known: pl.DataFrame) -> Usual:
-    """What the fit window was like; a window without a volatility (a constant index) has 0."""
-    volatility, drawdown = known["log_volatility_21d"].median(), known["drawdown_252d"].mean()
-    return Usual(0.0 if volatility is None else float(np.exp(volatility)), float(drawdown or 0.0))  # type: ignore[arg-type]
-
-
 def _fit_method(
-    name: str, config: RegimeConfig, known: pl.DataFrame, embedded: pl.DataFrame | None, usual: Usual
+    name: str, config: RegimeConfig, known: pl.DataFrame, embedded: pl.DataFrame | None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """A method's arrays and facts."""
     method, settings = method_of(name), config.of(name)
@@ -117,13 +113,27 @@ def _fit_method(
     probabilities, state = method.filter(arrays, values, None)
     states = statistics(probabilities, window.returns, window.drawdowns)
     order = order_of(states, method.has_noise)
-    names = [name_of(states[k], usual, method.has_noise and k == len(states) - 1) for k in order]
+    named = names_of(
+        probabilities,
+        window.returns,
+        window.drawdowns,
+        window.log_volatilities,
+        year_ends(window.days),
+        method.has_noise,
+    )
+    names = [named[k] for k in order]
     around = {
         ORDER: np.array(order, np.int64), NAMES: np.array([REGIME_NAMES.index(found) for found in names], np.int64),
         STATE: np.asarray(state),
     }  # fmt: skip
     around[AGE] = np.array(age_after(by_name(around, probabilities).argmax(axis=1)), np.int64)
     return {**frame, **around, **arrays}, _facts(columns, window, complete, names, [states[k] for k in order])
+
+
+def year_ends(days: pl.Series) -> list[int]:
+    """How many sessions there are by the end of each calendar year, from the first year of 252 on, and in all."""
+    years = days.dt.year().rle().struct.field("len").cum_sum().to_list()
+    return [n for n in years[:-1] if n >= SESSIONS_PER_YEAR] + years[-1:]
 
 
 def by_name(own: Arrays, probabilities: Array) -> Array:
@@ -189,7 +199,9 @@ def window_of(table: pl.DataFrame, columns: Sequence[str]) -> Window:
     if complete.is_empty():
         raise DataError(f"no session has all of {list(columns)}; choose columns that this source has.")
     own = table[complete[0] :]
-    return Window(own["date"], _floats(own, columns), *_floats(own, ["return_1d", "drawdown_252d"]).T)
+    return Window(
+        own["date"], _floats(own, columns), *_floats(own, ["return_1d", "drawdown_252d", "log_volatility_21d"]).T
+    )
 
 
 def _projection(name: str, settings: MethodConfig, columns: Sequence[str], window: Window) -> dict[str, np.ndarray]:

@@ -12,6 +12,10 @@
 The usual volatility is the median of the window's 21-session volatilities; the bar is BAR a year, or BAR_ERRORS
 standard errors of the state's mean return where that is more. Several states may bear one name: their probabilities add
 up.
+
+The rules are applied at the end of every year of the fit window, to what was known by then; from one year to the next a
+name is kept unless a volatility passes its limit by KEPT, or the return comes to the other side of nothing. So a refit
+a year later begins from the same names.
 """
 
 import math
@@ -30,7 +34,11 @@ Array = NDArray[np.float64]
 
 CRISIS_VOLATILITY = 1.75
 BAR = 0.05
-BAR_ERRORS = 1.0
+BAR_ERRORS = 2.0
+#: By how much a volatility must pass a limit to take a name away.
+KEPT = 0.3
+#: Which side of nothing the return of a name is on: it keeps the name up to nothing, the other side is two bars away.
+SIDES = {LOW_VOL_BULL: 1, HIGH_VOL_BULL: 1, BEAR: -1, CRISIS: -1}
 
 
 @dataclass(frozen=True)
@@ -94,13 +102,51 @@ def order_of(states: Sequence[StateStatistics], has_noise: bool) -> list[int]:
     return [*ordered, *range(len(states) - has_noise, len(states))]
 
 
-def name_of(state: StateStatistics, usual: Usual, is_noise: bool = False) -> str:
-    """The name of a state by the rules above."""
+def names_of(
+    probabilities: Array,
+    returns: Array,
+    drawdowns: Array,
+    log_volatilities: Array,
+    ends: Sequence[int],
+    has_noise: bool,
+) -> list[str]:
+    """A name a state, kept from one of `ends` to the next unless the statistics leave it clearly.
+
+    Args:
+        probabilities: (T, K) filtered.
+        returns, drawdowns, log_volatilities: (T,) of the index, the last over 21 sessions; NaN where unknown.
+        ends: sessions after which names are looked at, ascending; the last is T.
+    """
+    names: list[str | None] = [None] * probabilities.shape[1]
+    for end in ends:
+        usual = usual_of(log_volatilities[:end], drawdowns[:end])
+        states = statistics(probabilities[:end], returns[:end], drawdowns[:end])
+        names = [name_of(state, usual, has_noise and k == len(states) - 1, names[k]) for k, state in enumerate(states)]
+    return [name or TRANSITION for name in names]
+
+
+def usual_of(log_volatilities: Array, drawdowns: Array) -> Usual:
+    """What a window was like; one without a volatility (a constant index) has 0."""
+    volatility, drawdown = (values[np.isfinite(values)] for values in (log_volatilities, drawdowns))
+    return Usual(
+        float(np.exp(np.median(volatility))) if len(volatility) else 0.0,
+        float(drawdown.mean()) if len(drawdown) else 0.0,
+    )
+
+
+def name_of(state: StateStatistics, usual: Usual, is_noise: bool = False, before: str | None = None) -> str:
+    """The name of a state by the rules above.
+
+    Args:
+        before: its name a year ago, which it keeps near a threshold; None for none.
+    """
     if is_noise:
         return TRANSITION
-    bar = max(BAR, BAR_ERRORS * state.return_error)
-    if state.return_ann > bar:
-        return LOW_VOL_BULL if state.volatility_ann < usual.volatility_ann else HIGH_VOL_BULL
-    if state.volatility_ann >= CRISIS_VOLATILITY * usual.volatility_ann and state.drawdown < usual.drawdown:
+    bar, side = max(BAR, BAR_ERRORS * state.return_error), SIDES.get(before or "", 0)
+    if state.return_ann > bar * (1 - side):
+        calm = {LOW_VOL_BULL: 1.0 + KEPT, HIGH_VOL_BULL: 1.0 - KEPT}.get(before or "", 1.0)
+        return LOW_VOL_BULL if state.volatility_ann < calm * usual.volatility_ann else HIGH_VOL_BULL
+    wild = CRISIS_VOLATILITY * (1.0 - KEPT if before == CRISIS else 1.0)
+    if state.volatility_ann >= wild * usual.volatility_ann and state.drawdown < usual.drawdown:
         return CRISIS
-    return BEAR if state.return_ann < -bar else TRANSITION
+    return BEAR if state.return_ann < -bar * (1 + side) else TRANSITION

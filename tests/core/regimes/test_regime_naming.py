@@ -11,6 +11,7 @@ from quant_core.regimes.naming import (
     StateStatistics,
     Usual,
     name_of,
+    names_of,
     order_of,
     statistics,
 )
@@ -52,6 +53,40 @@ def test_thresholds_are_those_that_are_stated():
     assert name_of(state(-0.3, above * 0.999, -0.2), USUAL) == "Bear"
     assert name_of(state(BAR, 0.1), USUAL) == "Transition"
     assert name_of(state(BAR * 1.001, 0.1), USUAL) == "Low-Vol Bull"
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "wanted"),
+    [
+        ("Low-Vol Bull", state(0.01, 0.11), "Low-Vol Bull"),  # kept down to nothing
+        ("Low-Vol Bull", state(-0.01, 0.11), "Transition"),
+        ("Low-Vol Bull", state(0.2, 0.20), "Low-Vol Bull"),  # a quarter above the usual volatility
+        ("Low-Vol Bull", state(0.2, 0.22), "High-Vol Bull"),
+        ("High-Vol Bull", state(0.2, 0.13), "High-Vol Bull"),
+        ("High-Vol Bull", state(0.2, 0.10), "Low-Vol Bull"),
+        ("Bear", state(-0.01, 0.2), "Bear"),
+        ("Bear", state(0.07, 0.2), "Transition"),  # the other side begins two bars away
+        ("Bear", state(0.11, 0.2), "High-Vol Bull"),
+        ("Crisis", state(-0.3, 0.21, -0.2), "Crisis"),
+        ("Crisis", state(-0.3, 0.19, -0.2), "Bear"),
+        ("Crisis", state(0.08, 0.4, -0.2), "Crisis"),
+        ("Transition", state(0.08, 0.1), "Low-Vol Bull"),
+    ],
+)
+def test_a_name_is_kept_near_a_threshold(before: str, found: StateStatistics, wanted: str):
+    assert name_of(found, USUAL, before=before) == wanted
+
+
+def test_names_are_looked_at_year_by_year():
+    calm, wild = np.array([0.002, -0.001] * 126), np.array([0.03, -0.035] * 126)
+    returns = np.concatenate([calm, wild, calm])
+    weights = np.stack([np.abs(returns) < 0.01, np.abs(returns) > 0.01], axis=1).astype(float)
+    drawdowns = np.where(np.abs(returns) > 0.01, -0.3, -0.01)
+    volatilities = np.log(np.where(np.abs(returns) > 0.01, 0.5, 0.03))
+    found = names_of(weights, returns, drawdowns, volatilities, [252, 504, 756], has_noise=False)
+    assert found == ["Low-Vol Bull", "Crisis"]
+    assert names_of(weights, returns, drawdowns, volatilities, [252], has_noise=False) == ["Low-Vol Bull", "Transition"]
+    assert names_of(weights, returns, drawdowns, volatilities, [252, 756], has_noise=True)[1] == "Transition"
 
 
 def test_noise_is_a_transition_whatever_it_looks_like():
