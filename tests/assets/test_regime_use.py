@@ -7,13 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quant_assets.assembly import build_definitions
 from quant_assets.assets.evaluation import traded_labels
 from quant_assets.assets.regime_use import candidates_before, side_by_side
 from quant_assets.assets.signals import regimes_known
 from quant_assets.lab import Lab
 from quant_assets.partitions import build_partitions
-from quant_assets.profile import Profile, load_profile
+from quant_assets.profile import load_profile
 from quant_assets.table_files import table_files
 from quant_core import calendar
 from quant_core.allocation import AllocationConfig
@@ -57,20 +56,6 @@ def test_the_profiles_method_is_the_one_that_is_traded_and_judged_by() -> None:
     profile = load_profile("demo", {"regimes": "[hmm, jump]", "regime_method": "jump"})
     for asset in ("target_weights", "backtest", "regime_books"):
         assert Lab(profile).settings(asset)["regime_method"] == "jump"
-
-
-def profile_of(regimes: str) -> Profile:
-    return load_profile("demo", {"models": "[ridge]", "regimes": regimes})
-
-
-def test_books_and_regimes_are_read_where_the_profile_has_them_and_nowhere_else() -> None:
-    plain, full = (build_definitions(profile_of(names)).resolve_asset_graph() for names in ("[]", "[hmm]"))
-    weights, test = dg.AssetKey(["demo", "target_weights"]), dg.AssetKey(["demo", "backtest"])
-    own = {dg.AssetKey(["demo", name]) for name in ("regimes", "regime_books")}
-    assert own <= full.get(weights).parent_keys
-    assert full.get(test).parent_keys >= {dg.AssetKey(["demo", "regimes"])}
-    for key in (weights, test):
-        assert own.isdisjoint(plain.get(key).parent_keys)
 
 
 def test_before_the_first_fold_and_without_regimes_nothing_is_known() -> None:
