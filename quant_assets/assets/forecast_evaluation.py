@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import polars as pl
 
-from quant_assets.assets.evaluation import test_end
+from quant_assets.assets.evaluation import test_end, traded_labels
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
@@ -152,7 +152,7 @@ def _evaluation(
         end = test_end(lab, context.partition_key, inputs, settings.until)
         tested = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         regimes = others.pop(REGIMES, None)
-        traded = None if regimes is None else labels_of(regimes.filter(tested), lab.profile.regime_method)
+        traded = None if regimes is None else traded_labels(regimes, lab.profile.regime_method, tested)
         by_model = {name.removeprefix(PREFIX): others[name].filter(tested) for name in sorted(others)}
         with tracked(context, asset, config.model_dump()) as mlflow:
             made = make(_Span(by_model, features.filter(tested), clean_prices.filter(tested).collect(), traded))
@@ -162,8 +162,3 @@ def _evaluation(
         return table_files(**made.tables)
 
     return evaluation
-
-
-def labels_of(regimes: pl.LazyFrame, method: str) -> pl.DataFrame:
-    """Rows (date, regime) of one method."""
-    return regimes.filter(pl.col("method") == method).select("date", "regime").collect()

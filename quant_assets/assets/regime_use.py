@@ -64,7 +64,7 @@ def _regime_books(lab: Lab) -> dg.AssetsDefinition:
         if settings.regime_method in methods_of(fitted):
             labels = labels_before(fitted, settings.regime_method, clean_prices, own, more)
             prices = clean_prices.filter(pl.col("date") < own.test_start).collect()
-            tested = tested_before(prices, settings, lab.defaults("target_weights"), lab.defaults("backtest"), own)
+            tested = candidates_before(prices, settings, lab.defaults("target_weights"), lab.defaults("backtest"), own)
             table = choose_books(tested.daily, tested.benchmark, labels, own.name, settings)
         else:
             context.log.warning(f"{settings.regime_method} found no sound states before {own.name}; nothing is chosen.")
@@ -88,7 +88,7 @@ def labels_before(
     return fit_window_labels(fitted, market_before(clean_prices, fold, settings), method, embedded)
 
 
-def tested_before(
+def candidates_before(
     prices: pl.DataFrame, settings: RegimeBooksConfig, limits: AllocationConfig, account: BacktestConfig, fold: Fold
 ) -> Backtest:
     """The candidates through the ledger over the years that train a fold, by the lab's own limits, costs and fills.

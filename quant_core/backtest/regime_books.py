@@ -48,8 +48,8 @@ def choose_books(
     """The candidate with the highest Sharpe ratio in each regime, net of costs; of equals the first by name.
 
     A session belongs to the regime of the session before it, as in `performance_by_regime`. The ratio of CASH is 0:
-    what it earns is the rate that the others are measured over. What it costs to go from one book to another is not
-    counted.
+    what it earns is the rate that the others are measured over. All are compared over the same sessions, from the day
+    on which the last of them began. What it costs to go from one book to another is not counted.
 
     Args:
         daily, benchmark: BacktestDaily of the candidates over the fit window, and BenchmarkReturns.
@@ -59,6 +59,8 @@ def choose_books(
         RegimeBooks: every regime's every candidate. A regime with fewer than `fewest_sessions` sessions holds what did
         best over all labelled ones.
     """
+    begin = daily.group_by("strategy").agg(pl.col("date").min())["date"].max()
+    daily, benchmark = (table.filter(pl.col("date") >= begin) for table in (daily, benchmark))
     asked = pl.DataFrame({"strategy": sorted(config.candidates)})
     regimes = pl.DataFrame({"regime": REGIME_NAMES}, schema={"regime": pl.String})
     overall = _ratios(daily, benchmark, labels.with_columns(regime=pl.lit("all"))).select(

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_assets.assets.forecast_evaluation import labels_of
+from quant_assets.assets.evaluation import traded_labels
 from quant_assets.assets.regime_quality import measures, of_methods, shown
 from quant_assets.checks import checks_of, judge
 from quant_assets.table_files import table_files
@@ -97,4 +97,4 @@ def test_the_check_wants_the_traded_methods_crisis_to_be_the_wildest_and_the_dee
 
 def test_labels_of_one_method_are_taken_for_forecasts() -> None:
     rows = pl.LazyFrame({"date": [DAY, DAY], "method": ["hmm", "jump"], "regime": ["Crisis", "Bear"]})
-    assert labels_of(rows, "jump").rows() == [(DAY, "Bear")]
+    assert traded_labels(rows, "jump", pl.lit(True)).rows() == [(DAY, "Bear")]

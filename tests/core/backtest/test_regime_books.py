@@ -17,7 +17,7 @@ RATE = 0.0001
 LABELS = ["Low-Vol Bull"] * 4 + ["Crisis"] * 4 + ["Bear"] * 2 + ["Low-Vol Bull"]
 ROUGH = [0.0, 0.02, 0.01, 0.02, 0.01, -0.05, -0.03, -0.04, -0.03, 0.01, 0.02]
 CALM = [0.0, 0.001, -0.001, 0.001, 0.0, -0.01, -0.02, -0.01, -0.02, 0.003, 0.001]
-CONFIG = RegimeBooksConfig(candidates=("rough", "calm", "late", CASH), fewest_sessions=3)
+CONFIG = RegimeBooksConfig(candidates=("rough", "calm", "silent", CASH), fewest_sessions=3)
 
 
 def daily_table(**books: list[float]) -> pl.DataFrame:
@@ -35,14 +35,18 @@ def chosen(table: pl.DataFrame) -> dict[str, str]:
     return dict(table.filter("is_chosen").select("regime", "strategy").iter_rows())
 
 
-@pytest.fixture
-def table() -> pl.DataFrame:
+def choose(daily: pl.DataFrame, config: RegimeBooksConfig = CONFIG) -> pl.DataFrame:
     n = len(ROUGH)
     index = pl.DataFrame(
         {"date": DAYS[:n], "simple_return_1d": [0.0] * n, "risk_free_return_1d": [0.0] + [RATE] * (n - 1)}
     )
     labels = pl.DataFrame({"date": DAYS[:n], "regime": LABELS})
-    return choose_books(daily_table(rough=ROUGH, calm=CALM, late=[0.0, 0.5, 0.4]), index, labels, "2022", CONFIG)
+    return choose_books(daily, index, labels, "2022", config)
+
+
+@pytest.fixture
+def table() -> pl.DataFrame:
+    return choose(daily_table(rough=ROUGH, calm=CALM))
 
 
 def test_the_best_ratio_of_each_regime_is_held_and_cash_where_all_lose(table: pl.DataFrame) -> None:
@@ -58,13 +62,22 @@ def test_the_best_ratio_of_each_regime_is_held_and_cash_where_all_lose(table: pl
 
 
 def test_a_regime_of_few_sessions_or_none_holds_what_did_best_overall(table: pl.DataFrame) -> None:
-    whole = {"rough": p.sharpe(ROUGH[1:], RATE), "calm": p.sharpe(CALM[1:], RATE), "late": p.sharpe([0.5, 0.4], RATE)}
-    assert max(whole, key=lambda name: whole[name]) == "late"
+    whole = {"rough": p.sharpe(ROUGH[1:], RATE), "calm": p.sharpe(CALM[1:], RATE), CASH: 0.0}
+    best = max(whole, key=lambda name: whole[name])
     for regime in ("Bear", "High-Vol Bull", "Transition"):
         rows = table.filter(pl.col("regime") == regime)
         assert rows["sharpe_ann"].null_count() == rows.height
-        assert chosen(table)[regime] == "late"
-    assert table.filter(pl.col("strategy") == "late", pl.col("regime") == "Crisis")["n_sessions"].to_list() == [0]
+        assert chosen(table)[regime] == best
+    assert table.filter(pl.col("strategy") == "silent")["n_sessions"].to_list() == [0] * 5  # it never decided
+
+
+def test_all_are_compared_from_the_day_on_which_the_last_of_them_began() -> None:
+    config = RegimeBooksConfig(candidates=("rough", "late", CASH), fewest_sessions=2)
+    table = choose(daily_table(rough=ROUGH, late=[0.0, -0.01, -0.02, -0.03, 0.02, 0.01]), config)
+    crisis = table.filter(pl.col("regime") == "Crisis").sort("strategy")
+    assert crisis.select("strategy", "n_sessions").rows() == [(CASH, 3), ("late", 3), ("rough", 3)]
+    assert crisis["sharpe_ann"][2] == pytest.approx(p.sharpe(ROUGH[6:9], RATE))
+    assert table.filter(pl.col("regime") == "Low-Vol Bull")["n_sessions"].to_list() == [0, 0, 0]
 
 
 def test_every_regime_has_every_candidate_and_one_choice(table: pl.DataFrame) -> None:
