@@ -88,7 +88,7 @@ def walked(method: str, prices: pl.DataFrame, inputs: pl.DataFrame, folds: Seque
 
 
 def update_ms(fitted: dict[str, Fitted], prices: pl.DataFrame, inputs: pl.DataFrame) -> tuple[float, float]:
-    """Milliseconds of inputs and label of the newest fold's last session, behind which the whole fold lies; best of 5."""
+    """Milliseconds of inputs and label of the newest fold's last session, the whole fold behind it; best of 5."""
     name = max(fitted)
     own = fold_named(name)
     days = inputs.filter(pl.col("date") <= own.test_end)["date"]
