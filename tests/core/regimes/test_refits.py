@@ -1,6 +1,8 @@
 """States of one fold found again in the next: by hand, and whatever their order."""
 
 from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_core.errors import DataError
-from quant_core.regimes.refits import Refit, aligned, refit_stability
+from quant_core.regimes import refits
+from quant_core.regimes.refits import Refit, aligned, refit_stability, refits_of
 from quant_core.schema import RegimeStability, validate
 
 
@@ -64,12 +67,12 @@ def test_an_order_of_the_same_states_is_found(order: list[int], seed: int) -> No
 
 def test_what_a_refit_keeps_by_hand() -> None:
     later = states(("Bull", 0.0005, 0.0065), ("Transition", 0.0, 0.0125), ("Crisis", -0.0021, 0.031))
-    refits = {
+    folds = {
         "2021": {"hmm": Refit(labels("BBBCC"), CALM), "jump": Refit(labels("BB"), CALM)},
         "2022": {"hmm": Refit(labels("BBCCCCB"), later)},
         "2023": {"hmm": Refit(labels("BBCCCCB"), later[:2]), "jump": Refit(labels("BB"), CALM)},
     }
-    found = refit_stability(refits)
+    found = refit_stability(folds)
     validate(found, RegimeStability, "stability", "")
     assert found.rows() == [
         ("hmm", "2022", "2021", 5, 4 / 5, 3, 3, 2 / 3), ("hmm", "2023", "2022", 7, 1.0, 2, 3, 2 / 3),
@@ -82,3 +85,31 @@ def test_windows_without_a_common_session_and_folds_out_of_order() -> None:
     assert refit_stability(apart).select("n_sessions", "equal_share").rows() == [(0, None)]
     with pytest.raises(DataError, match="out of order"):
         refit_stability(dict(reversed(apart.items())))
+
+
+def test_a_refit_is_what_an_artifact_says_of_its_states_and_of_its_own_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = [{"name": "Bull", "return_ann": 0.1, "volatility_ann": 0.12}, {"name": "Crisis", "volatility_ann": 0.4}]
+    states_of = {"states": [{"return_ann": -0.3, **one} for one in told]}
+    facts = {"methods": {name: states_of for name in ("a", "a_embeddings")}}
+    asked: list[tuple[Any, str]] = []
+
+    def window(fitted: Any, inputs: pl.DataFrame, method: str) -> pl.DataFrame:
+        asked.append((fitted, method))
+        return inputs.with_columns(regime=pl.lit("Bull"))
+
+    monkeypatch.setattr(refits, "fit_window_labels", window)
+    artifact: Any = SimpleNamespace(manifest=SimpleNamespace(facts=facts))
+    inputs = labels("xyz").select("date")
+    found = refits_of({"2022": artifact, "2021": artifact}, inputs)
+    assert {fold: list(methods) for fold, methods in found.items()} == {
+        "2021": ["a", "a_embeddings"], "2022": ["a", "a_embeddings"],
+    }  # fmt: skip
+    assert asked == [(artifact, "a")] * 2  # every fold has an encoder of its own: embeddings are not compared
+    assert found["2021"]["a"].states.rows() == [("Bull", 0.1, 0.12), ("Crisis", -0.3, 0.4)]
+    assert found["2021"]["a"].labels.height == 3
+    stability = refit_stability(found)
+    assert stability.select("method", "n_sessions", "equal_share", "names_kept_share").rows() == [
+        ("a", 3, 1.0, 1.0), ("a_embeddings", 0, None, 1.0),
+    ]  # fmt: skip
