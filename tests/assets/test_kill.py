@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lab_process import QUANT, kill_group, lab_environment, poll, run_quant, started
+from lab_process import QUANT, kill_group, lab_environment, poll, quant_here, started
 from small_lab import COMMAND, STAGES, SmallLab
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def assert_whole(lab: SmallLab, before: dict[str, str], reference: dict[str, str
 
 
 def finish(lab: SmallLab) -> None:
-    done = run_quant(COMMAND, lab.environment)
+    done = quant_here(COMMAND, lab.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
