@@ -1,10 +1,10 @@
-"""A small finished lab, made once by the real command, for the tests that kill, break and compare."""
+"""A small finished lab, made once by the command, for the tests that kill, break and compare."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-from lab_process import lab_environment, made_once, run_quant
+from lab_process import lab_environment, made_once, quant_here
 from small_lab import COMMAND, SmallLab
 
 
@@ -17,6 +17,6 @@ def small_lab(tmp_path_factory: pytest.TempPathFactory) -> SmallLab:
 
 
 def make_small_lab(folder: Path) -> None:
-    done = run_quant(COMMAND, lab_environment(folder), timeout_s=600)
+    done = quant_here(COMMAND, lab_environment(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(done.stdout.splitlines()[-1].strip()).is_file()

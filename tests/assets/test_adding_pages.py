@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from lab_process import ROOT, lab_environment, run_quant
+from lab_process import ROOT, lab_environment, quant_here, run_quant
 from small_lab import COMMAND, SmallLab
 
 PAGES = {
@@ -120,8 +120,8 @@ def test_a_profile_without_the_model_neither_trains_nor_shows_it(followed: Small
 
 
 @pytest.mark.slow
-def test_a_model_that_is_not_registered_is_named_before_anything_runs(followed: SmallLab) -> None:
-    done = run_quant([*COMMAND, "--set", "profile.models=[rigde]"], followed.environment)
+def test_a_model_that_is_not_registered_is_named_before_anything_runs(small_lab: SmallLab) -> None:
+    done = quant_here([*COMMAND, "--set", "profile.models=[rigde]"], small_lab.environment)
     assert done.returncode == 1
     assert "rigde" in done.stderr
     assert "ridge" in done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.execution.plan.active import ActiveExecution
-from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, quant_here, run_quant, started
+from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, quant_here, started
 from small_lab import COMMAND, SmallLab
 
 from quant_assets.assembly import build_definitions
@@ -290,7 +290,7 @@ def test_a_kill_inside_training_does_not_hang_the_next_command(lab: SmallLab) ->
     (lab.data / "demo" / "forecaster_ridge" / "2020.json").unlink()
     with started([*STRIKING, "forecaster_ridge", "2020", "kill", "train"], lab.environment, lab.folder / "a") as killed:
         killed.wait(WITHIN_S)
-    done = run_quant(COMMAND, lab.environment, timeout_s=WITHIN_S)
+    done = quant_here(COMMAND, lab.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"its process {killed.pid} ended without a word" in done.stdout
     assert "its slot in cpu_training freed" in done.stdout

@@ -33,7 +33,7 @@ import sys
 from quant_assets import dev
 stubborn, port, mlflow_port = sys.argv[1], *map(int, sys.argv[2:])
 dev.dagster_command = dev.mlflow_command = lambda port: [sys.executable, "-c", stubborn, str(port)]
-dev.stop.__defaults__ = (2.0,)
+dev.stop.__defaults__ = (0.7,)
 sys.exit(dev.serve("demo", port, mlflow_port, False))
 """
 

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lab_process import QUANT, kill_group, lab_environment, poll, run_quant, started
+from lab_process import QUANT, kill_group, lab_environment, poll, quant_here, started
 from small_lab import COMMAND, STAGES, SmallLab
 
 pytestmark = pytest.mark.slow
 
 STAGE_WITHIN_S = 180
-#: Where a run is killed: among writes of months, of a fold's table, of a fit, of books. Every kill costs a start.
-KILLED_IN = ("clean_prices", "training_window", "forecaster_ridge", "backtest")
 RANDOM_KILLS, SEED = 2, 20260731
 #: MLflow's database is nearly a megabyte when it is whole; this size lies in the middle of its making.
 HALF_A_DATABASE_BYTES = 300_000
@@ -37,7 +35,7 @@ def assert_whole(lab: SmallLab, before: dict[str, str], reference: dict[str, str
 
 
 def finish(lab: SmallLab) -> None:
-    done = run_quant(COMMAND, lab.environment)
+    done = quant_here(COMMAND, lab.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -47,16 +45,32 @@ def test_a_run_killed_in_one_stage_after_another_loses_nothing_and_ends_as_an_un
 ) -> None:
     lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
     assert {name.split("/")[0] for name in reference} == set(STAGES)
-    standing: dict[str, str] = {}
-    for stage in KILLED_IN:
-        # The folder appears with the stage's first temporary file: the kill lands among its writes.
-        folder = lab.data / "demo" / stage
-        assert killed_when(folder.exists, lab), f"{stage}: the run was over before it could be killed"
-        standing = assert_whole(lab, standing, reference)
-        missing = {name for name in reference if name.startswith(f"{stage}/")} - set(standing)
-        assert missing, f"{stage}: it was already complete when the kill came"
+    assert killed_when((lab.folder / "home" / "history" / "runs.db").exists, lab)
+    standing = killed_in("clean_prices", lab, {}, reference)
+    assert killed_when(half_a_database_of(lab), lab)
+    standing = assert_whole(lab, standing, reference)
+    assert "training_window/2020" in standing
+    assert "forecaster_ridge/2020" not in standing
+    for stage in ("forecaster_ridge", "backtest"):
+        standing = killed_in(stage, lab, standing, reference)
     finish(lab)
     assert lab.hashes() == reference
+
+
+def killed_in(stage: str, lab: SmallLab, standing: dict[str, str], reference: dict[str, str]) -> dict[str, str]:
+    """Kill a run among the writes of a stage, which it must not have completed; what stands then."""
+    # The folder appears with the stage's first temporary file.
+    folder = lab.data / "demo" / stage
+    assert killed_when(folder.exists, lab), f"{stage}: the run was over before it could be killed"
+    standing = assert_whole(lab, standing, reference)
+    missing = {name for name in reference if name.startswith(f"{stage}/")} - set(standing)
+    assert missing, f"{stage}: it was already complete when the kill came"
+    return standing
+
+
+def half_a_database_of(lab: SmallLab) -> Callable[[], bool]:
+    """True in the middle of the making of MLflow's database."""
+    return lambda: any(size_bytes(path) > HALF_A_DATABASE_BYTES for path in lab.data.glob("mlflow/*db*"))
 
 
 def size_bytes(path: Path) -> int:
@@ -65,21 +79,6 @@ def size_bytes(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def test_kills_while_the_databases_are_made_do_not_stop_the_next_run(small_lab: SmallLab, tmp_path: Path) -> None:
-    lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
-
-    def half_made() -> bool:
-        return any(size_bytes(path) > HALF_A_DATABASE_BYTES for path in lab.data.glob("mlflow/*db*"))
-
-    assert killed_when((lab.folder / "home" / "history" / "runs.db").exists, lab)
-    assert killed_when(half_made, lab)
-    standing = assert_whole(lab, {}, reference)
-    assert "training_window/2020" in standing
-    assert "forecaster_ridge/2020" not in standing
-    finish(lab)
-    assert lab.hashes() == reference
 
 
 def test_kills_at_random_moments_leave_only_whole_partitions(small_lab: SmallLab, tmp_path: Path) -> None:

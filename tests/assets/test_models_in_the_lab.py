@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lab_process import QUANT, ROOT, lab_environment, run_quant
+from lab_process import QUANT, ROOT, lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
@@ -34,7 +34,7 @@ def copy_of(lab: SmallLab, folder: Path) -> SmallLab:
 
 
 def run(lab: SmallLab, command: list[str]) -> str:
-    done = run_quant(command, lab.environment, timeout_s=600)
+    done = quant_here(command, lab.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

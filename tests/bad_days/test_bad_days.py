@@ -69,7 +69,7 @@ def test_a_stock_that_is_late_keeps_its_weight_until_its_row_arrives(
     late = market.rows.filter((pl.col("ticker") != "SIM003") | (pl.col("date") != TODAY))
     market.write_march(late, until=TODAY)
     market.write_index(TODAY)
-    books = market.refresh()
+    books = market.books()
     decided = books.month("target_weights").filter(pl.col("date") == TODAY, pl.col("strategy") == "equal_weight")
     assert decided.filter(pl.col("ticker") == "SIM003")["weight"].to_list() == [None]
     assert decided.filter(pl.col("ticker") == CASH).height == 1
@@ -147,7 +147,7 @@ def test_an_unlisted_demerger_stops_the_refresh_until_it_is_reviewed(market: Mar
     from upath import UPath
 
     add_line(UPath(root), profile, "SIM005", WEDNESDAY, "demerger", None)
-    books = market.refresh()
+    books = market.books()
     held = books.held("equal_weight", before)["SIM005"]
     row = market.rows.filter(pl.col("ticker") == "SIM005", pl.col("date") == WEDNESDAY).row(0, named=True)
     others = value_after(market, books, "equal_weight", before, WEDNESDAY, but="SIM005") - held
@@ -175,7 +175,7 @@ def test_a_suspension_of_45_sessions_that_ends_at_half_price_costs_half_the_posi
         if day >= first_gone:
             market.write_day(day, rows)
     market.write_index()
-    books = market.refresh()
+    books = market.books()
     before = days[days.index(back) - 1]
     held = books.held("equal_weight", before)["SIM006"]
     assert held == pytest.approx(books.held("equal_weight", last)["SIM006"], rel=1e-12)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from lab_process import DevServer, answers, dev_server, free_port, lab_environment, poll, run_quant
+from lab_process import DevServer, answers, dev_server, free_port, lab_environment, poll, quant_here
 
 from quant_assets.automation_switch import switch_on
 
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
         "--set",
         "forecaster_ridge.importance_dates=10",
     ]  # the first fold that has a report
-    history = run_quant(["run", "--profile", "demo", *settings], environment)
+    history = quant_here(["run", "--profile", "demo", *settings], environment)
     assert history.returncode == 0, history.stdout + history.stderr
     with dev_server(folder, environment) as running:
         yield running

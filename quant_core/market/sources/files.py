@@ -135,7 +135,8 @@ class FilesSource:
 
     def membership(self, universe: str | Sequence[str]) -> pl.DataFrame:
         """Dated members of a universe under the names of the rows; the folder's own list where it has one."""
-        return _members(self, self._folder(), universe if isinstance(universe, str) else tuple(universe))
+        chosen = universe if isinstance(universe, str) else tuple(universe)
+        return _members(self, self._folder(), chosen, _own_content(chosen))
 
     def universe(self, name: str | Sequence[str]) -> Universe:
         """What a report must say of the universe: of the folder's own list where it has one."""
@@ -206,12 +207,20 @@ def _names(config: FilesSource, folder: Folder) -> Names:
     return find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
 
 
-def _members(config: FilesSource, folder: Folder, universe: str | tuple[str, ...]) -> pl.DataFrame:
+@lru_cache(maxsize=16)
+def _members(config: FilesSource, folder: Folder, universe: str | tuple[str, ...], content: str) -> pl.DataFrame:
+    """A plan asks for each partition; `content` makes an edited file of the universe another one."""
     own = own_membership(folder.side.membership, universe)
     intervals = membership(universe) if own is None else own
     if EVERY_TICKER in intervals["ticker"]:
         return intervals
     return in_folder_names(intervals, _names(config, folder), f"members of {universe} in {config.path}")
+
+
+def _own_content(universe: str | tuple[str, ...]) -> str:
+    """Digest of the file that a universe names; "" where it names none, or one that cannot be read."""
+    path = Path(universe).expanduser() if isinstance(universe, str) and universe.lower().endswith(".csv") else None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
 
 
 @lru_cache(maxsize=16)

@@ -241,6 +241,15 @@ def test_a_file_of_the_nifty_50_says_nothing_of_another_index(tmp_path: Path) ->
     assert source.membership("nifty50")["ticker"].to_list() == ["ZZZ"]
 
 
+def test_a_universes_own_file_is_read_again_once_its_content_is_another(tmp_path: Path) -> None:
+    source, file = FilesSource(path=str(tmp_path)), tmp_path / "mine.csv"
+    (tmp_path / "a.csv").write_text("date,ticker,open,high,low,close,volume\n2015-01-01,AAA,1,1,1,1,1\n")
+    for name in ("AAA", "BBB"):
+        file.write_text(f"ticker\n{name}\n")
+        os.utime(file, ns=(0, 0))  # same size, same time: only the content tells
+        assert source.membership(str(file))["ticker"].to_list() == [name]
+
+
 def test_shipped_members_are_found_under_a_folders_older_names(tmp_path: Path) -> None:
     own = "old_symbol,new_symbol,first_new\nA,B,2001-01-01\n"
     source = folder(tmp_path, bars({"TATAMOTORS": (FIRST, LAST), "LTIM": (FIRST, LAST)}), symbol_changes=own)
