@@ -4,7 +4,6 @@ import os
 import sys
 import time
 import webbrowser
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -231,7 +230,7 @@ def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], 
     Raises:
         DataError: a pair that is not ASSET.SETTING=VALUE.
     """
-    import yaml
+    from quant_assets.setting_values import from_yaml
 
     assets: dict[str, dict[str, Any]] = {}
     profile: dict[str, Any] = {}
@@ -240,14 +239,10 @@ def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], 
         asset, dot, setting = name.partition(".")
         if not (equals and dot and asset and setting):
             raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
         if asset == "profile":
             profile[setting] = text
-        else:  # YAML reads dates as dates, run configuration holds them as text
-            assets.setdefault(asset, {})[setting] = text if isinstance(value, date) else value
+        else:
+            assets.setdefault(asset, {})[setting] = from_yaml(text)
     return assets, profile
 
 

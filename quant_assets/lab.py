@@ -159,19 +159,12 @@ class Lab:
         Raises:
             UnknownName: the asset has no settings, or this profile no such asset.
         """
-        return build(self._settings_class(asset), self.settings(asset), asset)
-
-    def config(self, asset: str) -> type[dg.Config]:
-        """Launchpad config of an asset: its dataclass with the profile's settings as defaults."""
-        return config_class(asset, self.settings_classes[asset], self.settings(asset))
-
-    def with_overrides(self, asset: str, values: Mapping[str, Any]) -> Any:
-        """The asset's settings dataclass with a run's values on top.
-
-        Raises:
-            UnknownName: the asset has no settings. DataError: no such setting, or a value that it refuses.
-        """
-        return build(self._settings_class(asset), self.settings(asset) | dict(values), asset)
+        try:
+            return build(self._settings_class(asset), self.settings(asset) | dict(values), asset)
+        except QuantError as error:
+            if not values or any(name in str(error) for name in values) or isinstance(error, UnknownName):
+                raise
+            raise DataError(f"{asset}.{', '.join(values)}: {error}") from error
 
     def _settings_class(self, asset: str) -> type:
         if asset not in self.settings_classes:
