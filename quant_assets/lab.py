@@ -47,10 +47,16 @@ BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_
 
 @dataclass(frozen=True)
 class Lab:
-    """A profile made ready for asset factories."""
+    """A profile made ready for asset factories.
+
+    Attributes:
+        source_settings: what a run changes of the source's settings. They count wherever the source is asked: for rows,
+            for the folder's own lists, for whether a stored month is current.
+    """
 
     profile: Profile
     tree: Tree = field(default_factory=installed)
+    source_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def partitions(self) -> Partitions:
@@ -159,10 +165,23 @@ class Lab:
         Raises:
             UnknownName: the asset has no settings, or this profile no such asset.
         """
+        return build(self._settings_class(asset), self.settings(asset), asset)
+
+    def config(self, asset: str) -> type[dg.Config]:
+        """Launchpad config of an asset: its dataclass with the profile's settings as defaults."""
+        return config_class(asset, self.settings_classes[asset], self.settings(asset))
+
+    def with_overrides(self, asset: str, values: Mapping[str, Any]) -> Any:
+        """The asset's settings dataclass with a run's values on top.
+
+        Raises:
+            UnknownName: the asset has no settings. DataError: no such setting, or a value that it refuses.
+        """
+        settings = self._settings_class(asset)
         try:
-            return build(self._settings_class(asset), self.settings(asset) | dict(values), asset)
+            return build(settings, self.settings(asset) | dict(values), asset)
         except QuantError as error:
-            if not values or any(name in str(error) for name in values) or isinstance(error, UnknownName):
+            if not values or any(name in str(error) for name in values):
                 raise
             raise DataError(f"{asset}.{', '.join(values)}: {error}") from error
 
@@ -225,8 +244,8 @@ class Lab:
 
     @property
     def source(self) -> Any:
-        """The profile's source, as its settings make it."""
-        return self.defaults("raw_ohlcv")
+        """The profile's source, as its settings and those of the run make it."""
+        return self.with_overrides("raw_ohlcv", self.source_settings)
 
     def wanted_tickers(self) -> list[str] | None:
         """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""
