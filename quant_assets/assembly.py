@@ -1,5 +1,6 @@
 """Puts the assets, checks, jobs, automation and resources of one profile together; nothing is defined here."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -31,9 +32,13 @@ STAGES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def build_definitions(profile: Profile) -> dg.Definitions:
-    """Assets, checks, jobs, schedule, sensors and resources of a profile."""
-    lab = Lab(profile)
+def build_definitions(profile: Profile, source_settings: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, schedule, sensors and resources of a profile.
+
+    Args:
+        source_settings: see `Lab`.
+    """
+    lab = Lab(profile, source_settings=source_settings or {})
     assets = [asset for stage in STAGES for asset in stage.build(lab)]
     jobs = automation.build_jobs(lab, assets)
     return dg.Definitions(

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 import webbrowser
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from quant_assets.actions_command import actions_app
 from quant_assets.collector import collector_paused
+from quant_assets.env_file import read_env_file
 from quant_assets.terminal import (
     FromOption,
     PathOption,
@@ -22,8 +22,8 @@ from quant_assets.terminal import (
     ToOption,
     chosen_profile,
     console,
-    errors,
     plain,
+    refused,
     say,
 )
 from quant_core.errors import DataError, QuantError
@@ -40,6 +40,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+#: What typer raises for options and arguments that a command does not have or cannot take.
+USAGE_ERROR: Any = typer.BadParameter.__base__
 app.add_typer(actions_app, name="actions")
 SetOption = Annotated[
     list[str] | None,
@@ -61,12 +63,24 @@ VerboseOption = Annotated[
 
 
 def main() -> None:
-    """Entry point: the lab's own errors are shown in one line and exit with 1."""
+    """Entry point: what a person can mend is one line on stderr; docs/operations.md has the exit codes."""
     try:
-        app()
+        read_env_file()
+        code = app(prog_name="quant", standalone_mode=False) or 0
     except QuantError as error:
-        errors.print(f"[red]error[/red] {plain(str(error))}", soft_wrap=True)
-        sys.exit(1)
+        code = refused(str(error))
+    except USAGE_ERROR as error:
+        code = 2 if type(error).__name__ == "NoArgsIsHelpError" else refused(in_usage(error), 2)  # it has shown help
+    except OSError as error:
+        what = error.strerror or str(error)
+        code = refused(f"{error.filename or 'operating system'}: {what}; see `quant doctor` for what to mend.")
+    sys.exit(code)
+
+
+def in_usage(error: Any) -> str:
+    """A mistake in a command's options, with where to read about them."""
+    command = error.ctx.command_path if error.ctx else "quant"
+    return f"{command}: {error.format_message().rstrip('.')}; see `{command} --help`."
 
 
 @app.command()
@@ -98,13 +112,14 @@ def refresh(
     profile: ProfileOption = "demo",
     source: SourceOption = None,
     path: PathOption = None,
+    set_: SetOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Fetch the newest sessions and bring the current month, its fold's backtest and the report up to date.
 
     What the daily schedule does at 18:30 IST; the month is fetched again even where it looks current.
     """
-    _run(profile, source, path, None, None, None, None, verbose, force_newest=True)
+    _run(profile, source, path, None, None, set_, None, verbose, force_newest=True)
 
 
 @app.command()
@@ -184,11 +199,14 @@ def list_(
 
 
 @app.command()
-def doctor(profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None) -> None:
+def doctor(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
+) -> None:
     """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where needed."""
     from quant_assets.doctor import examine
 
-    findings = list(examine(chosen_profile(profile, source, path)))
+    overrides, entries = parse_settings(set_)
+    findings = list(examine(chosen_profile(profile, source, path, entries), overrides))
     for finding in findings:
         mark = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "fix": "[red]fix [/red]"}[finding.level]
         console.print(f"{mark} {finding.what}: {plain(finding.found)}", soft_wrap=True)
@@ -231,7 +249,7 @@ def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], 
     Raises:
         DataError: a pair that is not ASSET.SETTING=VALUE.
     """
-    import yaml
+    from quant_assets.setting_values import from_yaml
 
     assets: dict[str, dict[str, Any]] = {}
     profile: dict[str, Any] = {}
@@ -240,14 +258,10 @@ def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], 
         asset, dot, setting = name.partition(".")
         if not (equals and dot and asset and setting):
             raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
         if asset == "profile":
             profile[setting] = text
-        else:  # YAML reads dates as dates, run configuration holds them as text
-            assets.setdefault(asset, {})[setting] = text if isinstance(value, date) else value
+        else:
+            assets.setdefault(asset, {})[setting] = from_yaml(text)
     return assets, profile
 
 
@@ -258,9 +272,8 @@ def _run(
     started = time.monotonic()
     overrides, entries = parse_settings(pairs)
     from quant_assets.paths import dagster_home
-    from quant_assets.profile import load_profile, source_override
 
-    chosen = load_profile(profile, source_override(source, str(path) if path else None) | entries)
+    chosen = chosen_profile(profile, source, path, entries)
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
     with collector_paused():

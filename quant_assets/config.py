@@ -8,12 +8,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from datetime import date
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import dagster as dg
 from pydantic import Field as PydanticField
 from pydantic import create_model
 
+from quant_assets.setting_values import fitting
 from quant_core.errors import DataError
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ def config_class(name: str, settings: type, preset: Mapping[str, Any]) -> type[d
     if unknown:
         raise DataError(f"{name}: {', '.join(unknown)} is not a setting; known: {', '.join(sorted(known))}.")
     defaults: Any = build(settings, dict(preset), name)
-    hints = get_type_hints(settings)
+    hints = _types(settings)
     entries: dict[str, Any] = {
         f.name: (_plain_type(hints[f.name]), PydanticField(default=_plain(getattr(defaults, f.name))))
         for f in fields(settings)
@@ -44,12 +46,12 @@ def core_settings(settings: type[T], config: dg.Config) -> T:
 
 
 def build(settings: type[T], values: dict[str, Any], where: str) -> T:
-    """Construct the dataclass `settings`, turning lists into tuples and ISO strings into dates.
+    """Construct the dataclass `settings`, each value in the type of its field: lists as tuples, ISO strings as dates.
 
     Raises:
         DataError: an unknown or missing setting, or a value of the wrong kind.
     """
-    hints = get_type_hints(settings)
+    hints = _types(settings)
     known: dict[str, Field[Any]] = {f.name: f for f in fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -59,7 +61,12 @@ def build(settings: type[T], values: dict[str, Any], where: str) -> T:
     ]
     if required:
         raise DataError(f"{where}: {', '.join(required)} must be given; set it in the profile or with --set or --path.")
-    return settings(**{key: _rich(value, hints[key], f"{where}.{key}") for key, value in values.items()})
+    return settings(**{key: fitting(value, hints[key], f"{where}.{key}") for key, value in values.items()})
+
+
+@cache
+def _types(settings: type) -> Mapping[str, Any]:
+    return get_type_hints(settings)
 
 
 def _plain_type(hint: Any) -> Any:
@@ -84,22 +91,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _rich(value: Any, hint: Any, where: str) -> Any:
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if value is None:
-        return None
-    if date in options and isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            raise DataError(f"{where}: {value!r} is not a date; write it as YYYY-MM-DD.") from None
-    if isinstance(value, list):
-        return tuple(value)
-    if float in options and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    for kind in (int, float):
-        if options[0] is kind and not isinstance(value, kind):
-            raise DataError(f"{where}: {value!r} is not a number; give one.")
-    return value

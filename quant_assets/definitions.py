@@ -4,6 +4,8 @@ from quant_assets.collector import collector_paused
 
 with collector_paused():
     from quant_assets.assembly import build_definitions
+    from quant_assets.env_file import read_env_file
     from quant_assets.profile import profile_from_environment
 
+    read_env_file()
     defs = build_definitions(profile_from_environment())

@@ -24,7 +24,7 @@ from quant_assets.terminal import console, say
 from quant_core.errors import DataError
 
 LOOPBACK = "127.0.0.1"
-PORTS_TRIED = 20
+PORTS_TRIED, LAST_PORT = 20, 65535
 #: How long servers may take to end by themselves; a run that is at work writes what became of it.
 PATIENCE_SECONDS = 30.0
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,8 +42,11 @@ def serve(profile: str, port: int, mlflow_port: int | None, automate: bool) -> i
         mlflow_port: None for the usual one. Where it is taken, the next free one.
         automate: switch on the schedule and every sensor of the instance.
     Raises:
-        DataError: Dagster's port is taken.
+        DataError: Dagster's port is taken, or one is no port.
     """
+    check_port(port, "--port")
+    if mlflow_port is not None:
+        check_port(mlflow_port, "--mlflow-port")
     if not is_free(port):
         raise DataError(f"port {port} is taken (another `quant dev`?); stop that, or give a free one as --port.")
     ended = stop_requests()
@@ -74,8 +77,10 @@ def become_mlflow(port: int | None) -> NoReturn:
     """Serve MLflow's UI from this process over the lab's own store, which is made first if there is none.
 
     Raises:
-        DataError: MLFLOW_TRACKING_URI names a server, which has its own UI.
+        DataError: MLFLOW_TRACKING_URI names a server, which has its own UI; or the port is none.
     """
+    if port is not None:
+        check_port(port, "--port")
     if is_served_elsewhere():
         raise DataError(f"MLflow is served at {ui_address()} (MLFLOW_TRACKING_URI); open that.")
     prepare_store()
@@ -117,6 +122,12 @@ def mlflow_command(port: int) -> list[str]:
     return [sys.executable, "-m", "quant_assets.cli", "mlflow", "--port", str(port)]
 
 
+def check_port(port: int, option: str) -> None:
+    """Raise a DataError unless `port` is one that can be listened on."""
+    if not 0 < port <= LAST_PORT:
+        raise DataError(f"{option} {port}: not a port; give a number from 1 to {LAST_PORT}.")
+
+
 def claim_mlflow_port(asked: int | None) -> int:
     """The port asked for, or the usual one, or the next free one; what is started from here makes its links with it.
 
@@ -124,9 +135,10 @@ def claim_mlflow_port(asked: int | None) -> int:
         DataError: none of the next ones is free either.
     """
     first = asked or usual_port()
-    port = next((port for port in range(first, first + PORTS_TRIED) if is_free(port)), None)
+    last = min(first + PORTS_TRIED - 1, LAST_PORT)
+    port = next((port for port in range(first, last + 1) if is_free(port)), None)
     if port is None:
-        raise DataError(f"ports {first} to {first + PORTS_TRIED - 1} are taken; give a free one as --mlflow-port.")
+        raise DataError(f"ports {first} to {last} are taken; give a free one as --mlflow-port.")
     if port != first:
         say(f"port {first} is taken: MLflow is on {port}, and links that were made for {first} do not reach it")
     if port != usual_port():

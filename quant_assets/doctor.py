@@ -18,6 +18,7 @@ from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
 from quant_assets.partitions import IST
 from quant_assets.paths import dagster_home, data_root
 from quant_assets.profile import Profile
+from quant_assets.runner import Overrides, check_overrides
 from quant_assets.storage import local_path
 from quant_core import calendar
 from quant_core.errors import DataError, QuantError
@@ -36,14 +37,22 @@ class Finding:
     found: str
 
 
-def examine(profile: Profile) -> Iterator[Finding]:
-    """Every check, in the order in which a person would fix things."""
+def examine(profile: Profile, overrides: Overrides | None = None) -> Iterator[Finding]:
+    """Every check, in the order in which a person would fix things.
+
+    Args:
+        overrides: settings of a run, as for `quant run`.
+    Raises:
+        DataError: one that an asset does not have, or a value that it refuses.
+    """
+    lab = Lab(profile, source_settings=(overrides or {}).get("raw_ohlcv", {}))
+    check_overrides(lab, overrides or {})
     yield from _environment()
     yield from _storage()
     yield _log_lines()
     yield from _runs()
     yield from _calendar()
-    yield from _source(Lab(profile))
+    yield from _source(lab)
     yield from _accelerator()
 
 
@@ -120,7 +129,7 @@ def _calendar() -> Iterator[Finding]:
 def _source(lab: Lab) -> Iterator[Finding]:
     name = str(lab.profile.source["name"])
     try:
-        source = lab.defaults("raw_ohlcv")
+        source = lab.source
         months = lab.partitions.months.get_partition_keys()
         version = source.version(*_span(lab, months[-1]), datetime.now(UTC))
         yield Finding("ok", f"source {name}", f"ready{f' ({version[:60]})' if version else ''}")

@@ -41,9 +41,10 @@ def open_runner(
         from quant_assets.assembly import build_definitions
         from quant_assets.lab import Lab
 
-        lab = Lab(profile)
+        of_source = overrides.get("raw_ohlcv", {})
+        lab = Lab(profile, source_settings=of_source)
         check_overrides(lab, overrides)
-        definitions = build_definitions(profile)
+        definitions = build_definitions(profile, of_source)
     prepare_home(home)
     if not verbose:
         quiet()

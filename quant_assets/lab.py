@@ -47,10 +47,16 @@ BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_
 
 @dataclass(frozen=True)
 class Lab:
-    """A profile made ready for asset factories."""
+    """A profile made ready for asset factories.
+
+    Attributes:
+        source_settings: what a run changes of the source's settings. They count wherever the source is asked: for rows,
+            for the folder's own lists, for whether a stored month is current.
+    """
 
     profile: Profile
     tree: Tree = field(default_factory=installed)
+    source_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def partitions(self) -> Partitions:
@@ -171,7 +177,13 @@ class Lab:
         Raises:
             UnknownName: the asset has no settings. DataError: no such setting, or a value that it refuses.
         """
-        return build(self._settings_class(asset), self.settings(asset) | dict(values), asset)
+        settings = self._settings_class(asset)
+        try:
+            return build(settings, self.settings(asset) | dict(values), asset)
+        except QuantError as error:
+            if not values or any(name in str(error) for name in values):
+                raise
+            raise DataError(f"{asset}.{', '.join(values)}: {error}") from error
 
     def _settings_class(self, asset: str) -> type:
         if asset not in self.settings_classes:
@@ -232,8 +244,8 @@ class Lab:
 
     @property
     def source(self) -> Any:
-        """The profile's source, as its settings make it."""
-        return self.defaults("raw_ohlcv")
+        """The profile's source, as its settings and those of the run make it."""
+        return self.with_overrides("raw_ohlcv", self.source_settings)
 
     def wanted_tickers(self) -> list[str] | None:
         """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_type_hints
 
 import yaml
 
 from quant_assets.paths import safe_name
+from quant_assets.setting_values import alternatives, fitting, from_yaml, shown
+from quant_core.calendar import FIRST_DAY, LAST_DAY
 from quant_core.errors import DataError, UnknownName
 from quant_core.folds import Cadence
 
@@ -88,20 +90,31 @@ class Profile:
         safe_name(self.name, "profile name")
         for entry, month in (("start", self.start), ("end", self.end)):
             if month is not None and not MONTH.fullmatch(month):
-                raise DataError(f"profile {self.name}: {entry} {month!r} is not a month; write it as YYYY-MM.")
-        if self.fold_cadence not in get_args(Cadence):
+                raise DataError(f"profile {self.name}: {entry} {shown(month)} is not a month; write it as YYYY-MM.")
+            if month is not None and not f"{FIRST_DAY:%Y-%m}" <= month <= f"{LAST_DAY:%Y-%m}":
+                raise DataError(
+                    f"profile {self.name}: {entry} {month} is outside the trading calendar; wanted a month from "
+                    f"{FIRST_DAY:%Y-%m} to {LAST_DAY:%Y-%m}."
+                )
+        if not isinstance(self.source.get("name"), str):
             raise DataError(
-                f"profile {self.name}: fold_cadence is {self.fold_cadence!r}; wanted one of {get_args(Cadence)}."
+                f"profile {self.name}: source {shown(dict(self.source))} has no name; write it as {{name: files, path: DIR}}."
             )
+        if not self.universe:
+            raise DataError(f"profile {self.name}: universe is empty; name one, or a CSV file with a column ticker.")
         if self.model_size not in model_sizes():
-            raise DataError(f"profile {self.name}: model_size is {self.model_size!r}; wanted one of {model_sizes()}.")
+            raise DataError(f"profile {self.name}: model_size is {shown(self.model_size)}; wanted one of {model_sizes()}.")
         for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
-        for entry in ("encoder", "strict_lists"):
-            if not isinstance(getattr(self, entry), bool):
-                raise DataError(f"profile {self.name}: {entry} is {getattr(self, entry)!r}; wanted true or false.")
         if self.end is not None and self.end < self.start:
             raise DataError(f"profile {self.name}: end {self.end} is before start {self.start}; swap them.")
+        if self.train_years < 1:
+            raise DataError(f"profile {self.name}: train_years is {self.train_years}; wanted at least 1.")
+        if self.first_fold > LAST_DAY.year:
+            raise DataError(
+                f"profile {self.name}: first_fold {self.first_fold} is after the trading calendar, which ends "
+                f"{LAST_DAY}; give an earlier year."
+            )
         first_possible = int(self.start[:4]) + self.train_years + (self.start[5:] != "01")
         if self.first_fold < first_possible:
             raise DataError(
@@ -126,6 +139,12 @@ def model_presets(size: str) -> Mapping[str, Mapping[str, Any]]:
     return {} if size == DEFAULT_SIZE else yaml.safe_load((MODEL_PRESETS / f"{size}.yaml").read_text()) or {}
 
 
+@cache
+def _preset(name: str) -> Mapping[str, Any]:
+    entries: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    return entries
+
+
 def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
     """Read presets/<name>.yaml and replace top-level entries.
 
@@ -137,15 +156,13 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     """
     if name not in profile_names():
         raise UnknownName("profile", name, profile_names())
-    entries = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
-    known = {f.name for f in fields(Profile)}
+    entries = _preset(name)
+    known = {f.name for f in fields(Profile)} - {"name"}
     unknown = sorted((set(entries) | set(overrides or {})) - known)
     if unknown:
-        raise DataError(
-            f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known - {'name'}))}."
-        )
-    profile = Profile(name=name, **entries)
-    replaced = {key: _as_in(profile, key, value) for key, value in (overrides or {}).items()}
+        raise DataError(f"profile {name}: {unknown} are not profile entries; known: {', '.join(sorted(known))}.")
+    profile = Profile(name=name, **{key: _entry(name, key, value) for key, value in entries.items()})
+    replaced = {key: _given(name, key, value) for key, value in (overrides or {}).items()}
     profile = replace(profile, **replaced)  # together: halves of a change may contradict each other
     source = profile.source.get("name")
     if source != entries["source"]["name"]:
@@ -153,32 +170,32 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     return profile
 
 
-def _as_in(profile: Profile, key: str, value: Any) -> Any:
-    """An override in the type that the entry has."""
-    own = getattr(profile, key)
-    if key in NAME_LISTS and isinstance(value, str):
-        return yaml.safe_load(value)
-    if isinstance(own, bool):
-        return {"true": True, "false": False}.get(str(value).lower(), value)
-    if isinstance(own, int) and not isinstance(value, int):
-        return _whole_number(f"profile {profile.name}: {key}", value)
-    return str(value) if isinstance(own, str) else value
+def _given(name: str, key: str, value: Any) -> Any:
+    """An override in the type that the entry has; text, as a command line gives it, is read as YAML but for entries
+    that are text themselves.
+    """
+    if isinstance(value, str):
+        read = from_yaml(value)
+        value = value if str in alternatives(_types()[key]) and read is not None else read
+    return _entry(name, key, value)
+
+
+def _entry(name: str, key: str, value: Any) -> Any:
+    return fitting(value, _types()[key], f"profile {name}: {key}")
+
+
+@cache
+def _types() -> Mapping[str, Any]:
+    return get_type_hints(Profile)
 
 
 def _names(where: str, value: Any) -> tuple[str, ...] | None:
     """A list of names without repetition, or None."""
     if value is None:
         return None
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value) or len(set(value)) < len(value):
-        raise DataError(f"{where} is {value!r}; wanted a list of different names, e.g. [ridge].")
+    if len(set(value)) < len(value):
+        raise DataError(f"{where} is {shown(value)}; wanted a list of different names, e.g. [ridge].")
     return tuple(value)
-
-
-def _whole_number(where: str, value: object) -> int:
-    try:
-        return int(str(value))
-    except ValueError:
-        raise DataError(f"{where}: {value!r} is not a whole number; give one.") from None
 
 
 def profile_from_environment() -> Profile:

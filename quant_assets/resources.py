@@ -73,7 +73,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
 
     prepare_store()
     uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
-    served = "MLFLOW_TRACKING_URI" in os.environ
+    served = bool(os.environ.get("MLFLOW_TRACKING_URI"))
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(experiment) is None:
         # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.

@@ -105,6 +105,11 @@ class Runner:
             DataError: a month that the profile does not have.
         """
         months = self.lab.partitions.months.get_partition_keys()
+        if not months:
+            raise DataError(
+                f"profile {self.lab.profile.name}: its first month, {self.lab.profile.start}, has not begun; "
+                "set an earlier one with --set profile.start=YYYY-MM."
+            )
         chosen = (first or months[0], last or months[-1])
         for option, month in zip(("--from", "--to"), chosen, strict=True):
             if month not in set(months):

@@ -78,6 +78,8 @@ class AllocationConfig:
                 f"allocation: momentum_skip_sessions {self.momentum_skip_sessions} with momentum_sessions "
                 f"{self.momentum_sessions}; wanted 0 <= skipped < looked at, e.g. 21 and 252."
             )
+        if self.strategies is not None and not 0 < len(set(self.strategies)) == len(self.strategies):
+            raise DataError(f"allocation: strategies is {list(self.strategies)}; wanted different names, at least one.")
         if self.optimiser_names < 1:
             raise DataError(f"allocation: optimiser_names is {self.optimiser_names}; wanted at least 1.")
         self._check_regimes()

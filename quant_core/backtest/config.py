@@ -32,3 +32,6 @@ class BacktestConfig(AccountConfig):
             check_capital(capital)
         if not self.regime_method:
             raise DataError("backtest: regime_method is empty; name a regime method, e.g. 'hmm'.")
+        for name in ("index_ticker", "total_return_index_ticker"):
+            if not getattr(self, name):
+                raise DataError(f"backtest: {name} is empty; name the index, e.g. '^NSEI'.")

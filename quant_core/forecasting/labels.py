@@ -44,6 +44,8 @@ class LabelConfig:
             raise DataError(f"label.horizons_sessions is {self.horizons_sessions}, wanted distinct horizons.")
         for horizon in self.horizons_sessions:
             check_horizon(horizon, self.fill)
+        if self.embargo_sessions < 0:
+            raise DataError(f"label: embargo_sessions is {self.embargo_sessions}; wanted at least 0.")
         if not (self.direction_threshold > 0.0 and self.volatility_sessions >= FEWEST_RETURNS):
             raise DataError(
                 f"label: direction_threshold {self.direction_threshold} and volatility_sessions "

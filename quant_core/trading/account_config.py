@@ -41,6 +41,9 @@ class Funding:
         check_capital(self.initial_capital_inr)
         if self.cost_model not in COST_MODELS:
             raise DataError(f"account: cost_model is {self.cost_model!r}; wanted one of {', '.join(COST_MODELS)}.")
+        for name in ("commission_bps", "slippage_bps", "spread_bps"):
+            if getattr(self, name) < 0.0:
+                raise DataError(f"account: {name} is {getattr(self, name)}; wanted at least 0.")
         _ = self.costs  # its own checks
 
     @property

@@ -89,12 +89,16 @@ def test_a_profile_names_its_models_and_strategies_also_on_the_command_line() ->
     assert "ridge" in Lab(load_profile("demo")).models
     with pytest.raises(UnknownName, match="rigde"):
         _ = Lab(load_profile("demo", {"models": ["rigde"]})).models
-    for wrong in ("ridge", "[ridge, ridge]", "[1]"):
-        with pytest.raises(DataError, match="wanted a list of different names"):
+    for wrong, message in (
+        ("ridge", r"models: 'ridge' is not a list; write it in brackets, e\.g\. \[ridge\]"),
+        ("[ridge, ridge]", "wanted a list of different names"),
+        ("[1]", "models: .* is not a list of which each is text"),
+    ):
+        with pytest.raises(DataError, match=message):
             load_profile("demo", {"models": wrong})
-    with pytest.raises(DataError, match="encoder is 'perhaps'; wanted true or false"):
+    with pytest.raises(DataError, match="encoder: 'perhaps' is not a truth value; write true or false"):
         load_profile("demo", {"encoder": "perhaps"})
-    with pytest.raises(DataError, match="fold_cadence is 'month'"):
+    with pytest.raises(DataError, match="fold_cadence: 'month' is not one of year, quarter; choose one"):
         load_profile("demo", {"fold_cadence": "month"})
 
 

@@ -77,6 +77,7 @@ class BoostingConfig(ForecasterConfig):
             ("n_seeds", self.n_seeds >= 1, "at least 1"),
             ("learning_rate", 0.0 < self.learning_rate <= 1.0, "a share in (0, 1]"),
             ("max_iter", all(stop >= 1 for stop in stops), "at least 1 tree"),
+            ("checkpoints", all(stop >= 1 for stop in self.checkpoints), "at least 1 tree"),
             ("checkpoints", len(set(self.checkpoints)) > 0 and list(self.checkpoints) == sorted(set(self.checkpoints)),
              "ascending numbers of trees"),
             ("max_leaf_nodes", self.max_leaf_nodes >= 2, "at least 2"),
@@ -89,7 +90,7 @@ class BoostingConfig(ForecasterConfig):
             ("max_row_null_share", 0.0 <= self.max_row_null_share < 1.0, "a share in [0, 1)"),
         ):  # fmt: skip
             if not good:
-                raise DataError(f"boosting: {setting} of {self}: wanted {wanted}; correct the setting.")
+                raise DataError(f"boosting: {setting} is {getattr(self, setting)!r}; wanted {wanted}.")
 
 
 class Part(NamedTuple):

@@ -19,6 +19,8 @@ Body = Callable[[Any, Sizes], "nn.Module"]
 StopOn = Literal["rank_ic", "loss", "never"]
 Attribution = Literal["none", "integrated_gradients"]
 
+#: Of the losses beside the score's.
+FURTHER_WEIGHTS = ("distribution_weight", "direction_weight", "volatility_weight", "quantile_weight")
 RESOURCES = Resources(gpu=True, cpu_cores=2, memory_gib=6)
 
 
@@ -73,11 +75,14 @@ class NetConfig(TrainingSettings, ForecasterConfig):
             ("sequence_sessions", self.sequence_sessions >= 2, "at least 2 sessions"),
             ("ahead_sessions", self.ahead_sessions >= 1, "at least 1 session"),
             ("further_horizons", len(set(self.horizons)) == 1 + len(self.further_horizons), "others than the own"),
+            ("further_horizons", min(self.horizons) >= 1, "horizons of at least 1 session"),
+            ("d_model", self.d_model >= 1, "at least 1"),
             ("n_seeds", self.n_seeds >= 1, "at least 1"),
             ("validation_share", 0.0 < self.validation_share < 1.0, "a share in (0, 1)"),
             ("stop_on", self.stop_on in get_args(StopOn), f"one of {get_args(StopOn)}"),
             ("attribution", self.attribution in get_args(Attribution), f"one of {get_args(Attribution)}"),
             ("score_weight", self.score_weight > 0.0, "a weight above 0: the score is what is ranked"),
+            *((name, getattr(self, name) >= 0.0, "a weight of at least 0") for name in FURTHER_WEIGHTS),
         ):
             if not good:
                 raise DataError(f"network: {setting} is {getattr(self, setting)!r}; wanted {wanted}.")

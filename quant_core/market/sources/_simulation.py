@@ -69,7 +69,15 @@ class Design:
             raise DataError(f"simulated: missing_rate {self.missing_rate} must be in [0, 1).")
         volatilities = (self.alpha_vol_1d, self.sector_vol_1d, self.idiosyncratic_vol_1d)
         if min(volatilities) < 0.0 or self.alpha_half_life_sessions <= 0.0:
-            raise DataError("simulated: volatilities must be at least 0 and alpha_half_life_sessions above 0.")
+            raise DataError(
+                f"simulated: alpha_vol_1d, sector_vol_1d, idiosyncratic_vol_1d {volatilities} must be at least 0 and "
+                f"alpha_half_life_sessions {self.alpha_half_life_sessions} above 0."
+            )
+        if min(self.seed, self.late_listing_sessions, self.delisting_sessions) < 0:
+            raise DataError(
+                f"simulated: seed {self.seed}, late_listing_sessions {self.late_listing_sessions} and "
+                f"delisting_sessions {self.delisting_sessions} must be at least 0."
+            )
 
     @property
     def tickers(self) -> list[str]:

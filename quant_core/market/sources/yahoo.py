@@ -81,6 +81,8 @@ class YahooSource:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.workers, self.attempts) < 1:
             raise DataError("yahoo: batch_size, workers and attempts must be at least 1.")
+        if min(self.backoff_s, self.pause_s) < 0.0 or self.timeout_s <= 0.0:
+            raise DataError("yahoo: backoff_s and pause_s must be at least 0, timeout_s above 0.")
 
     def fetch(
         self, tickers: Sequence[str] | None, start: date, end: date, now: datetime, sleep: Sleep = time.sleep
