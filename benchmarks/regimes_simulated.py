@@ -63,12 +63,17 @@ def market(truth: Truth, seed: int) -> tuple[pl.DataFrame, np.ndarray]:
     returns = truth.mean[state] + truth.volatility[state] * rng.standard_normal(len(days))
     level = pl.col("return_1d").cum_sum()
     table = pl.DataFrame({"date": days, "return_1d": returns}).with_columns(
-        *((pl.col("return_1d").rolling_std(w) * np.sqrt(252)).log().alias(f"log_volatility_{w}d") for w in (10, 21, 63)),
+        *(log_volatility(window) for window in (10, 21, 63)),
         drawdown_252d=level - level.rolling_max(252, min_samples=1),
         momentum_63d=pl.col("return_1d").rolling_sum(63),
     )  # fmt: skip
     absent = [pl.lit(None, pl.Float64).alias(name) for name in INPUT_COLUMNS if name not in table.columns]
     return table.with_columns(absent).select("date", *INPUT_COLUMNS), state
+
+
+def log_volatility(window: int) -> pl.Expr:
+    """Log of the standard deviation of `window` returns, a year."""
+    return (pl.col("return_1d").rolling_std(window) * np.sqrt(252)).log().alias(f"log_volatility_{window}d")
 
 
 def bayes(truth: Truth, returns: np.ndarray) -> np.ndarray:
@@ -111,9 +116,9 @@ def main() -> None:
         rows = np.array([judged(n_states, seed) for seed in range(arguments.seeds)])
         gap = 100.0 * (rows[:, 1] - rows[:, 0])
         print(
-            f"{n_states} states, {arguments.seeds} seeds: filter {rows[:, 0].mean():.3f}, Bayes {rows[:, 1].mean():.3f}, "
-            f"gap {gap.mean():.1f} points (median {np.median(gap):.1f}, largest {gap.max():.1f}, {(gap > 5).sum()} above "
-            f"5); names kept {rows[:, 2].mean():.3f}, labels kept {rows[:, 3].mean():.3f}",
+            f"{n_states} states, {arguments.seeds} seeds: filter {rows[:, 0].mean():.3f}, Bayes {rows[:, 1].mean():.3f}; "
+            f"gap in points: mean {gap.mean():.1f}, median {np.median(gap):.1f}, largest {gap.max():.1f}, above 5: "
+            f"{(gap > 5).sum()}; names kept {rows[:, 2].mean():.3f}, labels kept {rows[:, 3].mean():.3f}",
             flush=True,
         )
 
