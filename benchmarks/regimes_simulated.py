@@ -116,8 +116,8 @@ def main() -> None:
         rows = np.array([judged(n_states, seed) for seed in range(arguments.seeds)])
         gap = 100.0 * (rows[:, 1] - rows[:, 0])
         print(
-            f"{n_states} states, {arguments.seeds} seeds: filter {rows[:, 0].mean():.3f}, Bayes {rows[:, 1].mean():.3f}; "
-            f"gap in points: mean {gap.mean():.1f}, median {np.median(gap):.1f}, largest {gap.max():.1f}, above 5: "
+            f"{n_states} states, {arguments.seeds} seeds: filter {rows[:, 0].mean():.3f}, Bayes {rows[:, 1].mean():.3f}"
+            f"; gap in points: mean {gap.mean():.1f}, median {np.median(gap):.1f}, largest {gap.max():.1f}, above 5: "
             f"{(gap > 5).sum()}; names kept {rows[:, 2].mean():.3f}, labels kept {rows[:, 3].mean():.3f}",
             flush=True,
         )
