@@ -1,11 +1,18 @@
 """What the rows and the states of a fit must be like, whatever the method."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.errors import DataError
-from quant_core.regimes.model import Array
+from quant_core.regimes.model import Array, Arrays, MethodConfig
 
+#: Inputs of the methods that look at one session at a time: what was around it must be in its own row.
+CLUSTER_COLUMNS = (
+    "log_volatility_21d", "log_volatility_63d", "drawdown_252d", "momentum_63d", "breadth_21d", "log_dispersion_21d",
+    "correlation_63d",
+)  # fmt: skip
 #: Sessions below which no method finds states: one year.
 FEWEST_ROWS = 252
 #: Sessions that a state must have, whatever its share: one month.
@@ -51,3 +58,28 @@ def check_states(sessions: Array | NDArray[np.int64], n_rows: int, min_share: fl
             f"states have {np.round(sessions, 1).tolist()} of {n_rows} sessions; wanted {fewest:.0f} or more each; "
             "ask for fewer n_states or lower min_share."
         )
+
+
+def chosen(config: MethodConfig, fit: Callable[[int], tuple[Arrays, float]]) -> Arrays:
+    """What a method learned with as many states as its settings ask for, or as its own criterion prefers.
+
+    Where `n_states` is None and none of the `candidates` leads to sound states, fewer are tried, down to two.
+
+    Args:
+        fit: number of states -> arrays and the criterion, of which lower is better; a DataError where it is degenerate.
+    Raises:
+        DataError: no number led to sound states.
+    """
+    asked = sorted(config.candidates) if config.n_states is None else [config.n_states]
+    found: list[tuple[Arrays, float]] = []
+    faults: list[str] = []
+    for n_states in [*asked, *(range(asked[0] - 1, 1, -1) if config.n_states is None else ())]:
+        if n_states < asked[0] and found:
+            break
+        try:
+            found.append(fit(n_states))
+        except DataError as error:
+            faults.append(f"{n_states} states: {error}")
+    if not found:
+        raise DataError(f"no sound states: {' '.join(faults)}")
+    return min(found, key=lambda pair: pair[1])[0]

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import backward, forward, log_gaussians, shares, whitening
 from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
-from quant_core.regimes.sound import check_rows, fewest_sessions
+from quant_core.regimes.sound import check_rows, chosen, fewest_sessions
 
 #: Sessions over which a start looks at mean and volatility: one month, centred.
 WINDOW = 21
@@ -101,22 +101,14 @@ def fit(rows: Array, config: HmmConfig, seed: int) -> Arrays:
         DataError: rows that no method can learn from, or every start ends in degenerate states.
     """
     check_rows(rows)
-    faults: list[str] = []
-    numbers = (config.n_states,) if config.n_states is not None else tuple(sorted(config.candidates))
+
+    def of(n_states: int) -> tuple[Arrays, float]:
+        best = _best(rows, n_states, config, seed)
+        told = {"log_likelihood": np.array([best.log_likelihood]), "converged": np.array([best.converged], np.int64)}
+        return {**best.parameters._asdict(), **told}, bic(best, rows)
+
     with threadpool_limits(1), _quiet():
-        found = [climb for n in numbers if (climb := _best(rows, n, config, seed, faults)) is not None]
-        fewer = min(numbers) - 1 if config.n_states is None else 0
-        while not found and fewer >= 2:
-            climb = _best(rows, fewer, config, seed, faults)
-            found, fewer = ([] if climb is None else [climb]), fewer - 1
-    if not found:
-        raise DataError(
-            f"no start of {config.n_starts} led to sound states: {'; '.join(dict.fromkeys(faults))}; ask for fewer "
-            "n_states, or lower min_share or min_variance."
-        )
-    best = min(found, key=lambda climb: bic(climb, rows))
-    told = {"log_likelihood": np.array([best.log_likelihood]), "converged": np.array([best.converged], np.int64)}
-    return {**best.parameters._asdict(), **told}
+        return chosen(config, of)
 
 
 def bic(climb: Climb, rows: Array) -> float:
@@ -155,23 +147,31 @@ def _log(chances: Array) -> Array:
         return np.log(chances)
 
 
-def _best(rows: Array, n_states: int, config: HmmConfig, seed: int, faults: list[str]) -> Climb | None:
-    """The most likely sound end of `n_climbs` climbs; None where there is no sound one. Adds what was wrong."""
+def _best(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Climb:
+    """The most likely sound end of `n_climbs` climbs; one that ends in degenerate states makes room for another.
+
+    Raises:
+        DataError: every climb does.
+    """
     begun = [_climb(rows, start, config.first_steps, config) for start in _starts(rows, n_states, config, seed)]
     begun = [climb for climb in begun if np.isfinite(climb.log_likelihood)]
     ended: list[Climb] = []
+    faults = [] if begun else ["no distribution"]
     for climb in sorted(begun, key=lambda climb: -climb.log_likelihood):
         end = _climb(rows, climb.parameters, config.max_steps, config)
         fault = fault_of(end, rows, config)
         if fault:
-            faults.append(f"{n_states} states: {fault}")
+            faults.append(fault)
         else:
             ended.append(end)
         if len(ended) == config.n_climbs:
             break
-    if not begun:
-        faults.append(f"{n_states} states: no start has a finite likelihood")
-    return max(ended, key=lambda climb: climb.log_likelihood, default=None)
+    if not ended:
+        raise DataError(
+            f"every one of {config.n_starts} starts ended in {'; '.join(dict.fromkeys(faults))}; wanted "
+            "states that occur and vary; ask for fewer n_states, or lower min_share or min_variance."
+        )
+    return max(ended, key=lambda climb: climb.log_likelihood)
 
 
 def _starts(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Iterator[Parameters]:
@@ -226,8 +226,8 @@ def _climb(rows: Array, begin: Parameters, steps: int, config: HmmConfig) -> Cli
     model = GaussianHMM(
         len(begin.start), "full", n_iter=steps, tol=config.tolerance, init_params="", implementation="scaling"
     )
-    model.startprob_, model.transmat_, model.means_, model.covars_ = begin
     try:
+        model.startprob_, model.transmat_, model.means_, model.covars_ = begin
         model.fit(rows)
         end = Parameters(model.startprob_, model.transmat_, model.means_, model.covars_)
         likelihood = log_likelihood(end, rows)
@@ -248,12 +248,12 @@ def fault_of(climb: Climb, rows: Array, config: HmmConfig) -> str:
     """What makes the states of a fit degenerate; empty where nothing does."""
     own = climb.parameters
     if not np.isfinite(climb.log_likelihood) or not all(np.isfinite(value).all() for value in own):
-        return "it came to no distribution"
+        return "no distribution"
     if (np.abs(own.transitions.sum(axis=1) - 1.0) > 1e-6).any():
         return "a state that nothing is known to follow"
     narrowest = float(np.linalg.eigvalsh(own.covariances).min())
     if narrowest < config.min_variance:
-        return f"a variance collapsed to {narrowest:.1e} (min_variance {config.min_variance:g})"
+        return f"a variance collapsed to {narrowest:.1e} (wanted {config.min_variance:g})"
     expected, fewest = smooth(own._asdict(), rows).sum(axis=0), fewest_sessions(len(rows), config.min_share)
     if expected.min() < fewest:
         return f"a state of {expected.min():.1f} sessions of {len(rows)} (wanted {fewest:.0f})"

@@ -40,7 +40,7 @@ def chain(random: np.random.Generator, transitions: Array, n: int) -> np.ndarray
 
 
 def markov_market(seed: int, n_states: int, width: int = 1, n_fit: int = 4000, n_after: int = 2000) -> MarkovMarket:
-    """Returns of states that last 30 to 120 sessions on average; further inputs tell of the state's volatility, noisily."""
+    """Returns of states that last 30 to 120 sessions on average; further inputs tell of its volatility, noisily."""
     random = np.random.default_rng([seed, n_states])
     stays = random.uniform(30.0, 120.0, n_states)
     transitions = np.diag(1.0 - 1.0 / stays)
