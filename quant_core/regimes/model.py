@@ -40,7 +40,7 @@ class MethodConfig:
     n_states: int | None = 4
     candidates: tuple[int, ...] = (3, 4, 5)
     components: int | None = None
-    clip_sigma: float = 4.0
+    clip_sigma: float = 5.0
     max_null_share: float = 0.5
 
     def __post_init__(self) -> None:
