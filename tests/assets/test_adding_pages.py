@@ -95,10 +95,13 @@ def test_the_models_books_are_traded_and_reported(followed: SmallLab) -> None:
 @pytest.mark.slow
 def test_a_month_alone_equals_the_range(followed: SmallLab) -> None:
     before = followed.hashes()
-    (followed.data / "demo" / "forecasts_last_five" / "2020-02.parquet").unlink()
-    done = run_quant([*BOTH, "--stages", "forecasts_last_five"], followed.environment)
+    made = ("forecasts_last_five", "regimes", "target_weights")
+    for asset in made:
+        (followed.data / "demo" / asset / "2020-02.parquet").unlink()
+    done = run_quant([*BOTH, "--stages", ",".join(made)], followed.environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"forecasts_last_five\s.*1 to do", done.stdout), done.stdout
+    for asset in made:
+        assert re.search(rf"{asset}\s.*1 to do", done.stdout), done.stdout
     assert followed.hashes() == before
 
 
