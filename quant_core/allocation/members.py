@@ -89,7 +89,8 @@ def slots(prices: pl.DataFrame, rebalance: Rebalance, least_share: float, start:
         prices: CleanPrices, from LOOKBACK_SESSIONS sessions before the scheduled date before `start`.
     """
     known = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    before = rebalance_dates(start - SLOT_SPAN, start - timedelta(days=1), rebalance)[-1:]
+    earliest, day_before = max(start - SLOT_SPAN, calendar.FIRST_DAY), start - timedelta(days=1)
+    before = rebalance_dates(earliest, day_before, rebalance)[-1:] if earliest <= day_before else []
     scheduled = [day for day in (*before, *rebalance_dates(start, end, rebalance)) if known[0] <= day <= known[1]]
     if not scheduled:
         return Slots([], lacking_rows({}))

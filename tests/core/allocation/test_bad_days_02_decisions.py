@@ -334,3 +334,14 @@ def test_held_is_what_has_a_weight(prices: pl.DataFrame, forecasts: pl.DataFrame
     table = target_weights(prices, forecasts, short, FIRST, LAST)
     assert held(table)["weight"].min() > 0.0
     assert table["weight"].null_count() > 0
+
+
+def test_the_calendars_first_month_is_decided_on_without_a_look_before_it(prices: pl.DataFrame) -> None:
+    shift = pl.col("date").min() - calendar.FIRST_DAY
+    early = calm(prices).with_columns(pl.col("date") - shift)
+    sessions = calendar.sessions(calendar.FIRST_DAY, date(2000, 1, 31))
+    early = early.filter(pl.col("date").is_in(sessions))
+    for rebalance in ("weekly", "monthly"):
+        found = slots(early, rebalance, 0.0, date(2000, 1, 1), date(2000, 1, 31)).decided_on
+        assert set(found) <= set(sessions)
+        assert found
