@@ -11,7 +11,7 @@ from quant_assets import trials
 from quant_assets.backtest_files import Evaluation
 from quant_assets.forecast_tables import ForecastTables
 from quant_assets.lab import Lab
-from quant_core.backtest.notes import benchmark_notes, delisting_notes, failure_notes, trading_notes
+from quant_core.backtest.notes import benchmark_notes, delisting_notes, failure_notes, late_notes, trading_notes
 from quant_core.backtest.simulate import Backtest
 from quant_core.cleaning.coverage import suspect_warnings
 from quant_core.errors import DataError
@@ -87,6 +87,7 @@ def report_input(
         warnings=[
             *damage_warnings(damage),
             *failure_notes(result.failures),
+            *late_notes(result.positions, result.daily),
             *list_warnings(lab.lists_known(end), lab.dividends_known_until(), end),
             *suspect_warnings(found.defects),
         ],

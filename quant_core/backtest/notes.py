@@ -9,6 +9,9 @@ from quant_core.backtest.benchmark import estimated_days
 from quant_core.backtest.config import BacktestConfig
 from quant_core.schema import DELISTING, NO_SERIES
 
+#: A first decision by month's end is a session or a month late; what begins later has missed decisions.
+LATE_DAYS = 45
+
 
 def trading_notes(settings: BacktestConfig) -> list[str]:
     """How decisions became trades, and what cash earned."""
@@ -70,4 +73,22 @@ def failure_notes(failures: pl.DataFrame) -> list[str]:
         f"FAILED: {name} could not decide on {n} {'date' if n == 1 else 'dates'} from {first} to {last} and kept its "
         "book then; the check strategies_decided of target_weights has the reasons."
         for name, n, first, last in by_strategy.sort("strategy").iter_rows()
+    ]
+
+
+def late_notes(positions: pl.DataFrame, daily: pl.DataFrame) -> list[str]:
+    """Books that held nothing for their first month or longer: their figures are of cash until then.
+
+    Args:
+        positions: BacktestPositions.
+        daily: BacktestDaily.
+    """
+    begun = positions.group_by("strategy").agg(pl.col("date").min().alias("held"))
+    spans = daily.group_by("strategy").agg(pl.col("date").min().alias("first"), pl.col("date").max().alias("last"))
+    late = spans.join(begun, on="strategy", how="left").sort("strategy")
+    return [
+        f"LATE: {name} held nothing until {held or last} (the test begins on {first}): nothing was decided before, and "
+        "its figures are of cash until then."
+        for name, first, last, held in late.iter_rows()
+        if ((held or last) - first).days > LATE_DAYS
     ]

@@ -64,7 +64,7 @@ def fit_regimes(
     Raises:
         DataError: too few sessions, or no method finds sound states.
     """
-    known = inputs.filter(pl.col("date") < fold.test_start).sort("date")
+    known = since_first_return(inputs.filter(pl.col("date") < fold.test_start).sort("date"))
     n_known = known["return_1d"].drop_nulls().len()
     if n_known < config.min_sessions:
         raise DataError(
@@ -94,6 +94,12 @@ def fit_regimes(
                "usual_drawdown": usual.drawdown},
     )  # fmt: skip
     return Fitted(arrays, manifest)
+
+
+def since_first_return(inputs: pl.DataFrame) -> pl.DataFrame:
+    """From the first session on that has a return of the index: what is older lacks it by no fault of a session."""
+    known = inputs["return_1d"].is_not_null().arg_true()
+    return inputs[known[0] :] if len(known) else inputs
 
 
 def _fit_method(
