@@ -166,7 +166,9 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     profile = replace(profile, **replaced)  # together: halves of a change may contradict each other
     source = profile.source.get("name")
     if source != entries["source"]["name"]:
-        profile = replace(profile, name=f"{name}_{source}")
+        where = f" in {profile.source['path']}" if "path" in profile.source else ""
+        said = f"Prices of the source {source}{where}, with the universe, dates and settings of the profile {name}."
+        profile = replace(profile, name=f"{name}_{source}", description=said)
     return profile
 
 
