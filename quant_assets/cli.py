@@ -199,6 +199,20 @@ def list_(
 
 
 @app.command()
+def lists(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
+) -> None:
+    """Print the lists of facts that a profile leans on: what each covers, to which day, and how to replace it."""
+    from quant_assets.lab import Lab
+    from quant_assets.lists_command import lists_told
+
+    overrides, entries = parse_settings(set_)
+    chosen = chosen_profile(profile, source, path, entries)
+    for line in lists_told(Lab(chosen, source_settings=overrides.get("raw_ohlcv", {}))):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
 def doctor(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
 ) -> None:
