@@ -199,6 +199,20 @@ def list_(
 
 
 @app.command()
+def lists(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
+) -> None:
+    """Print the lists of facts that a profile leans on: what each covers, to which day, and how to replace it."""
+    from quant_assets.lab import Lab
+    from quant_assets.lists_command import lists_told
+
+    overrides, entries = parse_settings(set_)
+    chosen = chosen_profile(profile, source, path, entries)
+    for line in lists_told(Lab(chosen, source_settings=overrides.get("raw_ohlcv", {}))):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
 def doctor(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
 ) -> None:
@@ -277,6 +291,7 @@ def _run(
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
     with collector_paused():
+        from quant_assets.data_seen import noted_before, summary
         from quant_assets.home import open_runner
 
     with open_runner(chosen, overrides, home, verbose, say) as runner:
@@ -284,11 +299,16 @@ def _run(
         runner = runner.until(months[1])
         wanted = runner.wanted(*months, until=[name.strip() for name in stages.split(",")] if stages else [])
         _bring_up_to_date(runner, wanted, force_newest)
+        problems = runner.problems or noted_before(runner.lab, runner.instance, "raw_ohlcv")
+    if told := summary("raw_ohlcv", problems):
+        console.print(f"[yellow]{plain(told)}[/yellow]", soft_wrap=True)
     console.print(f"done in {time.monotonic() - started:.0f} s")
     _print_results(runner.lab, months[1], "backtest_report" in wanted)
 
 
 def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: bool) -> None:
+    from quant_assets.data_seen import refuse_nothing
+
     columns = (SpinnerColumn(finished_text="[green]✓[/green]"), TextColumn("{task.description:<22}"), BarColumn(24),
                TextColumn("{task.fields[what]:<34}"), TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=console) as progress:
@@ -304,6 +324,7 @@ def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: b
             for step in runner.steps(asset, stale):
                 runner.execute(step)
                 progress.advance(task, len(step.partitions))
+            refuse_nothing(runner.lab, asset, partitions, runner.problems)
 
 
 def _print_results(lab: Any, last: str, made: bool) -> None:

@@ -35,6 +35,8 @@ from quant_core.regimes import METHODS
 from quant_core.regimes.config import is_of_embeddings, method_of
 from quant_core.runtime import has_gpu
 
+#: The demo's universe, and the source that draws it.
+SIMULATED = "simulated"
 #: What an asset asks of its lab without its content depending on the answer: names, places, partitions (a fingerprint
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
@@ -267,7 +269,13 @@ class Lab:
 
     def universe(self) -> Universe:
         """What a report must say of the universe."""
-        return getattr(self.source, "universe", universe)(self.profile.universe)
+        return getattr(self.source, "universe", universe)(self.universe_name)
+
+    @property
+    def universe_name(self) -> str:
+        """The profile's universe; "all" where the demo's is not simulated but read from another source."""
+        own, source = self.profile.universe, str(self.profile.source["name"])
+        return "all" if own == SIMULATED != source else own
 
     def sectors(self) -> pl.DataFrame:
         """Columns ticker, sector: the source's own (the simulator's, a folder's), else what NSE's lists say."""

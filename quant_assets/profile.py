@@ -103,7 +103,9 @@ class Profile:
         if not self.universe:
             raise DataError(f"profile {self.name}: universe is empty; name one, or a CSV file with a column ticker.")
         if self.model_size not in model_sizes():
-            raise DataError(f"profile {self.name}: model_size is {shown(self.model_size)}; wanted one of {model_sizes()}.")
+            raise DataError(
+                f"profile {self.name}: model_size is {shown(self.model_size)}; wanted one of {model_sizes()}."
+            )
         for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
         if self.end is not None and self.end < self.start:
@@ -166,7 +168,9 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     profile = replace(profile, **replaced)  # together: halves of a change may contradict each other
     source = profile.source.get("name")
     if source != entries["source"]["name"]:
-        profile = replace(profile, name=f"{name}_{source}")
+        where = f" in {profile.source['path']}" if "path" in profile.source else ""
+        said = f"Prices of the source {source}{where}, with the universe, dates and settings of the profile {name}."
+        profile = replace(profile, name=f"{name}_{source}", description=said)
     return profile
 
 

@@ -124,7 +124,7 @@ def provenance(lab: Lab, fold: str, result: Backtest) -> dict[str, str]:
     digest = hashlib.sha256(result.daily.write_csv().encode()).hexdigest()
     return {
         "Profile": lab.profile.name,
-        "Universe": lab.profile.universe,
+        "Universe": lab.universe_name,
         "Source": str(lab.profile.source["name"]),
         "Folds": f"{lab.profile.first_fold} to {fold}, each trained on the {lab.profile.train_years} years before it",
         "Data months": f"{lab.profile.start} on",

@@ -6,6 +6,7 @@ DAGSTER_HOME, so the UI shows it. A run that was killed leaves whole partitions 
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from quant_assets.automation import EVALUATION, refresh_months
 from quant_assets.collector import garbage_freed
 from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
+from quant_assets.data_seen import noted
 from quant_assets.event_files import OpenRun
 from quant_assets.fitting import TRAIN_SUFFIX
 from quant_assets.lab import Lab
@@ -62,6 +64,7 @@ class Runner:
     say: Say = print
     open_run: OpenRun = nullcontext
     jobs: dict[str, dg.JobDefinition] = field(default_factory=dict, compare=False)  # as they were resolved
+    problems: Counter[str] = field(default_factory=Counter, compare=False)  # of the data, by kind, in all runs so far
 
     @property
     def graph(self) -> AssetGraph:
@@ -222,6 +225,7 @@ class Runner:
                 raise_on_error=False,
             )
             failed = None if result.success else failure_reason(result)
+            self.problems.update(noted(result))
             # It holds what the steps handed on, and Dagster 1.13.27 never lets go of a first step's context, which
             # shares it: its records remember the frame that made the first of their kind.
             result._output_capture.clear()  # type: ignore[attr-defined]

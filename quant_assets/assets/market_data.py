@@ -1,7 +1,7 @@
 """Raw prices as the vendor gave them, and the clean table that everything else reads."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.config import core_settings
+from quant_assets.data_seen import BY_KIND, by_kind, told
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
@@ -17,7 +18,8 @@ from quant_assets.verdicts import WARN, Verdict, evaluated, of_each_partition
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.cleaning.quality import QualityThresholds, breaches
 from quant_core.errors import DataError, SourceError
-from quant_core.market.sources import SOURCES
+from quant_core.market.indices import under_lab_names, with_spellings
+from quant_core.market.sources import SOURCES, Fetch
 from quant_core.schema import EQUITY
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
@@ -55,15 +57,15 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         lab.refuse_unknown("raw_ohlcv", end)
         source: Any = core_settings(lab.source_class, config)
         try:
-            fetched = source.fetch(lab.wanted_tickers(), start, end, datetime.now(UTC))
+            fetched = fetch(source, lab.wanted_tickers(), start, end)
         except SourceError as error:
             wait = SOURCE_WAIT_SECONDS * 2**context.retry_number
             raise dg.RetryRequested(max_retries=source_tries(), seconds_to_wait=wait) from error
         problems = pl.DataFrame(
             [(p.ticker, p.kind, p.detail) for p in fetched.problems], schema=["ticker", "kind", "detail"], orient="row"
         )
-        for row in problems.head(20).iter_rows(named=True):
-            context.log.warning("%(ticker)s: %(kind)s: %(detail)s", row)
+        for line in told(problems):
+            context.log.warning("%s", line)
         actions = fetched.rows.filter((pl.col("price_factor") != 1) | (pl.col("dividend_inr") != 0))
         actions = actions.sort("date", "ticker", descending=[True, False])
         context.add_output_metadata(
@@ -74,6 +76,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
                     source=str(lab.profile.source["name"]),
                     lists=lists_table(lab, "raw_ohlcv", fetched.rows, end),
                     problems=markdown_table(problems, 20),
+                    **({BY_KIND: dg.MetadataValue.json(by_kind(problems))} if problems.height else {}),
                     actions=markdown_table(actions.select("date", "ticker", "price_factor", "dividend_inr"), 12),
                 ),
             )
@@ -81,6 +84,15 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
         return fetched.rows
 
     return raw_ohlcv
+
+
+def fetch(source: Any, tickers: Sequence[str] | None, start: date, end: date) -> Fetch:
+    """Rows of a source; one with names of a person's own may call an index as it likes (quant_core/market/indices.py)."""
+    if not hasattr(source, "membership"):
+        found: Fetch = source.fetch(tickers, start, end, datetime.now(UTC))
+        return found
+    wanted = None if tickers is None else with_spellings(tickers)
+    return under_lab_names(source.fetch(wanted, start, end, datetime.now(UTC)))
 
 
 def lists_table(lab: Lab, asset: str, rows: pl.DataFrame, end: date) -> dg.MetadataValue:

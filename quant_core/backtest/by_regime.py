@@ -9,6 +9,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.measures import performance as p
+from quant_core.measures.known_days import known_days
 from quant_core.measures.transitions import transitions
 
 BENCHMARK = "benchmark"
@@ -27,7 +28,7 @@ SCHEMA = {
 
 
 def performance_by_regime(daily: pl.DataFrame, benchmark: pl.DataFrame, regimes: pl.DataFrame) -> pl.DataFrame:
-    """Measures of each strategy, and of the benchmark, over the sessions of each regime.
+    """Measures of each strategy, and of the benchmark where it is known, over the sessions of each regime.
 
     The regime of a session is the newest label dated before it; sessions before the first label have none and are left
     out, and so is the first session of each strategy, which only opens the account.
@@ -48,7 +49,7 @@ def performance_by_regime(daily: pl.DataFrame, benchmark: pl.DataFrame, regimes:
     own = daily.select("date", "strategy", "simple_return_1d", "turnover_1d")
     if BENCHMARK in own["strategy"]:
         raise DataError(f"by_regime: a strategy is called {BENCHMARK!r}, the name of the index; rename the strategy.")
-    index = benchmark.select(
+    index = known_days(benchmark).select(
         "date", pl.lit(BENCHMARK).alias("strategy"), "simple_return_1d", pl.lit(None, pl.Float64).alias("turnover_1d")
     )
     rows = pl.concat([own, index]).join(benchmark.select("date", "risk_free_return_1d"), on="date", how="left")

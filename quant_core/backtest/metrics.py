@@ -7,9 +7,9 @@ import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.measures.holdings import concentration
-from quant_core.measures.performance import summary
+from quant_core.measures.known_days import known_days
+from quant_core.measures.performance import against, summary
 from quant_core.measures.trips import trip_summary
-from quant_core.schema import NO_SERIES
 
 BENCHMARK = "benchmark"
 TRIP_COLUMNS = ("n_trips", "win_rate", "profit_factor", "mean_holding_sessions", "open_share")
@@ -18,7 +18,7 @@ TRIP_COLUMNS = ("n_trips", "win_rate", "profit_factor", "mean_holding_sessions",
 def measure(
     daily: pl.DataFrame, positions: pl.DataFrame, trades: pl.DataFrame, trips: pl.DataFrame, benchmark: pl.DataFrame
 ) -> pl.DataFrame:
-    """Every strategy's measures over its own sessions, and the benchmark's over all of them, where there is one.
+    """Every strategy's measures over its own sessions, and the benchmark's over those on which it is known.
 
     The first session of each only opens the account: it dates the start and is not counted as a return.
 
@@ -27,32 +27,34 @@ def measure(
         positions, trades, trips: BacktestPositions, BacktestTrades, RoundTrips.
         benchmark: BenchmarkReturns of at least the same sessions.
     Returns:
-        `strategy`, `first_date`, `last_date`, the measures of `performance.summary` (null where undefined) and for
+        `strategy`, `first_date`, `last_date`, the measures of `performance.summary` (null where undefined; against the
+        benchmark on the sessions on which it is known, null without two of them) and for
         strategies: `gross_cagr` (what the same trades had earned free of charge, to first order: net returns plus cost
         over equity), `cost_ann`, `cost_inr`, `final_equity_inr`, `effective_names` and `largest_weight` (means over
         sessions with holdings), `n_fills`, `n_unfilled`, `traded_inr` and those of `trip_summary` (`trip_*`). Empty for
         fewer than two sessions.
     """
-    has_index = benchmark.filter(pl.col("series") != NO_SERIES).height > 0
-    index = benchmark.select("date", "risk_free_return_1d", pl.col("simple_return_1d").alias(BENCHMARK))
+    known = known_days(benchmark)
+    index = known.slice(1).select("date", pl.col("simple_return_1d").alias(BENCHMARK))
+    index = benchmark.select("date", "risk_free_return_1d").join(index, on="date", how="left", maintain_order="left")
     rows = []
     for (name,), book in sorted(daily.partition_by("strategy", as_dict=True).items()):
         book = book.sort("date").join(index, on="date", how="left", maintain_order="left")
         if len(book) > 1:
-            rows.append(_row(str(name), book["date"].to_list(), _of_book(book, has_index)))
+            rows.append(_row(str(name), book["date"].to_list(), _of_book(book)))
     table = pl.DataFrame(rows, infer_schema_length=None)
     if rows:
         table = _with_trades(table, positions, trades, trips)
-    if has_index and len(benchmark) > 1:
-        earned = benchmark.slice(1)
+    if len(known) > 1:
+        earned = known.slice(1)
         returns, rate = earned["simple_return_1d"].to_numpy(), earned["risk_free_return_1d"].to_numpy()
-        dates = benchmark["date"].to_list()
+        dates = known["date"].to_list()
         own = _row(BENCHMARK, dates, summary(returns, dates, risk_free_rate_1d=rate))
         table = pl.concat([table, pl.DataFrame([own])], how="diagonal_relaxed")
     return table.with_columns(pl.selectors.float().fill_nan(None))
 
 
-def _of_book(book: pl.DataFrame, has_index: bool) -> dict[str, float]:
+def _of_book(book: pl.DataFrame) -> dict[str, float]:
     earned = book.slice(1)
     invested = 1.0 - (earned["cash_inr"] / earned["equity_inr"]).to_numpy()
     measures = summary(
@@ -61,8 +63,9 @@ def _of_book(book: pl.DataFrame, has_index: bool) -> dict[str, float]:
         risk_free_rate_1d=earned["risk_free_return_1d"].to_numpy(),
         turnover_1d=earned["turnover_1d"].to_numpy(),
         invested_share=np.clip(invested, 0.0, 1.0),
-        benchmark=earned[BENCHMARK].to_numpy() if has_index else None,
     )
+    both = earned.drop_nulls(BENCHMARK)
+    measures |= against(*(both[name].to_numpy() for name in ("simple_return_1d", BENCHMARK, "risk_free_return_1d")))
     years = len(earned) / SESSIONS_PER_YEAR
     before = book["equity_inr"].to_numpy()[:-1]
     gross = np.prod(1.0 + earned["simple_return_1d"].to_numpy() + earned["cost_inr"].to_numpy() / before)

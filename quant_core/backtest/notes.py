@@ -7,10 +7,15 @@ import polars as pl
 
 from quant_core.backtest.benchmark import estimated_days
 from quant_core.backtest.config import BacktestConfig
+from quant_core.measures.known_days import known_days
 from quant_core.schema import DELISTING, NO_SERIES
 
 #: A first decision by month's end is a session or a month late; what begins later has missed decisions.
 LATE_DAYS = 45
+NO_BENCHMARK = (
+    "NO BENCHMARK: the prices have no row of the index, so that nothing is compared with it and what is measured against "
+    "it is blank. A file of its prices beside the others (NIFTY 50.csv) is enough."
+)
 
 
 def trading_notes(settings: BacktestConfig) -> list[str]:
@@ -39,11 +44,18 @@ def benchmark_notes(benchmark: pl.DataFrame) -> list[str]:
     """Which indices it is made of, and which of its days are estimates."""
     guessed = estimated_days(benchmark)
     sure = benchmark.join(guessed, on="date", how="anti").filter(pl.col("series") != NO_SERIES)
-    series = sure["series"].unique().sort().to_list()
+    series, known = sure["series"].unique().sort().to_list(), known_days(benchmark)
+    if known.is_empty():
+        return [NO_BENCHMARK]
     found = [
-        f"Benchmark: {' and '.join(series) or 'none'}; "
-        "a price index leaves out dividends (about 1.3 % a year for NIFTY 50)."
+        f"Benchmark: {' and '.join(series)}; a price index leaves out dividends (about 1.3 % a year for NIFTY 50)."
     ]
+    if known.height < benchmark.height:
+        found.append(
+            f"The benchmark is known from {known['date'][0]} to {known['date'][-1]} only: what is measured against it is "
+            "measured there."
+        )
+        guessed = guessed.filter(pl.col("date").is_in(known["date"].implode()))
     if guessed.height:
         found.append(
             f"{guessed.height} benchmark days, the last {guessed['date'].max()!s}, are estimates: the price index's "

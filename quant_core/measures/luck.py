@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 from quant_core import dense
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
+from quant_core.measures.known_days import known_days
 from quant_core.measures.overfitting import MIN_COMMON_SESSIONS
 from quant_core.measures.risk import FLAT
-from quant_core.schema import NO_SERIES
 
 Array = NDArray[np.float64]
 
@@ -146,15 +146,15 @@ def histories(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
     Args:
         daily: BacktestDaily, or at least `date`, `strategy`, `simple_return_1d`.
         benchmark: BenchmarkReturns, or `date`, `risk_free_return_1d` and, where there is an index, `simple_return_1d`;
-            benchmark_return_1d is null where there is none.
+            benchmark_return_1d is null where it is not known.
     Raises:
         DataError: a session without a risk-free return.
     """
     index = pl.lit(None, pl.Float64)
     if "simple_return_1d" in benchmark.columns:
         index = pl.col("simple_return_1d").cast(pl.Float64)
-        if "series" in benchmark.columns:
-            index = pl.when(pl.col("series") != NO_SERIES).then(index)
+        earned = known_days(benchmark)["date"][1:]
+        index = pl.when(pl.col("date").is_in(earned.implode())).then(index)
     other = benchmark.select("date", "risk_free_return_1d", index.alias("benchmark_return_1d"))
     rows = daily.select("strategy", "date", "simple_return_1d").sort("strategy", "date")
     earned = rows.filter(pl.int_range(pl.len()).over("strategy") > 0)

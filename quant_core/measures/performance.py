@@ -38,6 +38,8 @@ from quant_core.measures.risk import (
 from quant_core.measures.risk import drawdown as drawdown
 
 DAYS_PER_YEAR = 365.25
+#: What is measured against a benchmark.
+AGAINST = ("beta", "alpha_ann", "tracking_error_ann", "information_ratio_ann", "up_capture", "down_capture")
 
 
 def total_return(returns: ArrayLike) -> float:
@@ -202,13 +204,26 @@ def summary(
     if invested_share is not None:
         measures["exposure"] = exposure(invested_share)
     if benchmark is not None:
-        measures["beta"] = beta(returns, benchmark, risk_free_rate_1d)
-        measures["alpha_ann"] = alpha(returns, benchmark, risk_free_rate_1d)
-        measures["tracking_error_ann"] = tracking_error(returns, benchmark)
-        measures["information_ratio_ann"] = information_ratio(returns, benchmark)
-        measures["up_capture"] = up_capture(returns, benchmark)
-        measures["down_capture"] = down_capture(returns, benchmark)
+        measures |= against(returns, benchmark, risk_free_rate_1d)
     return measures
+
+
+def against(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> dict[str, float]:
+    """Every measure against a benchmark by name; NaN where there are fewer than two sessions of both.
+
+    Args:
+        returns, benchmark: (T,) returns of the same sessions.
+    """
+    if np.size(returns) < 2:
+        return dict.fromkeys(AGAINST, math.nan)
+    return {
+        "beta": beta(returns, benchmark, risk_free_rate_1d),
+        "alpha_ann": alpha(returns, benchmark, risk_free_rate_1d),
+        "tracking_error_ann": tracking_error(returns, benchmark),
+        "information_ratio_ann": information_ratio(returns, benchmark),
+        "up_capture": up_capture(returns, benchmark),
+        "down_capture": down_capture(returns, benchmark),
+    }
 
 
 def _capture(own: Array, other: Array) -> float:

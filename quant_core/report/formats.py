@@ -9,6 +9,8 @@ THIN = "\u202f"  # narrow no-break space between number and unit
 MINUS = "\u2212"
 MISSING = "\u2013"
 LAKH, CRORE = 1e5, 1e7
+#: What begins a formula for spreadsheets, in full width too.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 AT = "_at_"  # what follows it in a column's name is a level, not part of the measure
 
 
@@ -72,6 +74,20 @@ def rupees(value: float) -> str:
 def rupees_and_paise(value: float) -> str:
     """Rupees with two decimals below 10,000, for prices and dividends of a share; as `rupees` above."""
     return _signed(f"\u20b9{value:,.2f}") if abs(value) < 10_000 else rupees(value)
+
+
+def defused(text: str) -> str:
+    """A cell of a CSV file that a spreadsheet takes for text: one that it would run as a formula gets an apostrophe.
+
+    Numbers stay numbers, -0.5 too. Source: OWASP, CSV injection.
+    """
+    if not text.lstrip().startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 SPECS: dict[str, Spec] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from quant_core.report.blocks import Figure, Section, figures_json, paired
-from quant_core.report.formats import spec, write
+from quant_core.report.formats import defused, spec, write
 from quant_core.report.inputs import Prepared, ReportInput, prepare
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
@@ -154,7 +154,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(breakable=_breakable, prose=_prose)
+    made.filters.update(breakable=_breakable, prose=_prose, defused=defused)
     return made
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.schema import NO_SERIES
+from quant_core.measures.known_days import known_days
 
 BENCHMARK_KEY = "\0benchmark"  # column of the benchmark in wide frames; no strategy can be called that
 VOLATILITY_SESSIONS = 63
@@ -20,13 +20,12 @@ FLAT = 1e-9  # a standard deviation below this is rounding of a constant series
 
 
 def wide_returns(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
-    """Columns `date`, one of simple returns a strategy, and the benchmark's (null where no index has data yet).
+    """Columns `date`, one of simple returns a strategy, and the benchmark's (null where no index is known).
 
     A missing return counts as 0 inside a series; before its first and after its last row it stays null.
     """
     wide = daily.pivot(on="strategy", index="date", values="simple_return_1d").sort("date")
-    known = benchmark.filter(pl.col("series") != NO_SERIES)
-    index = known.select("date", pl.col("simple_return_1d").alias(BENCHMARK_KEY))
+    index = known_days(benchmark).select("date", pl.col("simple_return_1d").alias(BENCHMARK_KEY))
     joined = wide.join(index, on="date", how="left", maintain_order="left")
     return joined.select("date", *(_without_gaps(name) for name in joined.columns if name != "date"))
 

@@ -90,7 +90,7 @@ def verdict_table(found: Verdict, strategy: str) -> Table:
         found.rows.with_columns(answer.alias("beaten")),
         unit=f"net of {COST_MULTIPLE:g}\u00d7 the costs",
         caption="A strategy is promoted when its Sharpe ratio is above every one of these. "
-        "The benchmark pays no costs.",
+        + ("The benchmark pays no costs." if BENCHMARK in found.rows["strategy"] else ""),
         labels={"strategy": "Strategy", "beaten": "Beaten"},
         marked=strategy,
     )

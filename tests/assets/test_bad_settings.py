@@ -42,6 +42,7 @@ def assert_one_line(said: str, names: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.slow
 def test_every_setting_takes_a_value_of_its_type_or_says_in_one_line_what_it_wants(source: str) -> None:
     lab, n_refused = Lab(load_profile("demo", SOURCES[source])), 0
     assets = lab.settings_classes if source == "simulated" else ["raw_ohlcv"]  # the others are the same for all
@@ -58,6 +59,7 @@ def profile_attempts() -> Iterator[tuple[str, str]]:
     yield from ((entry.name, text) for entry in fields(Profile) for text in TEXTS)
 
 
+@pytest.mark.slow
 def test_every_entry_of_a_profile_takes_a_value_or_says_in_one_line_what_it_wants() -> None:
     for entry, text in profile_attempts():
         _, overrides = parse_settings([f"profile.{entry}={text}"])

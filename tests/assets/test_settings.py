@@ -47,6 +47,19 @@ def test_another_source_gets_its_own_prefix_so_that_two_sources_never_mix(tmp_pa
     assert other.source == {"name": "files", "path": str(tmp_path)}
 
 
+def test_own_files_through_the_demo_are_described_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "AAA.csv").write_text("date,open,high,low,close\n2020-01-01,1,2,1,2\n")
+    own, demo = load_profile("demo", source_override("files", str(tmp_path))), load_profile("demo")
+    assert own.description == (
+        f"Prices of the source files in {tmp_path}, with the universe, dates and settings of the profile demo."
+    )
+    assert (Lab(own).universe_name, Lab(own).universe().description) == ("all", "every stock that the source has")
+    assert Lab(own).membership() is None
+    assert "simulated" in demo.description
+    assert (Lab(demo).universe_name, Lab(demo).universe().name) == ("simulated", "simulated")
+    assert load_profile("nifty50", source_override("files", "x")).universe == "nifty50"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -59,8 +59,8 @@ def comparison_table(book: Prepared) -> Table:
         "Headline measures",
         table.select("strategy", *columns),
         unit="net of costs, out of sample",
-        caption=f"{_standing(book)} The benchmark is {book.benchmark_name}. The strategy detailed below is in bold; "
-        "turnover is one-way, in multiples of equity.",
+        caption=f"{_standing(book)} {_benchmark(book)} The strategy detailed below is in bold; turnover is one-way, in "
+        "multiples of equity.",
         labels={"strategy": "Strategy", "sharpe_stressed_ann": STRESSED},
         marked=book.strategy,
     )
@@ -104,7 +104,7 @@ def own_equity_figure(book: Prepared) -> Figure:
         reading += f"; it was worth more in {percent(float(ahead), 0)} of sessions" if isinstance(ahead, float) else ""
     return Figure(
         "equity",
-        "Growth of \u20b91 against the benchmark",
+        "Growth of \u20b91" + (" against the benchmark" if book.has_benchmark else ""),
         "rupees, net of costs",
         reading + ".",
         iso_dates(growth["date"]),
@@ -144,6 +144,10 @@ def headlines(book: Prepared) -> list[dict[str, str]]:
 def _headline(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
     against = f"benchmark {write(name, other[name])}" if known(other.get(name)) else ""
     return {"label": spec(name).label, "value": write(name, own[name]), "against": against}
+
+
+def _benchmark(book: Prepared) -> str:
+    return f"The benchmark is {book.benchmark_name}." if book.has_benchmark else "There is no benchmark."
 
 
 def _standing(book: Prepared) -> str:

@@ -63,7 +63,7 @@ def test_the_exchanges_charges_come_with_the_brokers_commission_and_the_spread_a
         ({"trade_threshold": 1.1}, "trade_threshold is 1.1"),
         ({"commission_bps": -1.0}, "commission_bps"),
         ({"slippage_bps": 9e3, "spread_bps": 9e3}, "less than 10000"),
-        ({"cost_model": "nse_delivery", "commission_bps": -1.0}, "brokerage_bps"),
+        ({"cost_model": "nse_delivery", "commission_bps": -1.0}, "commission_bps"),
         ({"fill": "noon"}, "fill is 'noon'"),
         ({"delay_sessions": 0}, "delay_sessions is 0"),
         ({"min_position": 0.5, "max_position": 0.4}, "min_position 0.5"),

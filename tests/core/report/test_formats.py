@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from quant_core.report.formats import write
+from quant_core.report.formats import defused, write
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,17 @@ from quant_core.report.formats import write
 )
 def test_a_value_is_written_by_the_unit_in_its_name(name: str, value: object, expected: str) -> None:
     assert write(name, value).replace("\u202f", " ") == expected
+
+
+@pytest.mark.parametrize(
+    "number", ["-0.5", "+3", "-1e-05", "-inf", "0.12", "", "2021-03-01", "TCS", "M&M", "^NSEI", "a=b"]
+)
+def test_numbers_and_plain_text_of_a_download_stay_as_they_are(number: str) -> None:
+    assert defused(number) == number
+
+
+@pytest.mark.parametrize(
+    "formula", ["=1+1", "+1-2", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", " =1", "-TCS", "\uff1d1+1", "\r@x"]
+)
+def test_what_a_spreadsheet_would_run_becomes_text(formula: str) -> None:
+    assert defused(formula) == f"'{formula}"

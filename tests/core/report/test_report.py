@@ -218,9 +218,31 @@ def test_without_an_index_there_is_no_row_and_no_curve_of_one(make_report_input:
     nothing = data.benchmark.with_columns(series=pl.lit("none"), simple_return_1d=pl.lit(0.0))
     against = ["beta", "alpha_ann", "correlation", "information_ratio_ann", "tracking_error_ann"]
     against += ["up_capture", "down_capture"]
-    metrics = data.metrics.filter(pl.col("strategy") != "benchmark").drop(against, strict=False)
-    bare = replace(data, benchmark=nothing, metrics=metrics)
+    metrics = data.metrics.filter(pl.col("strategy") != "benchmark")
+    metrics = metrics.with_columns(pl.lit(None, pl.Float64).alias(name) for name in against)
+    by_regime = data.by_regime.filter(pl.col("strategy") != "benchmark")
+    bare = replace(data, benchmark=nothing, metrics=metrics, by_regime=by_regime)
     summary, page = markdown_summary(bare), render_report(bare)
     assert "| benchmark |" not in summary
     assert "no benchmark" not in summary  # nor its curve
-    assert "no benchmark" in page
+    assert "There is no benchmark." in page
+    for sentence in (
+        "The benchmark is",
+        "points above",
+        "points below",
+        "against the benchmark</h",
+        "The benchmark pays",
+    ):
+        assert sentence not in body_of(page), sentence
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text_in_the_download(make_report_input: Make) -> None:
+    data, name = make_report_input(), '=HYPERLINK("http://x")'
+    tables = {key: getattr(data, key).with_columns(pl.col("strategy").replace(data.strategy, name))
+              for key in ("daily", "metrics", "sensitivity", "significance")}  # fmt: skip
+    page = render_report(replace(data, strategy=name, trips=data.trips.head(0), **tables))
+    assert 'data-csv="=' not in page
+    assert 'data-csv="&#39;=HYPERLINK(' in page
+    losses = [cell for cell in re.findall(r'data-csv="([^"]*)"', page) if cell.startswith("-")]
+    assert losses
+    assert all(float(cell) < 0 for cell in losses)
