@@ -4,7 +4,7 @@
 |---|---|---|
 | nse_bhavcopy | DATE1, CLOSE_PRICE: NSE's `sec_bhavdata_full` | blanks around values; turnover in lakh rupees |
 | nse_cm_bhavcopy | TOTTRDQTY, TIMESTAMP: NSE's `cm01JAN2020bhav.csv`, to July 2024 | turnover in rupees |
-| nse_udiff | TckrSymb, ClsPric: NSE's and BSE's common format since 2024-07-08 | turnover in rupees; may hold derivatives |
+| nse_udiff | TckrSymb, ClsPric: NSE's and BSE's common format since 2024-07-08 | rupees; may hold derivatives |
 | nse_archive | "Prev Close" and "Total Traded Quantity": NSE's history of one security | turnover in rupees |
 | kaggle_nse | "Prev Close" and Turnover: Kaggle `rohanrao/nifty50-stock-market-data` | turnover in 1e-5 rupees |
 | yfinance | "Adj Close", or Dividends and "Stock Splits" | split-adjusted; without Adj Close also dividend-adjusted |
@@ -154,7 +154,9 @@ def recognise(header: Sequence[str], where: str, wanted: str, renamed: Mapping[s
     names = {plain(name) for name in header}
     contract = sorted(names & set(DERIVATIVE))
     if contract:
-        raise DataError(f"{where}: prices of futures or options (column {contract[0]}), wanted shares; remove the file.")
+        raise DataError(
+            f"{where}: prices of futures or options (column {contract[0]}), wanted shares; remove the file."
+        )
     found = wanted if wanted != "auto" else _guess(names, header)
     adjusted = found == "yfinance" or "adj_close_inr" in places
     stated = unit_of(header[places["turnover_inr"]])[1] if "turnover_inr" in places else None
@@ -186,8 +188,8 @@ def _columns(
         if strict and one.count(alias) > 1 and column not in _by_lab_name(renamed):
             twins = [header[place] for place, name in enumerate(one) if name == alias]
             raise DataError(
-                f"{where}: {len(twins)} columns are called {alias} ({_listed(twins)}), wanted one; rename the others or "
-                f'set columns={{"{column}": "..."}}.'
+                f"{where}: {len(twins)} columns are called {alias} ({_listed(twins)}), wanted one; rename the others "
+                f'or set columns={{"{column}": "..."}}.'
             )
         columns[column] = one.index(alias)
     if "ticker" in columns or "symbol" in columns:

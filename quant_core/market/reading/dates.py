@@ -19,10 +19,10 @@ FIRST_YEAR, LAST_YEAR = 1900, 2100
 INDIA = timedelta(hours=5, minutes=30)
 #: Orders of day, month and year in which a cell of figures may be meant; "" is a cell that has one meaning anyway.
 FIXED, ORDERS = "", ("dmy", "mdy", "ymd")
-_MONTHS = {name: n for n, name in enumerate(("jan feb mar apr may jun jul aug sep oct nov dec").split(), 1)}
+_SHORT = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LONG = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
          "december")  # fmt: skip
-_MONTHS |= {name: n for n, name in enumerate(_LONG, 1)} | {"sept": 9}
+_MONTHS = {name: n for names in (_SHORT, _LONG) for n, name in enumerate(names, 1)} | {"sept": 9}
 _ZONES = {"z": timedelta(0), "utc": timedelta(0), "gmt": timedelta(0), "ist": INDIA}
 _WEEKDAY = re.compile(r"^(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?[,.]?\s+", re.IGNORECASE)
 _TIME = re.compile(
@@ -75,7 +75,9 @@ def read_dates(text: pl.Series, date_format: str | None = None) -> Dates:
 def _maybe_midnights(cells: Sequence[str]) -> bool:
     """Whether every cell says 18:30 without a zone: midnights of India in another zone's time, or evenings."""
     found = [match for cell in cells if (match := _TIME.match(_tidy(cell)))]
-    return bool(found) and all((m["hour"], m["minute"], m["half"], m["zone"]) == ("18", "30", None, None) for m in found)
+    return bool(found) and all(
+        (m["hour"], m["minute"], m["half"], m["zone"]) == ("18", "30", None, None) for m in found
+    )
 
 
 def _decided(given: Mapping[str, Readings]) -> tuple[str, dict[str, date | None], bool]:

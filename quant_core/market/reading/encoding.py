@@ -14,8 +14,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_OTHERS = {b"\x1f\x8b": "a gzip archive", b"PK\x03\x04": "a zip archive or an Excel file", b"\xd0\xcf\x11\xe0": "an old Excel file",
-           b"PAR1": "a Parquet file", b"%PDF": "a PDF"}  # fmt: skip
+_OTHERS = {
+    b"\x1f\x8b": "a gzip archive",
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF",
+}
 #: So many bytes tell an encoding.
 _JUDGED = 1 << 16
 

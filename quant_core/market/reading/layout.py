@@ -51,8 +51,8 @@ class Head:
 class Cells:
     """The body of a text file as text.
 
-    table: one column a cell of the header, named "0", "1", ...; trimmed, null where nothing stands. lines: the number of
-    the line that each row begins on. is_ragged: some line was too long, so cells may have been shifted.
+    table: one column a wanted cell, named by its place ("0", "1"); trimmed, null where nothing stands. lines: the
+    number of the line that each row begins on. is_ragged: some line was too long, so cells may have been shifted.
     """
 
     table: pl.DataFrame
@@ -73,7 +73,9 @@ def head_of(start: bytes, is_header: IsHeader, where: str) -> Head:
     lines = text.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     longest = max(len(line) for line in lines[: MAX_PREAMBLE + 1])
     if longest >= MAX_HEADER_BYTES:
-        raise DataError(f"{where}: a line of more than {MAX_HEADER_BYTES:,} characters is no header; keep fewer columns.")
+        raise DataError(
+            f"{where}: a line of more than {MAX_HEADER_BYTES:,} characters is no header; keep fewer columns."
+        )
     full = [(n, line) for n, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT.decode())]
     if not full:
         raise DataError(f"{where}: no line but blank ones and comments; fetch it again.")
@@ -197,9 +199,7 @@ def _split(found: Records, some: NDArray[np.int64], file: FileStamp) -> Problem:
     return in_file("ragged", file.name, what, remedy, int(found.lines[some[0]]), found.text_of(int(some[0])).strip())
 
 
-def _parsed(
-    found: Records, kept: NDArray[np.int64], delimiter: str, places: Sequence[int], width: int
-) -> pl.DataFrame:
+def _parsed(found: Records, kept: NDArray[np.int64], delimiter: str, places: Sequence[int], width: int) -> pl.DataFrame:
     """Text cells of the records, trimmed, in columns named by their places; null where nothing stands."""
     names = [f"column_{place}" for place in places]
     if not len(kept):

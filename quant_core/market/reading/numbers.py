@@ -107,7 +107,7 @@ def read_numbers(text: pl.Series, *, of_shares: bool = False) -> Numbers:
 
 
 def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
-    """What numbers that any program reads are where a comma stands before decimals: whole ones the same, `1.234` 1234."""
+    """What plain numbers are where a comma stands before decimals: whole ones the same, `1.234` is 1234."""
     dotted = text.str.contains(".", literal=True).fill_null(False)
     if not dotted.any():
         return plainly.clone()

@@ -1,6 +1,6 @@
 """Which things on disk are read at all, and no more of them than a machine can hold.
 
-Looked at before anything is opened: what it is (a pipe or a loop of links is never opened), how it ends, how large it is.
+Looked at before anything is opened: what it is (no pipe, no circle of links), what its name ends in, how large it is.
 """
 
 import gzip
@@ -62,7 +62,7 @@ def stamp(path: Path) -> FileStamp:
     """The file's path, size and modification time.
 
     Raises:
-        DataError: not there, not a plain file (a pipe, a device, links in a circle), or its name has control characters.
+        DataError: not there, no plain file (a pipe, a device, links in a circle), or a name with control characters.
     """
     name = shown(path.name)
     try:

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.problems import Problem, in_file, shown
+from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import NUMBERS, TEXTS, Layout, is_header, recognise
 from quant_core.market.reading.identity import are_running_numbers
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
@@ -100,7 +100,11 @@ def read_text(opened: Opened, grammar: Grammar) -> Read:
         places = {name: place for name, _, place in opened.layout.columns}
         order = sorted(places, key=lambda name: name != "date")
         cells = read_cells(
-            data, opened.head, opened.stamp, [places[name] for name in order], partial(is_header, renamed=_named(opened))
+            data,
+            opened.head,
+            opened.stamp,
+            [places[name] for name in order],
+            partial(is_header, renamed=_named(opened)),
         )
     except (pl.exceptions.PolarsError, UnicodeError) as failure:
         said = shown(str(failure))
@@ -127,7 +131,7 @@ def _text_columns(opened: Opened) -> list[str]:
     return [
         name
         for name, column, _ in opened.layout.columns
-        if (name in NUMBERS or name == "date") and types[column].base_type() in _TEXTUAL
+        if ((name in NUMBERS or name == "date") and types[column].base_type() in _TEXTUAL)
         or (name == "date" and types[column].is_numeric())
     ]
 
@@ -180,8 +184,8 @@ def _typed_date(value: pl.Expr, dtype: pl.DataType, file: FileStamp, column: pl.
         times = column.select(pl.all().drop_nulls().dt.time().head(_SAMPLE)).collect().to_series().unique()
         if times.cast(pl.String).str.starts_with("18:30:00").all() and len(times):
             raise DataError(
-                f"{file.name}: every time is 18:30 without a zone, midnight in India or evening elsewhere; store dates, "
-                "or the zone with the times."
+                f"{file.name}: every time is 18:30 without a zone, midnight in India or an evening; store dates, or "
+                "the zone with the times."
             )
         return value.dt.date()
     raise DataError(f"{file.name}: the date column is {dtype}; wanted Date, Datetime, or text like 2021-03-04.")
@@ -280,12 +284,12 @@ def _multi_rows(data: bytes, opened: Opened, grammar: Grammar) -> Read:
     names = {column: name for name, column, _ in opened.layout.columns}
     tables, lines = [], []
     for ticker in dict.fromkeys(tickers[1:]):
-        own = {field: str(n) for n, (field, name) in enumerate(zip(fields, tickers, strict=True)) if n and name == ticker}
+        own = {
+            field: str(n) for n, (field, name) in enumerate(zip(fields, tickers, strict=True)) if n and name == ticker
+        }
         chosen = [pl.col(place).alias(names[field]) for field, place in own.items() if field in names]
         tables.append(wide.table.select(pl.col("0").alias("date"), pl.lit(ticker).alias("ticker"), *chosen))
         lines.append(wide.lines)
     table = pl.concat(tables, how="diagonal")
     read = read_values(table, pl.concat(lines), opened.layout, opened.stamp.name, grammar, is_ragged=wide.is_ragged)
     return _with(read, wide.problems)
-
-

@@ -111,7 +111,9 @@ def _quotes_at_edges(text: bytes, delimiter: str) -> bool:
 
 def _rewritten(text: bytes, delimiter: str, where: str) -> tuple[bytes, NDArray[np.int64]]:
     """The text with quotes at the edges of cells, and the line that each record begins on."""
-    reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=delimiter, skipinitialspace=True, strict=False)
+    reader = csv.reader(
+        io.StringIO(text.decode(), newline=""), delimiter=delimiter, skipinitialspace=True, strict=False
+    )
     out, lines, line = io.StringIO(), [], 1
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     try:

@@ -53,7 +53,9 @@ class SideList:
         """
         values, bad, _, _ = read_number_columns(self.table, [column], self.lines, self.file, _GRAMMAR, {})
         if bad[column].any():
-            self._refuse(bad[column], self.table[column], f"{column} is no number that has one meaning,", "write 1234.56")
+            self._refuse(
+                bad[column], self.table[column], f"{column} is no number that has one meaning,", "write 1234.56"
+            )
         return values[column]
 
     def _refuse(self, which: pl.Series, cells: pl.Series, what: str, remedy: str) -> None:
@@ -100,6 +102,4 @@ def _named(cells: Cells, names: Sequence[str], where: str) -> pl.DataFrame:
 
 def _is_header(cells: Sequence[str], needed: Sequence[Sequence[str]]) -> bool:
     names = {plain(cell) for cell in cells}
-    return all(names & set(group) for group in needed)
-
-
+    return bool(needed) and all(names & set(group) for group in needed)

@@ -11,7 +11,7 @@ from quant_core.market.reading.dates import Dates, read_dates
 from quant_core.market.reading.numbers import NO_VALUE, Numbers, decimal_of, read_numbers
 
 AUTO = "auto"
-#: Rupees in the units that a turnover may be in: rupees, lakh, crore, thousands, millions, and Kaggle's hundred-thousandths.
+#: Rupees in the units that a turnover may be in: rupees, lakh, crore, thousands, millions, Kaggle's 1e-5.
 TURNOVER_UNITS = (1.0, 1e5, 1e7, 1e3, 1e6, 1e-5)
 #: A day's average price and its close are within this factor of each other.
 SAME_PRICE = 2.0

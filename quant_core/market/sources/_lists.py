@@ -22,6 +22,8 @@ from quant_core.market.lists import (
     end_of,
     stated_end,
 )
+from quant_core.market.reading.identity import bare, is_name
+from quant_core.market.reading.side_lists import SideList, read_list
 from quant_core.market.sources._folder import ACTIONS_NAME, SideFile
 from quant_core.market.sources._names import Names
 from quant_core.market.symbols import SHIPPED_UNTIL
@@ -99,7 +101,8 @@ def _title(name: str) -> str:
 
 
 def _end(table: pl.DataFrame, dates: tuple[str, ...], where: str) -> date | None:
-    found = end_of(table.with_columns(pl.col(dates).dt.to_string("%Y-%m-%d")), dates, where)
+    text = table.with_columns(pl.col(dates).dt.to_string("%Y-%m-%d"))
+    found = end_of(SideList(where, text, pl.int_range(2, table.height + 2, eager=True)), dates)
     return None if found == LONG_AGO else found
 
 
@@ -155,17 +158,12 @@ def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
 def _sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
     """(name, sector, day of its source), newest source first."""
     where = f"sectors file {file.name}"
-    try:
-        table = pl.read_csv(file.path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted columns ticker,sector.") from failure
-    name = next((column for column in ("ticker", "symbol") if column in table.columns), None)
-    label = next((column for column in ("sector", "industry") if column in table.columns), None)
-    if name is None or label is None:
-        raise DataError(f"{where}: found columns {table.columns}; wanted ticker (or symbol) and sector (or industry).")
+    names, labels = ("ticker", "symbol"), ("sector", "industry")
+    table = read_list(Path(file.path), where, "ticker (or symbol) and sector (or industry)", [names, labels]).table
+    name, label = (next(one for one in group if one in table.columns) for group in (names, labels))
     source = pl.col("source") if "source" in table.columns else pl.lit(None, pl.String)
-    rows = table.select(pl.col(name).str.strip_chars(), pl.col(label).str.strip_chars(), source.alias("source"))
-    full = rows.filter((pl.col(name) != "") & (pl.col(label) != ""))
+    rows = table.select(bare(pl.col(name)), pl.col(label), source.alias("source"))
+    full = rows.filter(is_name(pl.col(name)) & pl.col(label).is_not_null())
     dated = [(ticker, sector, _day_of(text) or date.max) for ticker, sector, text in full.iter_rows()]
     return sorted(dated, key=lambda row: row[2], reverse=True)
 

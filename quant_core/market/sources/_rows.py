@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import polars as pl
 
@@ -46,7 +47,7 @@ ROWS = pl.DataFrame(
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rows of a file are wanted: of a span, of these series (null where the file does not say), of these names."""
+    """Which rows of a file are wanted: of a span, these series (null where the file does not say) and these names."""
 
     start: date
     end: date
@@ -54,9 +55,7 @@ class Choice:
     raw_names: tuple[str, ...] | None = None
 
 
-def rows_of(
-    file: PriceFile, number: int, choice: Choice, grammar: Grammar
-) -> tuple[pl.LazyFrame, list[Problem]]:
+def rows_of(file: PriceFile, number: int, choice: Choice, grammar: Grammar) -> tuple[pl.LazyFrame, list[Problem]]:
     """One file's rows with every column of ROWS."""
     layout = file.layout
     frame, found = scan(file.opened, grammar)
@@ -69,37 +68,63 @@ def rows_of(
         problems.append(Problem(file.ticker, "dividend_adjusted", detail, file=file.stamp.name))
     frame = frame.filter(pl.col("date").is_between(choice.start, choice.end))
     keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
-    raw = pl.coalesce(keys)
-    name = bare(raw)
+    raw, kinds = pl.coalesce(keys), _names_in(file, grammar)
+    clean = (lambda name: name) if kinds.are_bare else bare
     if choice.raw_names is not None:
-        frame = frame.filter(name.is_in(list(choice.raw_names)))
+        frame = frame.filter(clean(raw).is_in(list(choice.raw_names)))
     if layout.column("series"):
         series = pl.col("series").str.to_uppercase()
         frame = frame.filter(series.is_in(list(choice.series)).fill_null(True)).with_columns(series=series)
-    symbol = bare(pl.col("symbol")) if layout.column("symbol") else name
     frame = frame.with_columns(
-        name=name, symbol=symbol, chained=pl.lit(chained(file)), exchange=_exchange(file, raw)
-    )  # fmt: skip
+        name=clean(raw),
+        symbol=clean(pl.col("symbol")) if layout.column("symbol") else clean(raw),
+        chained=pl.lit(chained(file)),
+        exchange=_exchange(file, raw, kinds),
+    )
     present = set(frame.collect_schema().names())
     frame = frame.with_columns(
         pl.lit(None, dtype).alias(column) for column, dtype in ROWS.schema.items() if column not in present
     )
-    return frame.with_columns(*_facts(file, number)).select(list(ROWS.schema)), problems
+    return frame.with_columns(*_facts(file, number, kinds)).select(list(ROWS.schema)), problems
 
 
-def _exchange(file: PriceFile, raw: pl.Expr) -> pl.Expr:
+@dataclass(frozen=True)
+class _Names:
+    """What the names in a file are like, so that a column of a million needs no step that would change none.
+
+    are_bare: none has an exchange or a series around it. have_index: some name is an index's.
+    """
+
+    are_bare: bool
+    have_index: bool
+
+
+@lru_cache(maxsize=4096)
+def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
+    if file.ticker:
+        names = pl.Series([file.ticker])
+    else:
+        columns = [pl.col(key) for key in KEYS if file.layout.column(key)]
+        frame, _ = scan(file.opened, grammar)
+        names = pl.concat(pl.collect_all([frame.select(key.alias("name").unique()) for key in columns]))["name"]
+    stripped = pl.select(bare(pl.lit(names))).to_series()
+    return _Names(bool(stripped.eq_missing(names).all()), bool(stripped.str.contains(INDEX_NAME).any()))
+
+
+def _exchange(file: PriceFile, raw: pl.Expr, kinds: _Names) -> pl.Expr:
     """The exchange by a column, else by the name of the row, else by that of the file."""
     said = [exchange_in_column(pl.col("exchange"))] if file.layout.column("exchange") else []
-    if not file.ticker:
+    if not file.ticker and not kinds.are_bare:
         said.append(exchange_of(raw))
     return pl.coalesce(*said, pl.lit(file.exchange, pl.String))
 
 
-def _facts(file: PriceFile, number: int) -> list[pl.Expr]:
+def _facts(file: PriceFile, number: int, kinds: _Names) -> list[pl.Expr]:
     """What is known of every row of a file, where a column does not say it."""
     layout = file.layout
-    is_index = pl.col("name").str.contains(INDEX_NAME)
-    by_name = pl.when(is_index).then(pl.lit(INDEX)).otherwise(pl.lit(EQUITY))
+    by_name = pl.lit(EQUITY)
+    if kinds.have_index:
+        by_name = pl.when(pl.col("name").str.contains(INDEX_NAME)).then(pl.lit(INDEX)).otherwise(by_name)
     said = pl.col("instrument").str.to_lowercase().replace_strict(_INSTRUMENTS, default=None, return_dtype=pl.String)
     return [
         (pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")).alias("dividend_inr"),
@@ -131,20 +156,27 @@ def chained(file: PriceFile) -> str:
 
 
 def named_rows(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """`rows` that name a stock or an index, and what is said of the others and of numbers that were none."""
+    """`rows` that name a stock or an index, and what is said of the others."""
     problems = []
-    good = rows.select(is_name(pl.col("name")).alias("good")).to_series()
-    if not good.all():
-        first = rows.filter(~good).row(0, named=True)
-        what = f"{(~good).sum()} rows name nothing that can be a ticker and are left out, first {first['name']!r}"
+    names = rows["name"].unique()
+    odd = names.filter(~names.to_frame().select(is_name(pl.col("name"))).to_series())
+    if len(odd):
+        bad = rows["name"].is_in(odd.implode(), nulls_equal=True)
+        first = rows.filter(bad).row(0, named=True)
+        what = f"{bad.sum()} rows name nothing that can be a ticker and are left out, first {first['name']!r}"
         problems.append(Problem("", "no_name", f"{what} on {first['date']}; correct the name"))
-        rows = rows.filter(good)
-    lost = rows["_lost"]
-    if lost.any():
-        first = rows.filter(lost.fill_null(False)).row(0, named=True)
-        what = f"{lost.sum()} rows have an infinite number or part of a share, which is left empty, first"
-        problems.append(Problem("", "unparsable", f"{what} {first['name']} {first['date']}; correct them"))
+        rows = rows.filter(~bad)
     return rows, problems
+
+
+def lost_numbers(rows: pl.DataFrame) -> list[Problem]:
+    """What is said of numbers in typed columns that were none."""
+    lost = rows["_lost"]
+    if not lost.any():
+        return []
+    first = rows.filter(lost.fill_null(False)).row(0, named=True)
+    what = f"{lost.sum()} rows have an infinite number or part of a share, which is left empty, first"
+    return [Problem("", "unparsable", f"{what} {first['name']} {first['date']}; correct them")]
 
 
 def one_exchange(rows: pl.DataFrame, aside: frozenset[str]) -> tuple[pl.DataFrame, list[Problem]]:

@@ -57,6 +57,7 @@ from quant_core.market.sources._rows import (
     ROWS,
     Choice,
     chained,
+    lost_numbers,
     named_rows,
     one_exchange,
     one_file,
@@ -192,9 +193,7 @@ class FilesSource:
 
 
 @lru_cache(maxsize=16)
-def _folder(
-    config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles, skipped: tuple[Problem, ...]
-) -> Folder:
+def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles, skipped: tuple[Problem, ...]) -> Folder:
     renamed = dict(config.columns or ())
     return sort_files(files, side, config.format, renamed, config.basis, config.ticker_pattern, skipped)
 
@@ -235,8 +234,8 @@ def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str]]:
     columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares"]
     choice = Choice(date.min, date.max, config.series)
     scans = [rows_of(file, 0, choice, config.grammar) for file in folder.stocks]
-    parts = pl.collect_all([frame.select([*columns, "_lost"]) for frame, _ in scans])
-    rows, _ = named_rows(pl.concat([ROWS.select([*columns, "_lost"]), *parts]))
+    parts = pl.collect_all([frame.select(columns) for frame, _ in scans])
+    rows, _ = named_rows(pl.concat([ROWS.select(columns), *parts]))
     if folder.stocks and not rows.height and not folder.indices:
         said = [*(problem.detail for _, found in scans for problem in found)][:3]
         reasons = "; ".join(said) or f"no row has one of the series {', '.join(config.series)}"
@@ -354,7 +353,7 @@ def _read(
     rows, by_exchange = one_exchange(rows, aside)
     rows, by_series = one_series(rows, config.series)
     rows, by_file = one_file(rows)
-    return rows, [*problems, *found, *by_exchange, *by_series, *by_file]
+    return rows, [*problems, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
 
 
 @lru_cache(maxsize=16)
