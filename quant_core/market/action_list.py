@@ -101,7 +101,7 @@ def _checked(listed: SideList) -> pl.DataFrame:
     rules = {
         "ticker is empty or no name": ~is_name(pl.col("ticker")),
         f"kind is none of {', '.join(KINDS)}": ~pl.col("kind").is_in(KINDS).fill_null(False),
-        "a write-off's value is not 0": kind.eq_missing("write_off") & ~(empty | nothing),
+        "a write_off's value is not 0": kind.eq_missing("write_off") & ~(empty | nothing),
         "a suspension or none has a value, wanted it empty": needs_none,
         "value is no number above 0": ~(pl.col("value") > 0.0).fill_null(False) & ~no_value_needed & ~nothing,
         "a merger names no other ticker in the column into": successor

@@ -75,9 +75,7 @@ def read_dates(text: pl.Series, date_format: str | None = None) -> Dates:
 def _maybe_midnights(cells: Sequence[str]) -> bool:
     """Whether every cell says 18:30 without a zone: midnights of India in another zone's time, or evenings."""
     found = [match for cell in cells if (match := _TIME.match(_tidy(cell)))]
-    return bool(found) and all(
-        (m["hour"], m["minute"], m["half"], m["zone"]) == ("18", "30", None, None) for m in found
-    )
+    return {(m["hour"], m["minute"], m["half"], m["zone"] or None) for m in found} == {("18", "30", None, None)}
 
 
 def _decided(given: Mapping[str, Readings]) -> tuple[str, dict[str, date | None], bool]:

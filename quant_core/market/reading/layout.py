@@ -53,12 +53,14 @@ class Cells:
 
     table: one column a wanted cell, named by its place ("0", "1"); trimmed, null where nothing stands. lines: the
     number of the line that each row begins on. is_ragged: some line was too long, so cells may have been shifted.
+    maybe_split: which of some rows have neighbouring cells that could be one number which an unquoted comma divides.
     """
 
     table: pl.DataFrame
     lines: pl.Series
     problems: tuple[Problem, ...]
-    is_ragged: bool = False
+    is_ragged: bool
+    maybe_split: Callable[[pl.Series], pl.Series]
 
 
 def head_of(start: bytes, is_header: IsHeader, where: str) -> Head:
@@ -134,14 +136,18 @@ def read_cells(
     ragged, too_long = body[found.n_cells[body] != width], bool((found.n_cells[body] > width).any())
     if len(ragged):
         problems.append(_ragged(found, ragged, n_cells, file))
-    if too_long and head.delimiter == ",":
+    if too_long:
         split = _maybe_split(found, kept, head, width)
         if (split & good).any():
             problems.append(_split(found, kept[split & good], file))
         good &= ~split
     lines = pl.Series("line", found.lines[kept], dtype=pl.Int64)
     good &= table.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    return Cells(table.filter(good), lines.filter(good), tuple(problems), too_long)
+    left = kept[good.to_numpy()]
+    return Cells(
+        table.filter(good), lines.filter(good), tuple(problems), too_long,
+        lambda rows: _maybe_split(found, left[rows.to_numpy()], head, width),
+    )  # fmt: skip
 
 
 def _closing_delimiters(found: Records, body: NDArray[np.int64], n_cells: int, delimiter: str) -> int:
@@ -181,6 +187,8 @@ def _ragged(found: Records, some: NDArray[np.int64], n_cells: int, file: FileSta
 
 def _maybe_split(found: Records, kept: NDArray[np.int64], head: Head, width: int) -> pl.Series:
     """Which lines have two neighbouring cells that could be one number which an unquoted comma divides."""
+    if head.delimiter != ",":
+        return pl.repeat(False, len(kept), eager=True)
     table = _parsed(found, kept, head.delimiter, range(width), width)
     split = [
         pl.col(left).str.contains(_HEAD_OF_NUMBER) & pl.col(right).str.contains(_TAIL_OF_NUMBER)

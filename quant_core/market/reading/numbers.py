@@ -66,20 +66,26 @@ class Numbers:
         point, comma = self.by_point.is_not_null(), self.by_comma.is_not_null()
         return {POINT: point & ~comma, COMMA: comma & ~point}
 
-    def decided(self, decimal: str | None) -> tuple[pl.Series, pl.Series]:
+    def _readings(self) -> tuple[tuple[str, pl.Series], ...]:
+        return (POINT, self.by_point), (COMMA, self.by_comma)
+
+    def decided(self, decimal: str | None, *, whole: bool = False) -> tuple[pl.Series, pl.Series]:
         """Values, and which cells are no number or may be two of them.
 
         Args:
             decimal: POINT or COMMA for all cells; None: cells of one meaning only.
+            whole: only whole numbers make sense, so `1,234` and `1.234` have one meaning each.
         """
         if decimal is not None:
             value = self.by_point if decimal == POINT else self.by_comma
         else:
-            same = self.by_point.eq_missing(self.by_comma)
-            one = self.proofs()
-            value = pl.select(
-                pl.when(same | one[POINT]).then(self.by_point).when(one[COMMA]).then(self.by_comma)
-            ).to_series()
+            same, one = self.by_point.eq_missing(self.by_comma), self.proofs()
+            point, comma = same | one[POINT], one[COMMA]
+            if whole:
+                shares = {sign: (found.round() == found).fill_null(False) for sign, found in self._readings()}
+                point |= shares[POINT] & ~shares[COMMA]
+                comma |= shares[COMMA] & ~shares[POINT]
+            value = pl.select(pl.when(point).then(self.by_point).when(comma).then(self.by_comma)).to_series()
         return value, value.is_null() & ~self.is_empty
 
 

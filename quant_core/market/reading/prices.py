@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.problems import Problem, shown
+from quant_core.market.problems import Problem, in_file, shown
 from quant_core.market.reading.columns import NUMBERS, TEXTS, Layout, is_header, recognise
 from quant_core.market.reading.identity import are_running_numbers
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
@@ -28,6 +28,8 @@ from quant_core.market.reading.values import Grammar, Read, read_values, turnove
 INDIA_TIME = "Asia/Kolkata"
 #: Rows from which the unit of a typed turnover is told.
 _SAMPLE = 5000
+#: What the common format of the exchanges says of a share's row.
+_SHARES = {"segment": "CM", "kind": "STK"}
 _TEXTUAL = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -82,10 +84,31 @@ def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem,
 
     A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share.
     """
+    frame, problems = _rows(opened, grammar)
+    if not _share_only(opened):
+        return frame, problems
+    return frame.filter(_share_only(opened)), problems + _contracts(opened, grammar)
+
+
+def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     if opened.head is None and not _text_columns(opened):
         return _typed(opened)
     read = read_text(opened, grammar)
     return read.table.lazy(), read.problems
+
+
+@lru_cache(maxsize=4096)
+def _contracts(opened: Opened, grammar: Grammar) -> tuple[Problem, ...]:
+    """What is said of rows of futures, options and other segments, whose prices are none of the share."""
+    n_rows = _rows(opened, grammar)[0].filter(~pl.all_horizontal(_share_only(opened))).select(pl.len()).collect().item()
+    if not n_rows:
+        return ()
+    what = f"{n_rows} rows are futures, options or of another segment and are left out"
+    return (in_file("contracts", opened.stamp.name, what, "keep them out of the folder"),)
+
+
+def _share_only(opened: Opened) -> list[pl.Expr]:
+    return [pl.col(name).fill_null(word) == word for name, word in _SHARES.items() if opened.layout.column(name)]
 
 
 @lru_cache(maxsize=4096)
@@ -110,7 +133,8 @@ def read_text(opened: Opened, grammar: Grammar) -> Read:
         said = shown(str(failure))
         raise DataError(f"{opened.stamp.name}: no readable CSV ({said}); fix or remove it.") from failure
     table = cells.table.select(pl.col(str(places[name])).alias(name) for name in order)
-    read = read_values(table, cells.lines, opened.layout, opened.stamp.name, grammar, is_ragged=cells.is_ragged)
+    doubtful = cells.is_ragged or cells.maybe_split
+    read = read_values(table, cells.lines, opened.layout, opened.stamp.name, grammar, doubtful)
     return _with(read, cells.problems)
 
 
@@ -291,5 +315,6 @@ def _multi_rows(data: bytes, opened: Opened, grammar: Grammar) -> Read:
         tables.append(wide.table.select(pl.col("0").alias("date"), pl.lit(ticker).alias("ticker"), *chosen))
         lines.append(wide.lines)
     table = pl.concat(tables, how="diagonal")
-    read = read_values(table, pl.concat(lines), opened.layout, opened.stamp.name, grammar, is_ragged=wide.is_ragged)
+    doubtful = wide.is_ragged or (lambda _: pl.Series([False]))
+    read = read_values(table, pl.concat(lines), opened.layout, opened.stamp.name, grammar, doubtful)
     return _with(read, wide.problems)

@@ -41,8 +41,8 @@ class SideList:
         cells = self.table[column]
         found = read_dates(cells)
         if strict and found.is_bad.any():
-            what = "could be two dates" if found.is_ambiguous else "is no date"
-            self._refuse(found.is_bad, cells, f"{column} {what},", "write YYYY-MM-DD")
+            twofold = " and could be two days" if found.is_ambiguous else ""
+            self._refuse(found.is_bad, cells, f"{column} is no YYYY-MM-DD{twofold},", "fix it")
         return found.values.alias(column)
 
     def numbers(self, column: str) -> pl.Series:

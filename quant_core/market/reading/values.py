@@ -1,6 +1,6 @@
 """From cells of text to dates and numbers: one decision a column, and every cell that was not read is named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +11,7 @@ from quant_core.market.reading.dates import Dates, read_dates
 from quant_core.market.reading.numbers import NO_VALUE, Numbers, decimal_of, read_numbers
 
 AUTO = "auto"
+Doubt = bool | Callable[[pl.Series], pl.Series]
 #: Rupees in the units that a turnover may be in: rupees, lakh, crore, thousands, millions, Kaggle's 1e-5.
 TURNOVER_UNITS = (1.0, 1e5, 1e7, 1e3, 1e6, 1e-5)
 #: A day's average price and its close are within this factor of each other.
@@ -62,7 +63,7 @@ def read_number_columns(
         sign = grammar.decimal if grammar.decimal != AUTO else decimal_of(numbers.shown, shown)
         if sign is None and not numbers.shown:
             sign = grammar.fallback
-        values[name], bad[name] = numbers.decided(sign)
+        values[name], bad[name] = numbers.decided(sign, whole=name == "volume_shares")
         problems += _number_problems(numbers, bad[name], table[name], lines, file, labels.get(name, name))
     decided = grammar.decimal if grammar.decimal != AUTO else decimal_of(shown, set()) or ""
     return pl.DataFrame(values), pl.DataFrame(bad), problems, decided
@@ -109,12 +110,13 @@ def date_problems(dates: Dates, cells: pl.Series, lines: pl.Series, file: str, l
 
 
 def read_values(
-    table: pl.DataFrame, lines: pl.Series, layout: Layout, file: str, grammar: Grammar, *, is_ragged: bool = False
+    table: pl.DataFrame, lines: pl.Series, layout: Layout, file: str, grammar: Grammar, doubtful: Doubt = False
 ) -> Read:
     """A price table of text (columns named as the lab's) as dates, numbers and names.
 
     Args:
-        is_ragged: cells of this file may have been shifted, so rows that contradict themselves are left out.
+        doubtful: rows whose cells may have been shifted are left out where they contradict themselves: all of them
+            (True), or those among some rows that the function finds.
     """
     labels = {name: column for name, column, _ in layout.columns}
     names = [name for name in NUMBERS if name in table.columns]
@@ -123,16 +125,26 @@ def read_values(
     numbers, bad, found, decimal = read_number_columns(table, names, lines, file, grammar, labels)
     typed = table.with_columns(dates.values.alias("date"), *(numbers[name] for name in names))
     kept = dates.values.is_not_null()
-    if is_ragged:
-        shifted = kept & (bad.select(pl.any_horizontal(pl.all())).to_series() | contradicts_itself(typed))
+    shifted = kept & _shifted(typed, bad, doubtful)
+    if shifted.any():
         kept &= ~shifted
-        if shifted.any():
-            what = f"{shifted.sum()} lines contradict themselves in a file with lines too long, and are left out, first"
-            problems.append(
-                problem_of("ragged", file, shifted, table["date"], lines, what, "quote cells that hold the delimiter")
-            )
+        what = f"{shifted.sum()} lines contradict themselves, as if a comma had shifted cells, and are left out, first"
+        problems.append(
+            problem_of("ragged", file, shifted, table["date"], lines, what, "quote cells that hold a comma")
+        )
     typed, scale, more = with_units(typed, layout, file, lines)
     return Read(typed.filter(kept), lines.filter(kept), tuple(problems + found + more), decimal, dates.order, scale)
+
+
+def _shifted(typed: pl.DataFrame, bad: pl.DataFrame, doubtful: Doubt) -> pl.Series:
+    """Rows that cannot be right, where cells may have been shifted."""
+    wrong = contradicts_itself(typed)
+    if doubtful is True:
+        return wrong | bad.select(pl.any_horizontal(pl.lit(False), pl.all())).to_series()
+    if doubtful is False or not wrong.any():
+        return pl.repeat(False, typed.height, eager=True)
+    split = doubtful(wrong.arg_true())
+    return wrong.scatter(wrong.arg_true(), split)
 
 
 def contradicts_itself(rows: pl.DataFrame) -> pl.Series:

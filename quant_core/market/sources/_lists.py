@@ -146,7 +146,7 @@ def _joined(intervals: list[Interval]) -> list[Interval]:
 
 def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
     """Columns ticker, sector under the folder's names: the file's newest row of each company, else the shipped one."""
-    listed = [*(_sector_rows(file) if file is not None else []), *_shipped_sectors()]
+    listed = [*(sector_rows(file) if file is not None else []), *_shipped_sectors()]
     found: dict[str, str] = {}
     for name, sector, day in listed:
         for ticker in names.resolve(name, (day, LONG_AGO)):
@@ -155,7 +155,7 @@ def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
 
 
 @lru_cache(maxsize=16)
-def _sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
+def sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
     """(name, sector, day of its source), newest source first."""
     where = f"sectors file {file.name}"
     names, labels = ("ticker", "symbol"), ("sector", "industry")
@@ -188,7 +188,7 @@ def sectors_list(file: SideFile | None) -> KnownList:
     if file is None:
         return SHIPPED_SECTORS
     stated = stated_end(Path(file.path), (), f"sectors file {file.name}")
-    days = [day for _, _, day in _sector_rows(file) if day != date.max]
+    days = [day for _, _, day in sector_rows(file) if day != date.max]
     return replace(SHIPPED_SECTORS, known_until=stated or max(days, default=None), origin=file.name)
 
 

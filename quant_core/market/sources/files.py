@@ -183,13 +183,17 @@ class FilesSource:
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()
         files, skipped = list_files(path, self.pattern)
-        side = SideFiles(
+        return _folder(self, files, self.side_files(), skipped)
+
+    def side_files(self) -> SideFiles:
+        """The lists beside the prices, as they read now."""
+        path = Path(self.path).expanduser()
+        return SideFiles(
             side_file(path, ACTIONS_NAME, self.actions, look_up=False),
             side_file(path, CHANGES_NAME, self.symbol_changes, look_up=True),
             side_file(path, MEMBERSHIP_NAME, AUTO, look_up=True),
             side_file(path, SECTORS_NAME, AUTO, look_up=True),
         )
-        return _folder(self, files, side, skipped)
 
 
 @lru_cache(maxsize=16)
