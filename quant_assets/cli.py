@@ -213,6 +213,34 @@ def lists(
 
 
 @app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="File or folder of prices.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SETTING=VALUE", help="A setting of the files source, e.g. date_format=%d/%m/%Y."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Every field, for programs.")] = False,
+) -> None:
+    """Say what each file of your own was taken for, what was understood in it, and every problem with its line.
+
+    The first thing to run on your own data; nothing is stored. Exits with 1 where no row could be read.
+    """
+    from quant_assets.inspect_command import as_json, as_lines, inspect_path
+
+    pairs = [f"files.{pair.removeprefix('raw_ohlcv.')}" for pair in set_ or []]
+    found = inspect_path(str(path), parse_settings(pairs)[0].get("files", {}))
+    if json:
+        print(as_json(found))
+    else:
+        for line in as_lines(found):
+            console.print(plain(line), soft_wrap=True)
+    if not found.rows:
+        raise typer.Exit(1)
+
+
+@app.command()
 def doctor(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
 ) -> None:

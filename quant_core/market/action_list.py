@@ -32,6 +32,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.reading.identity import bare, is_name
+from quant_core.market.reading.side_lists import SideList, read_list
 from quant_core.schema import CONFIRMED_KINDS, DIVIDEND_KINDS, FACTOR_KINDS, REAL_MOVE, SUSPENSION, TERMINAL_KINDS
 
 KNOWN_ACTIONS = Path(__file__).parent / "known_actions.csv"
@@ -56,21 +58,21 @@ def no_actions() -> pl.DataFrame:
     return pl.DataFrame(schema=ACTION_SCHEMA)
 
 
+_COLUMNS = "ticker,ex_date,kind,value[,source][,as_of][,into]"
+
+
 def read_actions(path: Path) -> pl.DataFrame:
     """The actions file as a table with the columns of ACTION_SCHEMA, sorted by ticker and date.
+
+    TCS, TCS.NS and NSE:TCS are one ticker; a line that says the same again counts once.
 
     Raises:
         DataError: unreadable, a column missing, an unknown kind, a date or number that is none, a value not above 0.
     """
-    where = f"actions file {path.name}"
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted columns {_COLUMNS}.") from failure
-    return parse_actions(table, where)
-
-
-_COLUMNS = "ticker,ex_date,kind,value[,source][,as_of][,into]"
+    listed = read_list(
+        path, f"actions file {path.name}", _COLUMNS, [("ticker", "symbol"), ("ex_date",), ("kind",), ("value",)]
+    )
+    return _checked(listed)
 
 
 def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -78,36 +80,53 @@ def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
     missing = [name for name in ("ticker", "ex_date", "kind", "value") if name not in table.columns]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {_COLUMNS}.")
-    table = table.with_columns(
-        pl.lit(None, pl.String).alias(name) for name in ("source", "as_of", "into") if name not in table.columns
-    ).select(pl.col(list(ACTION_SCHEMA)).cast(pl.String).str.strip_chars().replace("", None))
+    text = table.select(pl.all().cast(pl.String).str.strip_chars().replace("", None))
+    return _checked(SideList(where, text, pl.int_range(2, table.height + 2, eager=True)))
+
+
+def _checked(listed: SideList) -> pl.DataFrame:
+    """The list's rows as actions, each by the rules of its kind."""
+    where, table = listed.where, _with_columns(listed.table)
+    listed = SideList(where, table, listed.lines)
+    _refuse(table["ex_date"].is_null(), "ex_date is empty", listed)
     parsed = table.with_columns(
-        pl.col("ex_date", "as_of").str.to_date("%Y-%m-%d", strict=False),
-        pl.col("value").cast(pl.Float64, strict=False),
-        pl.col("source").fill_null(""),
-    )
-    empty, kind = table["value"].is_null(), pl.col("kind")
+        listed.dates("ex_date"), listed.dates("as_of"), listed.numbers("value").alias("value"),
+        bare(pl.col("ticker")).alias("ticker"), bare(pl.col("into")).alias("into"), pl.col("source").fill_null(""),
+    )  # fmt: skip
+    empty, kind = parsed["value"].is_null(), pl.col("kind")
     no_value_needed = kind.is_in(["demerger", *EVENT_KINDS[2:]]).fill_null(False) & empty
     nothing = kind.eq_missing("write_off") & (pl.col("value") == 0.0).fill_null(False)
     needs_none = kind.is_in(EVENT_KINDS[3:]).fill_null(False) & ~empty
     successor = kind.eq_missing("merger")
     rules = {
-        "ticker is empty": pl.col("ticker").is_null(),
+        "ticker is empty or no name": ~is_name(pl.col("ticker")),
         f"kind is none of {', '.join(KINDS)}": ~pl.col("kind").is_in(KINDS).fill_null(False),
-        "ex_date is no YYYY-MM-DD": pl.col("ex_date").is_null(),
         "a write_off's value is not 0": kind.eq_missing("write_off") & ~(empty | nothing),
         "a suspension or none has a value, wanted it empty": needs_none,
         "value is no number above 0": ~(pl.col("value") > 0.0).fill_null(False) & ~no_value_needed & ~nothing,
         "a merger names no other ticker in the column into": successor
         & ~(pl.col("into") != pl.col("ticker")).fill_null(False),
         "into is given, and only a merger has a successor": pl.col("into").is_not_null() & ~successor,
-        "as_of is no YYYY-MM-DD": pl.col("as_of").is_null() & table["as_of"].is_not_null(),
     }
     for rule, broken in rules.items():
-        lines = parsed.select(broken.arg_true()).to_series()
-        if len(lines):
-            raise DataError(f"{where} line {lines[0] + 2}: {rule}: {table.row(lines[0])}; fix or remove the row.")
-    return parsed.sort("ticker", "ex_date", maintain_order=True)
+        _refuse(parsed.select(broken.alias("broken")).to_series(), rule, listed)
+    same = ["ticker", "ex_date", "kind", "value", "into"]
+    return parsed.unique(same, keep="first", maintain_order=True).sort("ticker", "ex_date", maintain_order=True)
+
+
+def _with_columns(table: pl.DataFrame) -> pl.DataFrame:
+    if "ticker" not in table.columns:
+        table = table.rename({"symbol": "ticker"})
+    missing = [pl.lit(None, pl.String).alias(name) for name in ("source", "as_of", "into") if name not in table.columns]
+    return table.with_columns(missing).select(list(ACTION_SCHEMA))
+
+
+def _refuse(broken: pl.Series, rule: str, listed: SideList) -> None:
+    place = broken.arg_max()
+    if place is not None and broken[place]:
+        raise DataError(
+            f"{listed.where} line {listed.lines[place]}: {rule}: {listed.table.row(place)}; fix or remove the row."
+        )
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.reading.side_lists import SideList, read_list
 
 KNOWN_UNTIL = "known_until"
 MEMBERSHIP, NAMES, ACTIONS, DIVIDENDS, SECTORS = (
@@ -136,31 +137,18 @@ def stated_end(path: Path, dates: Sequence[str], where: str) -> date | None:
     """Until when a CSV file says it is known: its column `known_until`, else the newest date of the columns `dates`.
 
     Raises:
-        DataError: a `known_until` that is no YYYY-MM-DD.
+        DataError: a `known_until` that is no date.
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file.") from failure
-    return end_of(table, dates, where)
+    return end_of(read_list(path, where, "a header and rows", []), dates)
 
 
-def end_of(table: pl.DataFrame, dates: Sequence[str], where: str) -> date | None:
-    """`stated_end` of a table of text columns."""
-    if KNOWN_UNTIL in table.columns:
-        stated = table[KNOWN_UNTIL].str.strip_chars()
-        stated = stated.filter(stated.is_not_null() & (stated != ""))
-        parsed = stated.str.to_date("%Y-%m-%d", strict=False)
-        if parsed.null_count():
-            bad = stated.filter(parsed.is_null())[0]
-            raise DataError(f"{where}: {KNOWN_UNTIL} {bad!r} is no YYYY-MM-DD; fix it.")
-        if len(parsed):
-            return _day(parsed.max())
-    newest = [
-        table[name].str.strip_chars().str.to_date("%Y-%m-%d", strict=False).max()
-        for name in dates
-        if name in table.columns
-    ]
+def end_of(listed: SideList, dates: Sequence[str]) -> date | None:
+    """`stated_end` of a list that was read."""
+    if KNOWN_UNTIL in listed.table.columns:
+        stated = listed.dates(KNOWN_UNTIL).max()
+        if stated is not None:
+            return _day(stated)
+    newest = [listed.dates(name, strict=False).max() for name in dates if name in listed.table.columns]
     return max((_day(day) for day in newest if day is not None), default=None)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.reading.identity import bare
+from quant_core.market.reading.side_lists import read_list
 
 SHIPPED = Path(__file__).parent / "symbol_changes.csv"
 #: Newest rename of the shipped list: its source was read at least so far, and states no later day.
@@ -29,19 +31,14 @@ def read_symbol_changes(path: Path = SHIPPED) -> pl.DataFrame:
         DataError: unreadable, a column missing, a date that is none.
     """
     where = f"symbol changes {path.name}"
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted columns {', '.join(COLUMNS)}.") from failure
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {', '.join(COLUMNS)}.")
-    table = table.select(pl.col(COLUMNS).str.strip_chars()).with_columns(pl.col("first_new").str.to_date(strict=False))
+    listed = read_list(path, where, ", ".join(COLUMNS), [[name] for name in COLUMNS])
+    table = listed.table.select(
+        bare(pl.col("old_symbol")), bare(pl.col("new_symbol")), listed.dates("first_new")
+    )  # fmt: skip
     broken = table.select(pl.any_horizontal(pl.all().is_null()).arg_true()).to_series()
     if len(broken):
-        raise DataError(
-            f"{where} line {broken[0] + 2}: {table.row(broken[0])} has an empty field or no YYYY-MM-DD; fix it."
-        )
+        row = listed.table.select(COLUMNS).row(broken[0])
+        raise DataError(f"{where} line {listed.lines[broken[0]]}: {row} has an empty field; fix it.")
     return table.sort("first_new", maintain_order=True)
 
 

@@ -29,6 +29,8 @@ import polars as pl
 
 from quant_core.errors import DataError, UnknownName
 from quant_core.market.lists import SECTORS, KnownList, stated_end
+from quant_core.market.reading.identity import bare, bare_name, is_name
+from quant_core.market.reading.side_lists import SideList, read_list
 
 HERE = Path(__file__).parent
 #: Stands for every stock that the source has; universes without a list consist of it alone.
@@ -195,7 +197,7 @@ def nifty50_facts() -> pl.DataFrame:
 
 
 def _undated(names: list[str]) -> pl.DataFrame:
-    rows = [(name, LONG_AGO, None) for name in sorted(set(names))]
+    rows = [(name, LONG_AGO, None) for name in sorted({bare_name(name) for name in names})]
     return pl.DataFrame(rows, schema=INTERVAL_SCHEMA, orient="row")
 
 
@@ -213,24 +215,22 @@ def read_intervals(path: Path, where: str) -> pl.DataFrame:
     Raises:
         DataError: unreadable, no name column, a date that is none.
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted a CSV file with a column ticker.") from failure
-    if "ticker" not in table.columns and "symbol" in table.columns:
-        table = table.rename({"symbol": "ticker"})
+    listed = read_list(path, where, "ticker[,from_date,to_date]", [("ticker", "symbol")])
+    table = listed.table
     if "ticker" not in table.columns:
-        raise DataError(f"{where}: no column ticker (found {table.columns}); wanted ticker[,from_date,to_date].")
-    text = table.with_columns(
+        table = table.rename({"symbol": "ticker"})
+    table = table.with_columns(
         pl.lit(None, pl.String).alias(name) for name in INTERVAL_SCHEMA if name not in table.columns
     )
-    text = text.select(pl.all().str.strip_chars())
-    text = text.with_columns(pl.when(pl.all() != "").then(pl.all()))
-    dates = text.with_columns(pl.col("from_date", "to_date").str.to_date("%Y-%m-%d", strict=False))
-    for name in ("from_date", "to_date"):
-        bad = text.filter(text[name].is_not_null() & dates[name].is_null())
-        if bad.height:
-            raise DataError(f"{where}: {name} {bad[name][0]!r} of {bad['ticker'][0]} is no YYYY-MM-DD; fix it.")
+    listed = SideList(where, table, listed.lines)
+    names = [name for name in ("ticker", "current_symbol") if name in table.columns]
+    dates = table.with_columns(
+        *(bare(pl.col(name)).alias(name) for name in names), listed.dates("from_date"), listed.dates("to_date")
+    )  # fmt: skip
+    odd = dates.select((~is_name(pl.col("ticker"))).alias("odd")).to_series()
+    if odd.any():
+        place = odd.arg_max() or 0
+        raise DataError(f"{where} line {listed.lines[place]}: {table.row(place)} has no name for a ticker; fix it.")
     return dates.with_columns(pl.col("from_date").fill_null(LONG_AGO))
 
 

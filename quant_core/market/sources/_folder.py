@@ -10,24 +10,27 @@ from datetime import date, datetime
 from pathlib import Path
 
 from quant_core.errors import DataError
-from quant_core.market.sources._formats import Layout
-from quant_core.market.sources._reading import (
+from quant_core.market.problems import Problem, shown
+from quant_core.market.reading.columns import DAILY, Layout
+from quant_core.market.reading.identity import exchange_of_name, ticker_in
+from quant_core.market.reading.opening import (
+    MAX_LIST_BYTES,
     PARQUET_SUFFIXES,
     TEXT_SUFFIXES,
     FileStamp,
-    layout_of,
     stamp,
-    ticker_of_name,
 )
-from quant_core.market.sources.source import Problem
+from quant_core.market.reading.prices import Opened, open_file
 
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"
 AUTO, NONE = "auto", "none"
-#: Year first, or day first as in NSE's own sec_bhavdata_full_23032020; no day of this century reads as both.
+#: Year first; day first as in NSE's own sec_bhavdata_full_23032020 and cm23MAR2020bhav; no day of this century reads as
+#: two of them.
 _DAYS_IN_NAME = (
     (re.compile(r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?!\d)"), "%Y-%m-%d"),
     (re.compile(r"(?<!\d)(\d\d)-?(\d\d)-?(\d{4})(?!\d)"), "%d-%m-%Y"),
+    (re.compile(r"(?<!\d)(\d\d)-?([A-Za-z]{3})-?(\d{4})(?!\d)"), "%d-%b-%Y"),
 )
 
 
@@ -35,13 +38,22 @@ _DAYS_IN_NAME = (
 class PriceFile:
     """A file with prices.
 
-    ticker: from the file name where no column says it, else "". day: of a one-day file, else None.
+    ticker: from the file name where no column says it, else "". exchange: that the file name states. day: of a one-day
+    file, else None.
     """
 
-    stamp: FileStamp
-    layout: Layout
+    opened: Opened
     ticker: str = ""
+    exchange: str | None = None
     day: date | None = None
+
+    @property
+    def stamp(self) -> FileStamp:
+        return self.opened.stamp
+
+    @property
+    def layout(self) -> Layout:
+        return self.opened.layout
 
 
 @dataclass(frozen=True)
@@ -83,31 +95,50 @@ class Folder:
     problems: tuple[Problem, ...]
 
 
-def list_files(path: Path, pattern: str) -> tuple[FileStamp, ...]:
-    """The file itself, or the matching files of the folder, by name.
+def list_files(path: Path, pattern: str) -> tuple[tuple[FileStamp, ...], tuple[Problem, ...]]:
+    """The file itself, or the matching files of the folder, by name; and what there is no file, with the reason.
 
     Raises:
-        DataError: no such path, or no file matches.
+        DataError: no such path, one that is neither file nor folder, or no file matches.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         raise DataError(f"files: path {path} does not exist; set the source's path to a file or a folder.")
-    if path.is_file():
-        return (stamp(path),)
-    with os.scandir(path) as entries:
-        found = {entry.name: entry for entry in entries if not entry.name.startswith(".") and entry.is_file()}
-    names = sorted(found)
+    if not path.is_dir():
+        return (stamp(path),), ()
     fits = re.compile(fnmatch.translate(pattern)).match
-    stats = ((found[name].path, found[name].stat()) for name in names if fits(name))
-    chosen = tuple(FileStamp(where, status.st_size, status.st_mtime_ns) for where, status in stats)
+    try:
+        names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except OSError as failure:
+        raise DataError(f"files: {path} cannot be listed ({failure.strerror}); check its rights.") from failure
+    chosen: list[FileStamp] = []
+    problems: list[Problem] = []
+    for name in names:
+        where = path / name
+        if not fits(name) or where.is_dir():
+            continue
+        try:
+            chosen.append(stamp(where))
+        except DataError as reason:
+            problems.append(ignored(name, reason))
     if not chosen:
+        said = f"; first reason: {problems[0].detail}" if problems else ""
         raise DataError(
-            f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern."
+            f"files: no file in {path} matches {pattern!r} ({len(names)} files there); fix path or pattern{said}."
         )
-    return chosen
+    return tuple(chosen), tuple(problems)
+
+
+def ignored(name: str, reason: DataError) -> Problem:
+    """A file that is left out, and why."""
+    return Problem("", "ignored_file", str(reason), file=shown(name))
 
 
 def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> SideFile | None:
-    """A side file beside the prices (with `look_up` also one folder above), the one that the setting names, or None."""
+    """A side file beside the prices (with `look_up` also one folder above), the one that the setting names, or None.
+
+    Raises:
+        DataError: the one that the setting names is absent, or what has the name is no readable file.
+    """
     if setting == NONE:
         return None
     folder = path if path.is_dir() else path.parent
@@ -120,11 +151,17 @@ def side_file(path: Path, name: str, setting: str, *, look_up: bool) -> SideFile
             )
         return _as_it_reads(chosen)
     places = (folder, folder.resolve().parent) if look_up else (folder,)
-    return next((_as_it_reads(place / name) for place in places if (place / name).is_file()), None)
+    return next((_as_it_reads(place / name) for place in places if os.path.lexists(place / name)), None)
 
 
 def _as_it_reads(path: Path) -> SideFile:
-    return SideFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    file = stamp(path)
+    if file.size > MAX_LIST_BYTES:
+        raise DataError(f"{file.name}: {file.size:,} bytes, at most {MAX_LIST_BYTES:,} of a list are read; shorten it.")
+    try:
+        return SideFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    except OSError as failure:
+        raise DataError(f"{file.name}: cannot be read ({failure.strerror}); check its rights.") from failure
 
 
 def sort_files(
@@ -134,6 +171,7 @@ def sort_files(
     renamed: Mapping[str, str],
     basis: str,
     ticker_pattern: str,
+    skipped: tuple[Problem, ...] = (),
 ) -> Folder:
     """Which file is what; a single file that is no price table is an error, one among many a Problem.
 
@@ -142,17 +180,17 @@ def sort_files(
     """
     stocks: list[PriceFile] = []
     indices: list[PriceFile] = []
-    problems: list[Problem] = []
+    problems = list(skipped)
     beside = side.names
     for file in files:
         if len(files) > 1 and file.name in beside:
             continue
         try:
-            found = _price_file(file, wanted_format, renamed, basis, ticker_pattern)
+            found = price_file(file, wanted_format, renamed, basis, ticker_pattern)
         except DataError as reason:
             if len(files) == 1:
                 raise
-            problems.append(Problem("", "ignored_file", str(reason)))
+            problems.append(ignored(file.name, reason))
             continue
         is_index = found.layout.column("index") is not None and not found.ticker
         (indices if is_index else stocks).append(found)
@@ -162,17 +200,33 @@ def sort_files(
     return Folder(tuple(stocks), tuple(indices), side, tuple(problems))
 
 
-def _price_file(
+def price_file(
     file: FileStamp, wanted_format: str, renamed: Mapping[str, str], basis: str, ticker_pattern: str
 ) -> PriceFile:
-    if not file.name.lower().endswith((*TEXT_SUFFIXES, *PARQUET_SUFFIXES)):
-        raise DataError(f"{file.name}: no price file; wanted one of {', '.join((*TEXT_SUFFIXES, *PARQUET_SUFFIXES))}.")
-    layout = layout_of(file, wanted_format, renamed, basis)
-    if layout.format == "nse_bhavcopy":
-        return PriceFile(file, layout, day=_day_in(file.name))
-    if any(layout.column(name) for name in ("ticker", "symbol", "index")):
-        return PriceFile(file, layout)
-    return PriceFile(file, layout, ticker=ticker_of_name(file.name, ticker_pattern))
+    """What a file of prices is, by its beginning and its name.
+
+    Raises:
+        DataError: no price table, or no column and no file name that gives a ticker.
+    """
+    opened = open_file(file, wanted_format, renamed, basis)
+    stem = stem_of(file.name)
+    exchange = exchange_of_name(stem)
+    if opened.layout.format in DAILY:
+        return PriceFile(opened, exchange=exchange, day=_day_in(file.name))
+    if any(opened.layout.column(name) for name in ("ticker", "symbol", "index")):
+        return PriceFile(opened, exchange=exchange)
+    ticker = ticker_in(stem, ticker_pattern)
+    if ticker is None:
+        raise DataError(
+            f"{file.name}: the file name gives no ticker by ticker_pattern {ticker_pattern!r}; change the pattern."
+        )
+    return PriceFile(opened, ticker, exchange)
+
+
+def stem_of(name: str) -> str:
+    """A file's name without what says its kind."""
+    suffixes = sorted((*TEXT_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True)
+    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
 
 
 def _day_in(name: str) -> date | None:

@@ -22,6 +22,8 @@ from quant_core.market.lists import (
     end_of,
     stated_end,
 )
+from quant_core.market.reading.identity import bare, is_name
+from quant_core.market.reading.side_lists import SideList, read_list
 from quant_core.market.sources._folder import ACTIONS_NAME, SideFile
 from quant_core.market.sources._names import Names
 from quant_core.market.symbols import SHIPPED_UNTIL
@@ -99,7 +101,8 @@ def _title(name: str) -> str:
 
 
 def _end(table: pl.DataFrame, dates: tuple[str, ...], where: str) -> date | None:
-    found = end_of(table.with_columns(pl.col(dates).dt.to_string("%Y-%m-%d")), dates, where)
+    text = table.with_columns(pl.col(dates).dt.to_string("%Y-%m-%d"))
+    found = end_of(SideList(where, text, pl.int_range(2, table.height + 2, eager=True)), dates)
     return None if found == LONG_AGO else found
 
 
@@ -143,7 +146,7 @@ def _joined(intervals: list[Interval]) -> list[Interval]:
 
 def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
     """Columns ticker, sector under the folder's names: the file's newest row of each company, else the shipped one."""
-    listed = [*(_sector_rows(file) if file is not None else []), *_shipped_sectors()]
+    listed = [*(sector_rows(file) if file is not None else []), *_shipped_sectors()]
     found: dict[str, str] = {}
     for name, sector, day in listed:
         for ticker in names.resolve(name, (day, LONG_AGO)):
@@ -152,20 +155,15 @@ def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
 
 
 @lru_cache(maxsize=16)
-def _sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
+def sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
     """(name, sector, day of its source), newest source first."""
     where = f"sectors file {file.name}"
-    try:
-        table = pl.read_csv(file.path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as failure:
-        raise DataError(f"{where}: cannot be read ({failure}); wanted columns ticker,sector.") from failure
-    name = next((column for column in ("ticker", "symbol") if column in table.columns), None)
-    label = next((column for column in ("sector", "industry") if column in table.columns), None)
-    if name is None or label is None:
-        raise DataError(f"{where}: found columns {table.columns}; wanted ticker (or symbol) and sector (or industry).")
+    names, labels = ("ticker", "symbol"), ("sector", "industry")
+    table = read_list(Path(file.path), where, "ticker (or symbol) and sector (or industry)", [names, labels]).table
+    name, label = (next(one for one in group if one in table.columns) for group in (names, labels))
     source = pl.col("source") if "source" in table.columns else pl.lit(None, pl.String)
-    rows = table.select(pl.col(name).str.strip_chars(), pl.col(label).str.strip_chars(), source.alias("source"))
-    full = rows.filter((pl.col(name) != "") & (pl.col(label) != ""))
+    rows = table.select(bare(pl.col(name)), pl.col(label), source.alias("source"))
+    full = rows.filter(is_name(pl.col(name)) & pl.col(label).is_not_null())
     dated = [(ticker, sector, _day_of(text) or date.max) for ticker, sector, text in full.iter_rows()]
     return sorted(dated, key=lambda row: row[2], reverse=True)
 
@@ -190,7 +188,7 @@ def sectors_list(file: SideFile | None) -> KnownList:
     if file is None:
         return SHIPPED_SECTORS
     stated = stated_end(Path(file.path), (), f"sectors file {file.name}")
-    days = [day for _, _, day in _sector_rows(file) if day != date.max]
+    days = [day for _, _, day in sector_rows(file) if day != date.max]
     return replace(SHIPPED_SECTORS, known_until=stated or max(days, default=None), origin=file.name)
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from quant_core.market.sources.source import Problem
+from quant_core.market.problems import Problem
 from quant_core.market.symbols import (
     Lookup,
     chain,

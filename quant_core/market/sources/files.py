@@ -24,6 +24,11 @@ from quant_core.market.actions import (
 )
 from quant_core.market.listings import since_listing
 from quant_core.market.lists import NEVER, KnownList, known_to
+from quant_core.market.problems import Problem
+from quant_core.market.reading.identity import BSE, bare_name
+from quant_core.market.reading.numbers import COMMA, POINT
+from quant_core.market.reading.opening import FileStamp
+from quant_core.market.reading.values import Grammar
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     AUTO,
@@ -48,17 +53,22 @@ from quant_core.market.sources._lists import (
     sectors_list,
 )
 from quant_core.market.sources._names import AS_THEY_ARE, NAMED, OF_THE_DAY, Names, find_names
-from quant_core.market.sources._reading import NUMBERS, TEXTS, FileStamp, scan
-from quant_core.market.sources.source import SOURCES, Fetch, Problem, check_span, early_rows, missing_tickers, raw_rows
+from quant_core.market.sources._rows import (
+    ROWS,
+    Choice,
+    chained,
+    lost_numbers,
+    named_rows,
+    one_exchange,
+    one_file,
+    one_series,
+    rows_of,
+)
+from quant_core.market.sources.source import SOURCES, Fetch, check_span, early_rows, missing_tickers, raw_rows
 from quant_core.market.symbols import final_names, read_symbol_changes, shipped_names
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, universe
-from quant_core.schema import EQUITY, INDEX, SPLIT_ADJUSTED, UNADJUSTED
+from quant_core.schema import INDEX, SPLIT_ADJUSTED, UNADJUSTED
 
-YAHOO_SUFFIX = r"\.(NS|BO)$"
-#: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX.
-INDEX_NAME = r"^(\^|NIFTY |INDIA ?VIX$)"
-#: Columns that name a row, the first that has a value.
-KEYS = ("ticker", "index", "symbol")
 SHOWN_TICKERS = 60
 
 
@@ -77,7 +87,9 @@ class FilesSource:
             day; BSE's E). Bonds, funds and the market of small companies stay out.
         basis: "unadjusted" or "split_adjusted"; "auto" goes by the header.
         ticker_pattern: regular expression with the group `ticker`, for files named after their ticker.
-        date_format: strptime format where dates are ambiguous; by default 03/04/2001 is 3 April.
+        date_format: strptime format where dates are ambiguous; by default another date of the column tells whether
+            03/04/2001 is 3 April, and without one it is not read.
+        decimal: "point" or "comma" where numbers are ambiguous; "auto" goes by what the file shows.
         actions: corporate actions file; "auto" is corporate_actions.csv beside the prices, "none" ignores it.
         symbol_changes: "auto" is symbol_changes.csv beside the prices or one folder above, else the shipped list; with
             "none" every name stays as it is in the files.
@@ -93,12 +105,15 @@ class FilesSource:
     basis: str = AUTO
     ticker_pattern: str = r"^(?P<ticker>.+?)(\.NS|\.BO)?$"
     date_format: str | None = None
+    decimal: str = AUTO
     actions: str = AUTO
     symbol_changes: str = AUTO
 
     def __post_init__(self) -> None:
         if self.basis not in (AUTO, UNADJUSTED, SPLIT_ADJUSTED):
             raise DataError(f"files: basis {self.basis!r} is none of {AUTO}, {UNADJUSTED}, {SPLIT_ADJUSTED}.")
+        if self.decimal not in (AUTO, POINT, COMMA):
+            raise DataError(f"files: decimal {self.decimal!r} is none of {AUTO}, {POINT}, {COMMA}.")
         object.__setattr__(self, "series", tuple(self.series))
         object.__setattr__(self, "columns", tuple(dict(self.columns or ()).items()))  # hashable, for the caches
 
@@ -106,12 +121,14 @@ class FilesSource:
         """Rows of the span, from the files as they are now."""
         check_span("files", start, end)
         folder = self._folder()
+        tickers = None if tickers is None else sorted({bare_name(name) for name in tickers})
         begin = max(start, date.min + timedelta(days=LOOKBACK_DAYS)) - timedelta(days=LOOKBACK_DAYS)
         stocks, problems = _stock_rows(self, folder, tickers, begin, end)
-        rows = pl.concat([stocks, _index_rows(self, folder, tickers, begin, end)], how="diagonal_relaxed")
+        indices, more = _index_rows(self, folder, tickers, begin, end)
+        rows = pl.concat([stocks, indices], how="diagonal_relaxed")
         rows = rows.filter(pl.col("date").is_between(start, end))
         renamed = [rename.problem for rename in _names(self, folder).seen if start <= rename.first_new <= end]
-        problems = [*folder.problems, *problems, *renamed, *_filled(rows, folder), *_ended(folder, rows)]
+        problems = [*folder.problems, *problems, *more, *renamed, *_filled(rows, folder), *_ended(folder, rows)]
         problems += missing_tickers(tickers, rows, f"files {Path(self.path).name}")
         rows = raw_rows(rows, f"files {self.path}", "fix the file or set columns, format or basis of the source.")
         return Fetch(rows, tuple(problems))
@@ -159,22 +176,31 @@ class FilesSource:
         """Listed actions that no row of a fetch carries: see `actions.listed_events`."""
         return listed_events(_actions(self, self._folder()))
 
+    @property
+    def grammar(self) -> Grammar:
+        """How dates and numbers are read."""
+        return Grammar(self.date_format, self.decimal)
+
     def _folder(self) -> Folder:
         path = Path(self.path).expanduser()
-        files = list_files(path, self.pattern)
-        side = SideFiles(
+        files, skipped = list_files(path, self.pattern)
+        return _folder(self, files, self.side_files(), skipped)
+
+    def side_files(self) -> SideFiles:
+        """The lists beside the prices, as they read now."""
+        path = Path(self.path).expanduser()
+        return SideFiles(
             side_file(path, ACTIONS_NAME, self.actions, look_up=False),
             side_file(path, CHANGES_NAME, self.symbol_changes, look_up=True),
             side_file(path, MEMBERSHIP_NAME, AUTO, look_up=True),
             side_file(path, SECTORS_NAME, AUTO, look_up=True),
         )
-        return _folder(self, files, side)
 
 
 @lru_cache(maxsize=16)
-def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles) -> Folder:
+def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles, skipped: tuple[Problem, ...]) -> Folder:
     renamed = dict(config.columns or ())
-    return sort_files(files, side, config.format, renamed, config.basis, config.ticker_pattern)
+    return sort_files(files, side, config.format, renamed, config.basis, config.ticker_pattern, skipped)
 
 
 @lru_cache(maxsize=16)
@@ -183,7 +209,7 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
     if folder.side.actions is None:
         return no_actions()
     table = with_known_actions(read_actions(Path(folder.side.actions.path)))
-    ways = [_chained(file) for file in folder.stocks if _chained(file) not in (AS_THEY_ARE, OF_THE_DAY)]
+    ways = [chained(file) for file in folder.stocks if chained(file) not in (AS_THEY_ARE, OF_THE_DAY)]
     way = pl.lit(ways[0] if ways else OF_THE_DAY)
     names = _names(config, folder)
     own = {
@@ -194,17 +220,42 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
     return table.with_columns(**own).sort("ticker", "ex_date", maintain_order=True)
 
 
-@lru_cache(maxsize=16)
 def _names(config: FilesSource, folder: Folder) -> Names:
     """The names of the whole folder, whatever the span."""
+    return _whole(config, folder)[0]
+
+
+@lru_cache(maxsize=16)
+def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str]]:
+    """What only all rows of a folder tell: its names, and the tickers of which BSE's rows give way to NSE's.
+
+    Raises:
+        DataError: there are stock files, and not one row could be read.
+    """
     own = folder.side.changes
     finals = shipped_names() if own is None else final_names(read_symbol_changes(Path(own.path)))
     if config.symbol_changes == NONE:
         finals = finals.clear()
-    columns = [*NAMED, "basis", "close_inr", "prev_close_inr", "volume_shares"]
-    frames = [_scan(config, 0, file, date.min, date.max)[0].select(columns) for file in folder.stocks]
-    rows = pl.concat(pl.collect_all(frames))
-    return find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
+    columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares"]
+    choice = Choice(date.min, date.max, config.series)
+    scans = [rows_of(file, 0, choice, config.grammar) for file in folder.stocks]
+    parts = pl.collect_all([frame.select(columns) for frame, _ in scans])
+    rows, _ = named_rows(pl.concat([ROWS.select(columns), *parts]))
+    if folder.stocks and not rows.height and not folder.indices:
+        said = [*(problem.detail for _, found in scans for problem in found)][:3]
+        reasons = "; ".join(said) or f"no row has one of the series {', '.join(config.series)}"
+        raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
+    names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
+    return names, _on_both(rows, names)
+
+
+def _on_both(rows: pl.DataFrame, names: Names) -> frozenset[str]:
+    """Tickers with rows of BSE and of another exchange, or of none that is stated."""
+    is_bse = (rows["exchange"] == BSE).fill_null(False)
+    if not is_bse.any():
+        return frozenset()
+    tickers = names.of(rows)
+    return frozenset(tickers.filter(is_bse)) & frozenset(tickers.filter(~is_bse))
 
 
 @lru_cache(maxsize=16)
@@ -274,20 +325,23 @@ def _lacks_actions(files: Sequence[PriceFile]) -> bool:
 
 def _index_rows(
     config: FilesSource, folder: Folder, tickers: Sequence[str] | None, start: date, end: date
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, list[Problem]]:
     """Rows of the index files. Volume and turnover are dropped: their units differ between indices."""
-    parts = [_scan(config, number, file, start, end, tickers)[0] for number, file in enumerate(folder.indices)]
-    rows = pl.concat([frame.collect() for frame in parts], how="diagonal_relaxed") if parts else pl.DataFrame()
+    choice = Choice(start, end, config.series, None if tickers is None else tuple(tickers))
+    scans = [rows_of(file, number, choice, config.grammar) for number, file in enumerate(folder.indices)]
+    rows, problems = named_rows(pl.concat([ROWS, *pl.collect_all([frame for frame, _ in scans])]))
+    problems += [problem for _, found in scans for problem in found]
     if not rows.height:
-        return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String})
-    return rows.with_columns(
-        ticker=pl.col("name"),
+        return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String}), problems
+    rows, more = one_file(rows.with_columns(ticker=pl.col("name")))
+    named = rows.with_columns(
         volume_shares=pl.lit(None, pl.Int64),
         turnover_inr=pl.lit(None, pl.Float64),
         dividend_inr=pl.lit(0.0),
         price_factor=pl.lit(1.0),
         instrument=pl.lit(INDEX),
     )
+    return named, problems + more
 
 
 def _read(
@@ -298,110 +352,30 @@ def _read(
     start: date,
     end: date,
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """Rows of files of one basis, chained to tickers.
-
-    Where files overlap, the first by name keeps the (ticker, date).
-    """
-    wanted, names = _of_span(files, start, end), _names(config, folder)
-    raw_names = None if tickers is None else names.raw_names(tickers)
-    scans = [_scan(config, number, file, start, end, raw_names) for number, file in enumerate(wanted)]
+    """Rows of files of one basis, chained to tickers, one file a day and ticker."""
+    names, aside = _whole(config, folder)
+    raw_names = None if tickers is None else tuple(names.raw_names(tickers))
+    choice = Choice(start, end, config.series, raw_names)
+    wanted = _of_span(files, start, end)
+    scans = [rows_of(file, number, choice, config.grammar) for number, file in enumerate(wanted)]
     problems = [problem for _, found in scans for problem in found]
-    frames = pl.collect_all([frame for frame, _ in scans])
-    rows = pl.concat([_EMPTY, *frames], how="diagonal_relaxed")
+    rows, found = named_rows(pl.concat([ROWS, *pl.collect_all([frame for frame, _ in scans])]))
     rows = rows.with_columns(ticker=names.of(rows))
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
-    rows, lost = _one_series(rows, config.series)
-    if lost:
-        detail = f"{lost} rows have another series on the same day; the first of {', '.join(config.series)} is used"
-        problems.append(Problem("", "series", detail))
-    if len(frames) > 1:
-        kept = rows.filter(pl.col("_file") == pl.col("_file").min().over("ticker", "date"))
-        if kept.height < rows.height:
-            lost = rows.height - kept.height
-            problems.append(
-                Problem("", "overlap", f"{lost} rows are in more than one file; the first file by name is used")
-            )
-        rows = kept
-    return rows, problems
-
-
-def _one_series(rows: pl.DataFrame, order: Sequence[str]) -> tuple[pl.DataFrame, int]:
-    """`rows` without those beside a row of the same day and ticker in an earlier series of `order`, and their number.
-
-    Two rows of one series stay: cleaning counts them.
-    """
-    if rows["series"].drop_nulls().n_unique() < 2:
-        return rows, 0
-    rank = pl.col("series").replace_strict(list(order), range(len(order)), default=-1, return_dtype=pl.Int32)
-    kept = rows.filter(rank == rank.min().over("ticker", "date"))
-    return kept, rows.height - kept.height
-
-
-def _scan(
-    config: FilesSource, number: int, file: PriceFile, start: date, end: date, raw_names: Sequence[str] | None = None
-) -> tuple[pl.LazyFrame, list[Problem]]:
-    """One file's rows of the span, of the given names only, with every column of `_EMPTY` but `ticker`."""
-    layout = file.layout
-    frame, problems = scan(file.stamp, layout, config.date_format)
-    if layout.dividend_adjusted:
-        detail = (
-            f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already "
-            "and dividends are ignored"
-        )
-        problems.append(Problem(file.ticker, "dividend_adjusted", detail))
-    frame = frame.filter(pl.col("date").is_between(start, end))
-    keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
-    bare = pl.coalesce(keys).str.replace(YAHOO_SUFFIX, "")
-    if raw_names is not None:
-        frame = frame.filter(
-            bare.is_in([*raw_names, *(f"{name}{suffix}" for name in raw_names for suffix in (".NS", ".BO"))])
-        )
-    if layout.column("series"):
-        frame = frame.filter(pl.col("series").is_in(list(config.series)).fill_null(True))  # null: the file does not say
-    symbol = pl.col("symbol") if layout.column("symbol") else bare
-    frame = frame.with_columns(name=bare, symbol=symbol, chained=pl.lit(_chained(file)))
-    present = {name for name, _ in layout.columns} | {"name", "symbol", "chained"}
-    frame = frame.with_columns(
-        pl.lit(None, dtype).alias(name) for name, dtype in _EMPTY.schema.items() if name not in present
-    )
-    is_index = pl.col("name").str.contains(INDEX_NAME)
-    dividend = pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")
-    frame = frame.with_columns(
-        dividend_inr=dividend,
-        instrument=pl.coalesce("instrument", pl.when(is_index).then(pl.lit(INDEX)).otherwise(pl.lit(EQUITY))),
-        basis=pl.coalesce("basis", pl.lit(layout.basis)),
-        source=pl.coalesce("source", pl.lit(_source_name(file))),
-        fetched_at=pl.lit(file.stamp.changed_at).cast(pl.Datetime("us", "UTC")),
-        _file=pl.lit(number, pl.Int32),
-        _has_actions=pl.lit(layout.has_actions),
-    )
-    named = pl.col("name")
-    return frame.filter(named.is_not_null() & (named != "")).select(list(_EMPTY.schema)), problems
-
-
-def _source_name(file: PriceFile) -> str:
-    """What the `source` column says where the file has none.
-
-    That is the vendor's format, or the name of a file of many tickers.
-    """
-    return file.stamp.name if file.layout.format == "long" and not file.ticker else file.layout.format
-
-
-def _chained(file: PriceFile) -> str:
-    """How the names of a file are chained; see `_names`."""
-    if file.ticker or not (file.layout.column("ticker") or file.layout.column("index")):
-        return OF_THE_DAY
-    return f"ticker, {file.layout.basis}" if file.layout.column("ticker") else AS_THEY_ARE
+    rows, by_exchange = one_exchange(rows, aside)
+    rows, by_series = one_series(rows, config.series)
+    rows, by_file = one_file(rows)
+    return rows, [*problems, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
 
 
 @lru_cache(maxsize=16)
 def _first_days(config: FilesSource, folder: Folder, files: tuple[PriceFile, ...]) -> pl.DataFrame:
     """Columns ticker, first_day over all of the files, whatever the span."""
-    names = _names(config, folder)
+    names, choice = _names(config, folder), Choice(date.min, date.max, config.series)
     firsts = []
     for file in files:
-        days = _scan(config, 0, file, date.min, date.max)[0].select(NAMED).collect()
+        days = rows_of(file, 0, choice, config.grammar)[0].select(NAMED).collect()
         firsts.append(days.select("date", ticker=names.of(days)).group_by("ticker").agg(first_day=pl.col("date").min()))
     return pl.concat(firsts).group_by("ticker").agg(pl.col("first_day").min())
 
@@ -442,17 +416,3 @@ def _filled(rows: pl.DataFrame, folder: Folder) -> list[Problem]:
         detail = f"{origin} filled {part.height} split-adjusted rows before the first unadjusted row of {listed}"
         notes.append(Problem("", "filled", detail))
     return notes
-
-
-_EMPTY = pl.DataFrame(
-    schema={
-        "date": pl.Date,
-        "name": pl.String,
-        "chained": pl.String,
-        **{name: pl.String for name in TEXTS if name not in ("index", "ticker")},
-        **{name: pl.Int64 if name == "volume_shares" else pl.Float64 for name in NUMBERS},
-        "fetched_at": pl.Datetime("us", "UTC"),
-        "_file": pl.Int32,
-        "_has_actions": pl.Boolean,
-    }
-)

@@ -12,22 +12,11 @@ from typing import Protocol
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.problems import Problem
 from quant_core.registry import Registry
 from quant_core.schema import EQUITY, UNADJUSTED, RawOhlcv, validate
 
 RAW_SCHEMA: dict[str, pl.DataType] = {name: column.dtype for name, column in RawOhlcv.columns().items()}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that a reader of the log should know about one ticker or file; it stops nothing by itself.
-
-    `ticker` is empty where the problem belongs to a file or to the whole request.
-    """
-
-    ticker: str
-    kind: str
-    detail: str
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError
-from quant_core.market.sources._folder import side_file
-from quant_core.market.sources._formats import recognise
-from quant_core.market.sources._reading import is_multi_header, layout_of, parse_dates, scan, stamp, ticker_of_name
+from quant_core.market.reading.columns import recognise
+from quant_core.market.reading.dates import read_dates
+from quant_core.market.reading.opening import stamp
+from quant_core.market.reading.prices import is_multi_header, open_file, scan
+from quant_core.market.reading.values import Grammar
+from quant_core.market.sources._folder import side_file, stem_of
 from quant_core.market.sources.files import FilesSource
 
 
 def read(path: Path, date_format: str | None = None, **renamed: str) -> tuple[pl.DataFrame, list[str]]:
-    file = stamp(path)
-    table, problems = scan(file, layout_of(file, "auto", renamed, "auto"), date_format)
+    table, problems = scan(open_file(stamp(path), "auto", renamed, "auto"), Grammar(date_format))
     return table.collect(), [problem.detail for problem in problems]
 
 

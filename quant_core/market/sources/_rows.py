@@ -1,0 +1,231 @@
+"""Rows of price files under one set of columns, and which row of a day and stock is used where there are several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import polars as pl
+
+from quant_core.market.problems import Problem
+from quant_core.market.reading.columns import NUMBERS
+from quant_core.market.reading.identity import (
+    BSE,
+    INDEX_NAME,
+    bare,
+    exchange_in_column,
+    exchange_of,
+    is_name,
+)
+from quant_core.market.reading.prices import scan
+from quant_core.market.reading.values import Grammar
+from quant_core.market.sources._folder import PriceFile
+from quant_core.market.sources._names import AS_THEY_ARE, OF_THE_DAY
+from quant_core.schema import EQUITY, INDEX
+
+#: Columns that name a row, the first that has a value.
+KEYS = ("ticker", "index", "symbol")
+#: What an `instrument` column may say; anything else leaves it to the name.
+_INSTRUMENTS = {"equity": EQUITY, "eq": EQUITY, "stk": EQUITY, "stock": EQUITY, "index": INDEX, "idx": INDEX}
+#: Ranks a row without a close behind those of every file.
+_EMPTY_ROW = 1 << 24
+ROWS = pl.DataFrame(
+    schema={
+        "date": pl.Date,
+        "name": pl.String,
+        "chained": pl.String,
+        "exchange": pl.String,
+        **{name: pl.String for name in ("symbol", "instrument", "series", "basis", "source")},
+        **{name: pl.Int64 if name == "volume_shares" else pl.Float64 for name in NUMBERS},
+        "fetched_at": pl.Datetime("us", "UTC"),
+        "_file": pl.Int32,
+        "_has_actions": pl.Boolean,
+        "_lost": pl.Boolean,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows of a file are wanted: of a span, these series (null where the file does not say) and these names."""
+
+    start: date
+    end: date
+    series: tuple[str, ...]
+    raw_names: tuple[str, ...] | None = None
+
+
+def rows_of(file: PriceFile, number: int, choice: Choice, grammar: Grammar) -> tuple[pl.LazyFrame, list[Problem]]:
+    """One file's rows with every column of ROWS."""
+    layout = file.layout
+    frame, found = scan(file.opened, grammar)
+    problems = list(found)
+    if layout.dividend_adjusted:
+        detail = (
+            f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already "
+            "and dividends are ignored"
+        )
+        problems.append(Problem(file.ticker, "dividend_adjusted", detail, file=file.stamp.name))
+    frame = frame.filter(pl.col("date").is_between(choice.start, choice.end))
+    keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
+    raw, kinds = pl.coalesce(keys), _names_in(file, grammar)
+    clean = (lambda name: name) if kinds.are_bare else bare
+    if choice.raw_names is not None:
+        frame = frame.filter(clean(raw).is_in(list(choice.raw_names)))
+    if layout.column("series"):
+        series = pl.col("series").str.to_uppercase()
+        frame = frame.filter(series.is_in(list(choice.series)).fill_null(True)).with_columns(series=series)
+    frame = frame.with_columns(
+        name=clean(raw),
+        symbol=clean(pl.col("symbol")) if layout.column("symbol") else clean(raw),
+        chained=pl.lit(chained(file)),
+        exchange=_exchange(file, raw, kinds),
+    )
+    present = set(frame.collect_schema().names())
+    frame = frame.with_columns(
+        pl.lit(None, dtype).alias(column) for column, dtype in ROWS.schema.items() if column not in present
+    )
+    return frame.with_columns(*_facts(file, number, kinds)).select(list(ROWS.schema)), problems
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the names in a file are like, so that a column of a million needs no step that would change none.
+
+    are_bare: none has an exchange or a series around it. have_index: some name is an index's.
+    """
+
+    are_bare: bool
+    have_index: bool
+
+
+@lru_cache(maxsize=4096)
+def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
+    if file.ticker:
+        names = pl.Series([file.ticker])
+    else:
+        columns = [pl.col(key) for key in KEYS if file.layout.column(key)]
+        frame, _ = scan(file.opened, grammar)
+        names = pl.concat(pl.collect_all([frame.select(key.alias("name").unique()) for key in columns]))["name"]
+    stripped = pl.select(bare(pl.lit(names))).to_series()
+    return _Names(bool(stripped.eq_missing(names).all()), bool(stripped.str.contains(INDEX_NAME).any()))
+
+
+def _exchange(file: PriceFile, raw: pl.Expr, kinds: _Names) -> pl.Expr:
+    """The exchange by a column, else by the name of the row, else by that of the file."""
+    said = [exchange_in_column(pl.col("exchange"))] if file.layout.column("exchange") else []
+    if not file.ticker and not kinds.are_bare:
+        said.append(exchange_of(raw))
+    return pl.coalesce(*said, pl.lit(file.exchange, pl.String))
+
+
+def _facts(file: PriceFile, number: int, kinds: _Names) -> list[pl.Expr]:
+    """What is known of every row of a file, where a column does not say it."""
+    layout = file.layout
+    by_name = pl.lit(EQUITY)
+    if kinds.have_index:
+        by_name = pl.when(pl.col("name").str.contains(INDEX_NAME)).then(pl.lit(INDEX)).otherwise(by_name)
+    said = pl.col("instrument").str.to_lowercase().replace_strict(_INSTRUMENTS, default=None, return_dtype=pl.String)
+    return [
+        (pl.lit(0.0) if layout.dividend_adjusted else pl.col("dividend_inr")).alias("dividend_inr"),
+        (pl.coalesce(said, by_name) if layout.column("instrument") else by_name).alias("instrument"),
+        pl.coalesce("basis", pl.lit(layout.basis)).alias("basis"),
+        pl.coalesce("source", pl.lit(_source_name(file))).alias("source"),
+        pl.lit(file.stamp.changed_at).cast(pl.Datetime("us", "UTC")).alias("fetched_at"),
+        pl.lit(number, pl.Int32).alias("_file"),
+        pl.lit(layout.has_actions).alias("_has_actions"),
+    ]
+
+
+def _source_name(file: PriceFile) -> str:
+    """What the `source` column says where the file has none.
+
+    That is the vendor's format, or the name of a file of many tickers.
+    """
+    return file.stamp.name if file.layout.format == "long" and not file.ticker else file.layout.format
+
+
+def chained(file: PriceFile) -> str:
+    """How the names of a file are chained; see `_names`."""
+    if file.ticker or not (file.layout.column("ticker") or file.layout.column("index")):
+        return OF_THE_DAY
+    return f"ticker, {file.layout.basis}" if file.layout.column("ticker") else AS_THEY_ARE
+
+
+# ---- what is left out, and counted -----------------------------------------------------------------------------------
+
+
+def named_rows(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+    """`rows` that name a stock or an index, and what is said of the others."""
+    problems = []
+    names = rows["name"].unique()
+    odd = names.filter(~names.to_frame().select(is_name(pl.col("name"))).to_series())
+    if len(odd):
+        bad = rows["name"].is_in(odd.implode(), nulls_equal=True)
+        first = rows.filter(bad).row(0, named=True)
+        what = f"{bad.sum()} rows name nothing that can be a ticker and are left out, first {first['name']!r}"
+        problems.append(Problem("", "no_name", f"{what} on {first['date']}; correct the name"))
+        rows = rows.filter(~bad)
+    return rows, problems
+
+
+def lost_numbers(rows: pl.DataFrame) -> list[Problem]:
+    """What is said of numbers in typed columns that were none."""
+    lost = rows["_lost"]
+    if not lost.any():
+        return []
+    first = rows.filter(lost.fill_null(False)).row(0, named=True)
+    what = f"{lost.sum()} rows have an infinite number or part of a share, which is left empty, first"
+    return [Problem("", "unparsable", f"{what} {first['name']} {first['date']}; correct them")]
+
+
+def one_exchange(rows: pl.DataFrame, aside: frozenset[str]) -> tuple[pl.DataFrame, list[Problem]]:
+    """`rows` (with `ticker`) without BSE's of the tickers `aside`, which have rows of NSE somewhere in the folder."""
+    if not aside:
+        return rows, []
+    gone = ((pl.col("exchange") == BSE) & pl.col("ticker").is_in(sorted(aside))).fill_null(False)
+    lost = rows.filter(gone)
+    if not lost.height:
+        return rows, []
+    tickers = lost["ticker"].unique().sort().to_list()
+    named = ", ".join(tickers[:5]) + (", ..." if len(tickers) > 5 else "")
+    detail = f"{lost.height} rows of BSE are left out for NSE's of the same ticker: {named}"
+    return rows.filter(~gone), [Problem("", "exchange", detail)]
+
+
+def one_series(rows: pl.DataFrame, order: Sequence[str]) -> tuple[pl.DataFrame, list[Problem]]:
+    """`rows` without those beside a row of the same day and ticker in an earlier series of `order`.
+
+    Two rows of one series stay: cleaning counts them.
+    """
+    if rows["series"].drop_nulls().n_unique() < 2:
+        return rows, []
+    rank = pl.col("series").replace_strict(list(order), range(len(order)), default=-1, return_dtype=pl.Int32)
+    kept = rows.filter(rank == rank.min().over("ticker", "date"))
+    if kept.height == rows.height:
+        return rows, []
+    lost = rows.height - kept.height
+    detail = f"{lost} rows have another series on the same day; the first of {', '.join(order)} is used"
+    return kept, [Problem("", "series", detail)]
+
+
+def one_file(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+    """`rows` of the first file by name that has the day and ticker; one without a close gives way to one with."""
+    empty = pl.col("close_inr").is_null()
+    has_empty = rows["close_inr"].null_count() > 0
+    if rows["_file"].n_unique() < 2 and not has_empty:
+        return rows, []
+    rank = pl.col("_file") + pl.when(empty).then(_EMPTY_ROW).otherwise(0) if has_empty else pl.col("_file")
+    kept = rows.filter(rank == rank.min().over("ticker", "date"))
+    if kept.height == rows.height:
+        return rows, []
+    problems = []
+    lost_empty = rows["close_inr"].null_count() - kept["close_inr"].null_count()
+    lost = rows.height - kept.height - lost_empty
+    if lost_empty:
+        detail = f"{lost_empty} rows without a close are left out for one of the same day and ticker with a close"
+        problems.append(Problem("", "empty_row", detail))
+    if lost:
+        detail = f"{lost} rows are in more than one file; the first file by name is used"
+        problems.append(Problem("", "overlap", detail))
+    return kept, problems
