@@ -2,8 +2,8 @@
 
 The walk steps `trading.account`, free of costs: what was decided stands at the close of the next session and drifts by
 total returns until the next decision. So the book of a walk is the ledger's but for what costs, cash and the hours
-after a fill make of it. Every calendar year of decisions is walked anew, from an empty book at the first decision of the year
-before: a month decided alone equals the same month in a long run, and no book rests on more than 24 months.
+after a fill make of it. Every calendar year of decisions is walked anew, from an empty book at the first decision of
+the year before: a month decided alone equals the same month in a long run, and no book rests on more than 24 months.
 """
 
 from collections.abc import Callable, Iterator

@@ -51,7 +51,8 @@ def scored(prices: pl.DataFrame, scores: dict[date, list[float]]) -> pl.DataFram
     """Forecasts of one model that hold from each date until the next."""
     rows = prices.select("date", "ticker")
     begins = pl.concat([
-        pl.DataFrame({"since": [day] * len(NAMES), "ticker": NAMES, "score": [float(v) for v in values]}) for day, values in scores.items()
+        pl.DataFrame({"since": [day] * len(NAMES), "ticker": NAMES, "score": values}).cast({"score": pl.Float64})
+        for day, values in scores.items()
     ])  # fmt: skip
     table = (
         rows.sort("date").join_asof(begins.sort("since"), left_on="date", right_on="since", by="ticker").drop("since")
@@ -150,7 +151,7 @@ def test_weightings_by_hand(weighting: str, wanted: list[float]) -> None:
         momentum_skip_sessions=5,
     )  # fmt: skip
     days = pl.Series("date", [date(2020, 6, 26)])
-    inputs = replace(decision_inputs(prices, pl.DataFrame(), config, days[0], days[0]), decision_dates=days)
+    inputs = replace(decision_inputs(prices, Forecasts.create_empty(), config, days[0], days[0]), decision_dates=days)
     rules = BookRules(21.0, 2.0, 0.2)
     here, none = np.ones(4, dtype=bool), np.zeros(4, dtype=bool)
     now = Moment(inputs, rules, days[0], 5, np.zeros(4), here, none, np.array([0.3, 0.2, 0.1, -0.3]))
