@@ -100,5 +100,5 @@ class AllocationConfig(BookConfig):
 
     @property
     def history_sessions(self) -> int:
-        """Sessions that a strategy may look back over: the longer of the two histories above."""
-        return max(self.lookback_sessions, self.momentum_sessions)
+        """Sessions that a strategy may look back over: the longest of its histories."""
+        return max(self.lookback_sessions, self.momentum_sessions, self.volatility_sessions)

@@ -7,7 +7,7 @@ the year before: a month decided alone equals the same month in a long run, and 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -42,6 +42,8 @@ class Moment:
         eligible: (N,) stocks that may be bought.
         stuck: (N,) members that cannot be traded: what is held of them stays.
         score: (N,) smoothed rank in -0.5..0.5; NaN for a name without a score today.
+        horizon_sessions: over which the model forecasts.
+        index_return: of the price index in each session of the history up to the day; NaN where there is none.
     """
 
     inputs: DecisionInputs
@@ -52,6 +54,8 @@ class Moment:
     eligible: Flags
     stuck: Flags
     score: Array
+    horizon_sessions: int = 1
+    index_return: Array = field(default_factory=lambda: np.empty(0))
 
     def past(self, sessions: int) -> History:
         """The `sessions` sessions up to the day."""
@@ -119,14 +123,15 @@ def _moments(path: DecisionInputs, model: str) -> Iterator[tuple[Moment, Account
     scores = _scores(path, model)
     score = np.full(scores.shape, np.nan)
     score[first:] = smoothed(scores[first:], half_lives[first:])
+    spoken = path.daily_forecasts.filter(pl.col("model") == model)["horizon_sessions"]
+    horizon, index = int(spoken[0]) if len(spoken) else 1, _index_return(path)
     account = Account(_market(history, rows), FlatCosts(0.0, 0.0, 0.0).schedule(days.to_list()))
     for k, row in enumerate(rows):
         sessions = int(row - rows[k - 1]) if k else 0
-        held = account.day.weights
-        yield (
-            Moment(path, rules(folds[row]), days[k], sessions, held, history.eligible[row], stuck[k], score[row]),
-            account,
-        )
+        held, eligible = account.day.weights, history.eligible[row]
+        own = rules(folds[row])
+        now = Moment(path, own, days[k], sessions, held, eligible, stuck[k], score[row], horizon, index[: row + 1])
+        yield now, account
 
 
 def _first_session(decision: date) -> date:
@@ -143,6 +148,12 @@ def _scores(path: DecisionInputs, model: str) -> Array:
     rows = path.daily_forecasts.filter(known, pl.col("model") == model, pl.col("score").is_finite())
     cells = dense.cells(rows, days, history.tickers, f"forecasts of {model}")
     return np.where(history.eligible, cells.floats(rows["score"]), np.nan)
+
+
+def _index_return(path: DecisionInputs) -> Array:
+    """(T,) returns of the price index on the history's sessions; NaN for none."""
+    rows = path.prices.filter(pl.col("ticker") == path.config.index_ticker).select("date", "total_return_1d")
+    return _sessions(path).to_frame("date").join(rows, on="date", how="left")["total_return_1d"].to_numpy()
 
 
 def _folds(path: DecisionInputs, model: str) -> list[str]:

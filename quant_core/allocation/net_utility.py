@@ -76,7 +76,12 @@ def most_net_utility(problem: Problem) -> Array:
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
     solver = clarabel.DefaultSolver(
-        sparse.csc_matrix(matrix), np.append(slope, np.full(n, p.cost)), sparse.csc_matrix(rows), limits, cones, settings
+        sparse.csc_matrix(matrix),
+        np.append(slope, np.full(n, p.cost)),
+        sparse.csc_matrix(rows),
+        limits,
+        cones,
+        settings,
     )
     solved = solver.solve()
     if str(solved.status) not in ("Solved", "AlmostSolved"):

@@ -9,7 +9,7 @@ from quant_core.allocation.net_utility import SMALLEST_TRADE, Problem, most_net_
 from quant_core.allocation.optimise import covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.schema import INDEX
+from quant_core.errors import DataError
 from quant_core.trading.weights import Array
 
 #: Share of the book that must be invested for its turnover to be bounded: an empty one has to be filled.
@@ -20,12 +20,12 @@ OPENED = 0.9
 def cost_aware_mean_variance(inputs: DecisionInputs) -> pl.DataFrame:
     """For each traded model the book of most net utility: `cost_aware_mean_variance_{model}`.
 
-    Expected returns are the smoothed scores by Grinold's rule (`expected_returns`), risk is Ledoit and Wolf's covariance
-    of the lookback; a trade costs trade_cost_bps a side, spread over holding_sessions. Fully invested and long only, at
-    most max_position each and max_turnover a decision; with is_benchmark_relative risk is that of the difference to the
-    price index, with beta bounds the book's beta to it lies between them. What the solver would change by less than
-    0.01 % of the wealth is kept. Chooses from the optimiser_names most traded members and those that are held; a name
-    without history or without a score is kept as it is held.
+    Expected returns are the smoothed scores by Grinold's rule (`expected_returns`), risk is Ledoit and Wolf's
+    covariance of the lookback; a trade costs trade_cost_bps a side, spread over holding_sessions. Fully invested and
+    long only, at most max_position each and max_turnover a decision; with is_benchmark_relative risk is that of the
+    difference to the price index, with beta bounds the book's beta to it lies between them. What the solver would
+    change by less than 0.01 % of the wealth is kept. Chooses from the optimiser_names most traded members and those
+    that are held; a name without history or without a score is kept as it is held.
 
     Source: Grinold and Kahn, Active Portfolio Management (2000), chs. 6 and 14; costs as in Boyd et al. (2017).
     """
@@ -73,20 +73,34 @@ def mean_variance_weights(now: Moment) -> Array | None:
     return wanted
 
 
+def _index_returns(now: Moment, sessions: int) -> Array:
+    """(sessions,) returns of the price index, where the settings need it; else zeros.
+
+    Raises:
+        DataError: it is needed, and there is none.
+    """
+    config = now.inputs.config
+    bounded = config.least_beta is not None or config.most_beta is not None
+    if not (config.is_benchmark_relative or bounded):
+        return np.zeros(sessions)
+    returns = np.nan_to_num(now.index_return[-sessions:])
+    if not returns.any():
+        raise DataError(
+            f"{now.day}: no return of {config.index_ticker} in {sessions} sessions, which a benchmark-relative book "
+            "and beta bounds need; load the index, or leave both out."
+        )
+    return returns
+
+
 def _problem(now: Moment, sessions: int, names: np.ndarray, room: float) -> Problem:
     config = now.inputs.config
-    returns = sample(now.past(sessions), names)
-    index = _index_returns(now, sessions)
-    joint = covariance(np.column_stack([returns, index])) * SESSIONS_PER_YEAR
-    risk, hedged = joint[:-1, :-1], joint[:-1, -1]
-    held = now.held[names]
-    model = now.inputs.daily_forecasts
-    del model
-    score = expected_returns(
-        now.score[names], np.sqrt(np.diag(risk)), config.information_coefficient, now.horizon_sessions
-    )
+    returns = np.column_stack([sample(now.past(sessions), names), _index_returns(now, sessions)])
+    joint = covariance(returns[:, returns.any(axis=0)]) * SESSIONS_PER_YEAR  # without an index it is not there
+    n, held = len(names), now.held[names]
+    risk, hedged = joint[:n, :n], joint[:n, n:].sum(axis=1)
+    volatility = np.sqrt(np.diag(risk))
     return Problem(
-        expected=score,
+        expected=expected_returns(now.score[names], volatility, config.information_coefficient, now.horizon_sessions),
         covariance=risk,
         held=held,
         cost=config.trade_cost_bps * 1e-4 * SESSIONS_PER_YEAR / config.holding_sessions,

@@ -17,7 +17,8 @@ def partial_adjustment(inputs: DecisionInputs) -> pl.DataFrame:
 
     The aim is the 2 x top_n names of best smoothed rank, by `book_weighting`; each decision goes the share of the way
     that `trading_rate` says is worth its cost, an empty book all of it. A name outside the aim that falls below
-    min_position is sold, one inside it is bought with at least that; a name without a score is kept.
+    min_position is sold, one inside it is bought with at least that, the others in proportion; a name without a score
+    is kept.
 
     Source: Garleanu and Pedersen (2013), Dynamic trading with predictable returns and transaction costs, Journal of
     Finance 68(6), proposition 3 and example 2.
@@ -58,11 +59,11 @@ def adjusted_weights(now: Moment) -> Array | None:
     aim = wished_weights(now, rank <= names, rank, float(names)) * room
     rate = 1.0 if not (now.held > 0.0).any() else _rate(now)
     weights = np.where(np.isnan(rank), 0.0, now.held + rate * (aim - now.held))
+    total = min(weights[~kept].sum(), room)
     small = weights < config.min_position
     weights = np.where(small, np.where(aim > 0.0, np.minimum(aim, config.min_position), 0.0), weights)
-    weights = np.minimum(weights, config.max_position)
     free = weights[~kept].sum()
-    weights *= min(room / free, 1.0) if free > 0.0 else 1.0
+    weights = np.minimum(weights * (total / free if free > 0.0 else 1.0), config.max_position)
     weights[kept] = np.nan
     return weights
 

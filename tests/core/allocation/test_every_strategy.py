@@ -22,8 +22,8 @@ MONTH = pl.col("date").dt.truncate("1mo")
 #: Books of the index alone.
 OF_THE_INDEX = ("buy_hold_index", "regime_gated")
 #: Books a model; those that trade towards a wish by and by, and keep what is near it.
-A_MODEL_EACH = ("top_n", "buffered")
-SPARING = ("buffered",)
+SPARING = ("buffered", "cost_aware_mean_variance", "partial_adjustment", "volatility_targeted")
+A_MODEL_EACH = ("top_n", *SPARING)
 
 
 @pytest.fixture(scope="module")
