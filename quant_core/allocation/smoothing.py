@@ -9,18 +9,15 @@ slowly deserve more of the trading.
 
 import numpy as np
 
+from quant_core.measures.information_coefficient import ranks
 from quant_core.trading.weights import Array
 
 
-def centred_rank(scores: Array) -> Array:
-    """(N,) of (r - 1/2) / n - 1/2 among the n scored names, ties at their mean; NaN stays NaN."""
+def centred_ranks(scores: Array) -> Array:
+    """(T, N) of (r - 1/2) / n - 1/2 among the n scored names of each row, ties at their mean; NaN stays NaN."""
     known = ~np.isnan(scores)
-    values = scores[known]
-    ordered = np.sort(values)
-    below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
-    found = np.full(len(scores), np.nan)
-    found[known] = (below + up_to) / (2.0 * max(len(values), 1)) - 0.5  # mean rank r = (below + 1 + up_to) / 2
-    return found
+    n = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, (ranks(scores, known) - 0.5) / n - 0.5, np.nan)
 
 
 def smoothed(scores: Array, half_lives: Array) -> Array:
@@ -37,11 +34,10 @@ def smoothed(scores: Array, half_lives: Array) -> Array:
     Returns:
         (T, N) in -0.5..0.5; NaN where there is no score.
     """
-    decay = np.exp2(-1.0 / half_lives)
+    rank, decay = centred_ranks(scores), np.exp2(-1.0 / half_lives)
+    known = ~np.isnan(rank)
     found, state = np.full(scores.shape, np.nan), np.zeros(scores.shape[1])
-    for t in np.flatnonzero(~np.isnan(scores).all(axis=1)):
-        rank = centred_rank(scores[t])
-        known = ~np.isnan(rank)
-        state = decay[t] * state + (1.0 - decay[t]) * np.where(known, rank, 0.0)
-        found[t, known] = state[known]
+    for t in np.flatnonzero(known.any(axis=1)):
+        state = decay[t] * state + (1.0 - decay[t]) * np.where(known[t], rank[t], 0.0)
+        found[t, known[t]] = state[known[t]]
     return found

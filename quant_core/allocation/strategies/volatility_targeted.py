@@ -16,7 +16,8 @@ def volatility_targeted(inputs: DecisionInputs) -> pl.DataFrame:
 
     The share is min(1, target_volatility / v), v being the yearly volatility that the book as it stands would have had
     over the last volatility_sessions sessions. It is changed only where it misses what is invested by more than
-    exposure_band, so that noise in v costs nothing; within the band the book is traded as `buffered` is.
+    exposure_band, so that noise in v costs nothing; within the band the book is traded as `buffered` is, and purchases
+    fill what is left to the share.
 
     Source: Moreira and Muir (2017), Volatility-managed portfolios; Harvey et al. (2018), The impact of volatility
     targeting.
@@ -34,7 +35,8 @@ def targeted_weights(now: Moment) -> Array | None:
     full = np.where(np.isnan(book), whole, book)
     share = exposure(now, full)
     if invested > 0.0 and abs(share - invested) <= now.inputs.config.exposure_band:
-        return book * invested  # NaN, a name that is kept, stays NaN
+        room, asked = share - now.held[np.isnan(book)].sum(), np.nansum(book)
+        return book * (min(max(room / asked, 0.0), 1.0) if asked > 0.0 else 1.0)  # NaN, a name that is kept, stays NaN
     scaled = np.minimum(full * share, now.inputs.config.max_position)
     unscored = now.eligible & np.isnan(now.score)
     scaled[(now.held > 0.0) & (now.stuck | unscored)] = np.nan

@@ -13,7 +13,7 @@ from quant_core import calendar
 from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.allocation.book_rules import BookRules
 from quant_core.allocation.held import Moment, _moments, traded_models
-from quant_core.allocation.smoothing import centred_rank, smoothed
+from quant_core.allocation.smoothing import centred_ranks, smoothed
 from quant_core.allocation.strategies.buffered import (
     buffered_weights,
     descending_rank,
@@ -72,10 +72,10 @@ def book(table: pl.DataFrame, day: date) -> dict[str, float | None]:
 
 
 def test_centred_ranks_by_hand() -> None:
-    ranks = centred_rank(np.array([3.0, 1.0, NAN, 3.0, 7.0]))
+    ranks = centred_ranks(np.array([[3.0, 1.0, NAN, 3.0, 7.0]]))[0]
     assert ranks[[0, 1, 3, 4]].tolist() == [0.0, -0.375, 0.0, 0.375]
     assert np.isnan(ranks[2])
-    assert np.isnan(centred_rank(np.full(3, NAN))).all()
+    assert np.isnan(centred_ranks(np.full((1, 3), NAN))).all()
 
 
 def test_smoothing_by_hand_forgets_half_in_a_half_life() -> None:
