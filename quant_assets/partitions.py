@@ -22,6 +22,8 @@ CLEANING_MONTHS = 3
 #: Raw months before a cleaned one that it may depend on: all of them, since a name may come back after any absence.
 #: Mappings are clipped at the profile's first month; fifty years are more than any profile has.
 CLEANING_REACH_MONTHS = 600
+#: From December back to the January of the year before.
+PATH_MONTHS = 23
 #: Folds before one, the first included; more than any profile has.
 FOLDS_BEFORE = 400
 
@@ -95,6 +97,15 @@ def cleaning_begin(start: date) -> date:
 def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:
     """A month and enough months before it to hold `sessions` sessions before its first day."""
     return dg.TimeWindowPartitionMapping(start_offset=-math.ceil(sessions * 12 / FEWEST_SESSIONS_A_YEAR) - 1)
+
+
+def path_lookback(sessions: int) -> dg.TimeWindowPartitionMapping:
+    """A month, those since the year before its own began, and those that hold `sessions` sessions before them.
+
+    For decisions that depend on the book they hold: their path begins there (`quant_core.allocation.held`).
+    """
+    before = math.ceil(sessions * 12 / FEWEST_SESSIONS_A_YEAR) + 1 if sessions else 0
+    return dg.TimeWindowPartitionMapping(start_offset=-PATH_MONTHS - before, allow_nonexistent_upstream_partitions=True)
 
 
 def context_mapping(context_sessions: int) -> dg.TimeWindowPartitionMapping:

@@ -17,7 +17,7 @@ from quant_assets.config import core_settings
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
-from quant_assets.partitions import context_mapping, lookback, month_span
+from quant_assets.partitions import context_mapping, month_span, path_lookback
 from quant_assets.storage import table_path
 from quant_assets.table_files import read_table
 from quant_assets.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
@@ -158,7 +158,10 @@ def scored(few: pl.DataFrame) -> Verdict:
 
 def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("target_weights")
-    forecasts_in = {f"{FORECASTS}{name}": dg.AssetIn(lab.key(f"{FORECASTS}{name}")) for name in models}
+    path = path_lookback(0)
+    forecasts_in = {
+        f"{FORECASTS}{name}": dg.AssetIn(lab.key(f"{FORECASTS}{name}"), partition_mapping=path) for name in models
+    }
     loaded: AllocationConfig = lab.defaults("target_weights")
 
     @dg.asset(
@@ -185,7 +188,9 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             ),
         ],
         ins={
-            "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lookback(loaded.history_sessions)),
+            "clean_prices": dg.AssetIn(
+                lab.key("clean_prices"), partition_mapping=path_lookback(loaded.history_sessions)
+            ),
             **forecasts_in,
             **(_regimes_in(lab) if lab.has_regimes else {}),
         },

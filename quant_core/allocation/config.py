@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from quant_core.allocation.book_config import BookConfig
 from quant_core.errors import DataError
 from quant_core.trading.rebalancing import Rebalance, check_rebalance
 from quant_core.trading.weights import check_limits
@@ -11,8 +12,8 @@ FEWEST_LOOKBACK_SESSIONS = 60
 
 
 @dataclass(frozen=True)
-class AllocationConfig:
-    """Limits and timing shared by the strategies.
+class AllocationConfig(BookConfig):
+    """Limits and timing shared by the strategies; those of books that mind what they hold are told in `BookConfig`.
 
     Args:
         top_n: names that a strategy holds which picks the best of a ranking.
@@ -54,6 +55,7 @@ class AllocationConfig:
     exposure_floor: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_limits(self.max_position, self.min_position)
         check_rebalance(self.rebalance)
         if not 0.0 <= self.min_priced_members <= 1.0:
@@ -98,5 +100,5 @@ class AllocationConfig:
 
     @property
     def history_sessions(self) -> int:
-        """Sessions that a strategy may look back over: the longer of the two histories above."""
-        return max(self.lookback_sessions, self.momentum_sessions)
+        """Sessions that a strategy may look back over: the longest of its histories."""
+        return max(self.lookback_sessions, self.momentum_sessions, self.volatility_sessions)

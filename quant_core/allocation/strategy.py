@@ -20,11 +20,14 @@ from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
 from quant_core.allocation.members import member_rows, slots
+from quant_core.errors import QuantError
 from quant_core.registry import Registry
-from quant_core.schema import INDEX, IS_ELIGIBLE, RegimeBooks, Regimes
+from quant_core.schema import INDEX, IS_ELIGIBLE, BookSettings, Forecasts, RegimeBooks, Regimes
 from quant_core.trading.rebalancing import last_month_end
 from quant_core.trading.weights import Array, top_n_weights
 
+#: What a strategy may fail with and be kept apart; anything else is a bug in its code and stops the run.
+FAILURES = (QuantError, ArithmeticError, ValueError, np.linalg.LinAlgError)
 #: For how long a regime is known after its session: a method that has said nothing for a month knows nothing.
 REGIME_AGE = "31d"
 
@@ -35,13 +38,18 @@ class DecisionInputs:
 
     Args:
         decision_dates: ascending; enough members have a price on each.
-        prices: CleanPrices from `first_known_day` to the last decision date, equities and index rows.
+        prices: CleanPrices from `first_known_day` of the first of `path_dates` to the last decision date, equities and
+            index rows.
         forecasts: Forecasts on decision dates; may be empty.
         config: limits and timing.
         lacking: sessions that had too few priced members, as in `members.Slots`.
         regimes: Regimes of `config.regime_method` by date, from the first row of the fold that the first decision
             knows to the last decision date; may be empty.
         regime_books: RegimeBooks of those folds; may be empty.
+        path_dates: `decision_dates` and those before them, from `path_start` of the first on: for a strategy whose
+            decision depends on the book that it holds (`held`).
+        daily_forecasts: Forecasts on every session from `path_start` to the last decision date; may be empty.
+        book_settings: BookSettings of the folds of `daily_forecasts`; may be empty.
     """
 
     decision_dates: pl.Series
@@ -51,6 +59,9 @@ class DecisionInputs:
     lacking: pl.DataFrame = field(default_factory=pl.DataFrame)
     regimes: pl.DataFrame = field(default_factory=Regimes.create_empty)
     regime_books: pl.DataFrame = field(default_factory=RegimeBooks.create_empty)
+    path_dates: pl.Series = field(default_factory=lambda: pl.Series("date", [], dtype=pl.Date))
+    daily_forecasts: pl.DataFrame = field(default_factory=Forecasts.create_empty)
+    book_settings: pl.DataFrame = field(default_factory=BookSettings.create_empty)
 
     @cached_property
     def eligible(self) -> pl.DataFrame:
@@ -78,7 +89,7 @@ class DecisionInputs:
     def on(self, dates: pl.Series) -> "DecisionInputs":
         """The same for some of the decision dates; what was worked out for all of them is not worked out again."""
         part = replace(self, decision_dates=dates)
-        shared = ("history", "untradable", "tickers", "index_tickers")
+        shared = ("history", "untradable", "tickers", "index_tickers", "_paths")
         vars(part).update({name: getattr(self, name) for name in shared})
         return part
 
@@ -87,6 +98,17 @@ class DecisionInputs:
         """The stocks as dense arrays, reaching `config.history_sessions` back from every decision and estimate."""
         first = first_known_day(self.decision_dates[0], self.config)
         return dense_history(self.prices, first, self.decision_dates[-1])
+
+    def path(self, year: int) -> "DecisionInputs":
+        """The same for every decision that those of a calendar year rest on: its own, and those of the year before."""
+        if year not in self._paths:
+            days = self.path_dates.filter(self.path_dates.dt.year().is_between(year - 1, year))
+            self._paths[year] = replace(self, decision_dates=days, path_dates=days)
+        return self._paths[year]
+
+    @cached_property
+    def _paths(self) -> dict[int, "DecisionInputs"]:
+        return {}
 
 
 #: From what may be known to columns date, ticker, weight. A weight of 0 may be left out, null keeps what is held of the
@@ -105,22 +127,35 @@ def decision_inputs(
     end: date,
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
+    book_settings: pl.DataFrame | None = None,
 ) -> DecisionInputs:
     """The inputs of the decisions from `start` to `end`: rows too old or after the last decision are cut away.
 
     Args:
+        prices, forecasts: from `path_start` of the first decision on, and prices a full history before it; where less
+            is there, strategies know less.
         regimes: Regimes of any methods, from the first row of the fold before the first decision on; None for none.
         regime_books: RegimeBooks; None for none.
+        book_settings: BookSettings of any folds; None for none.
     """
-    found = slots(prices, config.rebalance, config.min_priced_members, start, end)
-    dates = pl.Series("date", found.decided_on, dtype=pl.Date)
-    known = prices.clear()
+    found = slots(prices, config.rebalance, config.min_priced_members, path_start(start), end)
+    path = pl.Series("date", found.decided_on, dtype=pl.Date)
+    dates, lacking = path.filter(path >= start), found.lacking.filter(pl.col("date") >= start)
+    known, daily = prices.clear(), forecasts.clear()
     if len(dates):
-        known = prices.filter(pl.col("date").is_between(first_known_day(dates[0], config), dates[-1]))
-    forecasts = forecasts.filter(pl.col("date").is_in(dates.implode()))
+        path = path.filter(path >= path_start(dates[0]))
+        known = prices.filter(pl.col("date").is_between(first_known_day(path[0], config), dates[-1]))
+        daily = forecasts.filter(pl.col("date").is_between(path_start(dates[0]), dates[-1]))
+    own = daily.filter(pl.col("date").is_in(dates.implode()))
     labels = Regimes.create_empty() if regimes is None else regimes.filter(pl.col("method") == config.regime_method)
     books = RegimeBooks.create_empty() if regime_books is None else regime_books
-    return DecisionInputs(dates, known, forecasts, config, found.lacking, regimes_for(dates, labels), books)
+    chosen = BookSettings.create_empty() if book_settings is None else book_settings
+    return DecisionInputs(dates, known, own, config, lacking, regimes_for(dates, labels), books, path, daily, chosen)
+
+
+def path_start(decision: date) -> date:
+    """Where the path of a decision begins: with the year before its own, 12 to 24 months before it."""
+    return max(date(decision.year - 1, 1, 1), calendar.FIRST_DAY)
 
 
 def regimes_for(dates: pl.Series, labels: pl.DataFrame) -> pl.DataFrame:

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import polars as pl
 
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.members import lacking_rows
-from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, decision_inputs
-from quant_core.errors import DataError, LookaheadError, QuantError
-from quant_core.schema import CASH, FAILED, Forecasts, RegimeBooks, Regimes, TargetWeights, validate
+from quant_core.allocation.strategy import FAILURES, STRATEGIES, DecisionInputs, decision_inputs
+from quant_core.errors import DataError, LookaheadError
+from quant_core.schema import CASH, FAILED, BookSettings, Forecasts, RegimeBooks, Regimes, TargetWeights, validate
 
 TARGET_COLUMNS: Mapping[str, type[pl.DataType]] = {
     "date": pl.Date,
@@ -28,8 +27,6 @@ KEYS = ("date", "strategy", "ticker")
 FAILURE_COLUMNS = {"date": pl.Date, "strategy": pl.String, "reason": pl.String}
 #: Weights of one decision may exceed 1, and one of them the largest position, by rounding only.
 TOLERANCE = 1e-9
-#: What a strategy may fail with and be kept apart; anything else is a bug in its code and stops the run.
-FAILURES = (QuantError, ArithmeticError, ValueError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ def target_weights(
     end: date | None = None,
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
+    book_settings: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """What every registered strategy wants to hold after each decision from `start` to `end`: `decide_all` without why.
 
@@ -62,7 +60,7 @@ def target_weights(
         TargetWeights sorted by (date, strategy, ticker). A decision is the same whatever else is decided with it and
         however much older history is loaded.
     """
-    return decide_all(prices, forecasts, config, start, end, regimes, regime_books).weights
+    return decide_all(prices, forecasts, config, start, end, regimes, regime_books, book_settings).weights
 
 
 def decide_all(
@@ -73,21 +71,24 @@ def decide_all(
     end: date | None = None,
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
+    book_settings: pl.DataFrame | None = None,
 ) -> Decided:
     """What every registered strategy wants to hold, where one failed, and which sessions could not be decided on.
 
     Args:
-        prices: CleanPrices, equities and index rows, from `first_known_day` of the first decision (about
-            config.history_sessions sessions before it) on; where less is there, strategies know less.
-        forecasts: Forecasts of the decided dates or more; may be empty.
+        prices: CleanPrices, equities and index rows, from about config.history_sessions sessions before `path_start`
+            of the first decision on (config.history_sessions before the decision itself are enough for strategies that
+            do not depend on the book they hold); where less is there, strategies know less.
+        forecasts: Forecasts from `path_start` of the first decision on; may be empty.
         config: limits and timing.
         start, end: first and last day that may be decided on; by default those of `prices`.
         regimes: Regimes of any methods, from the first session of the fold that contains the month before `start` on;
             without them a strategy that needs them decides nothing.
         regime_books: RegimeBooks of the same folds.
+        book_settings: BookSettings of the folds of the forecasts; without them config's own settings hold.
     Raises:
-        LookaheadError: a forecast, or a regime, dated on or before the end of its own fit; a book chosen on sessions
-            of its own fold.
+        LookaheadError: a forecast, or a regime, dated on or before the end of its own fit; a book, or a setting
+            of one, chosen on sessions of its own fold.
     """
     if forecasts.is_empty():
         forecasts = Forecasts.create_empty()
@@ -95,10 +96,14 @@ def decide_all(
     regimes = Regimes.create_empty() if regimes is None else regimes
     regime_books = RegimeBooks.create_empty() if regime_books is None else regime_books
     _check_regimes(regimes, regime_books)
+    book_settings = BookSettings.create_empty() if book_settings is None else book_settings
+    _check_book_settings(forecasts, book_settings)
     if prices.is_empty():
         return Decided(_empty(), _no_failures(), lacking_rows({}))
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    inputs = decision_inputs(prices, forecasts, config, start or first, end or last, regimes, regime_books)
+    inputs = decision_inputs(
+        prices, forecasts, config, start or first, end or last, regimes, regime_books, book_settings
+    )
     if inputs.decision_dates.is_empty():
         return Decided(_empty(), _no_failures(), inputs.lacking)
     chosen = sorted(STRATEGIES if config.strategies is None else config.strategies)
@@ -242,6 +247,17 @@ def _check_regimes(regimes: pl.DataFrame, regime_books: pl.DataFrame) -> None:
         raise LookaheadError(
             f"regime_books: fold {row['fold']} chose its books on sessions up to {row['fit_end']}, but has a regime on "
             f"{row['date']}; choose them on sessions before the fold."
+        )
+
+
+def _check_book_settings(forecasts: pl.DataFrame, book_settings: pl.DataFrame) -> None:
+    begins = forecasts.group_by("fold").agg(pl.col("date").min())
+    late = book_settings.join(begins, on="fold").filter(pl.col("date") <= pl.col("fit_end")).sort("fold").head(1)
+    if len(late):
+        row = late.row(0, named=True)
+        raise LookaheadError(
+            f"book_settings: fold {row['fold']} chose its {row['setting']} on sessions up to {row['fit_end']}, but has "
+            f"a forecast on {row['date']}; choose it on sessions before the fold."
         )
 
 

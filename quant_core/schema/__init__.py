@@ -5,7 +5,7 @@ the name says log; a weight is a fraction of equity. `validate` turns a broken c
 the row.
 """
 
-from quant_core.schema.allocation import CASH, FAILED, TargetWeights
+from quant_core.schema.allocation import CASH, FAILED, BookSettings, TargetWeights
 from quant_core.schema.backtest import (
     BUY,
     CARRIED,
@@ -111,6 +111,7 @@ __all__ = [
     "BacktestPositions",
     "BacktestTrades",
     "BenchmarkReturns",
+    "BookSettings",
     "CleanPrices",
     "Embeddings",
     "Features",

@@ -18,3 +18,16 @@ class TargetWeights(dy.Schema):
     strategy = dy.String(primary_key=True)
     ticker = dy.String(primary_key=True)
     weight = dy.Float64(nullable=True, min=0.0, max=1.0)
+
+
+class BookSettings(dy.Schema):
+    """What a fold trades a model's scores with: candidates tried on the validation slice of the fold's own fits."""
+
+    fold = dy.String(primary_key=True)
+    model = dy.String(primary_key=True)
+    setting = dy.String(primary_key=True)  # name of a setting of AllocationConfig
+    value = dy.Float64(primary_key=True)
+    fit_end = dy.Date()  # last session whose returns were counted
+    # share of the IC's decay that a half-life explains; else the net Sharpe ratio, annualised; null: undefined
+    merit = dy.Float64(nullable=True)
+    is_chosen = dy.Bool()  # one a fold, model and setting

@@ -9,7 +9,7 @@ import pytest
 from allocation_cases import held, loose
 from polars.testing import assert_frame_equal
 
-from quant_assets.partitions import lookback
+from quant_assets.partitions import path_lookback
 from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, target_weights
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.allocation.targets import decide
@@ -21,6 +21,9 @@ FIRST, LAST = date(2020, 12, 1), date(2021, 4, 30)
 MONTH = pl.col("date").dt.truncate("1mo")
 #: Books of the index alone.
 OF_THE_INDEX = ("buy_hold_index", "regime_gated")
+#: Books a model; those that trade towards a wish by and by, and keep what is near it.
+SPARING = ("buffered", "cost_aware_mean_variance", "partial_adjustment", "volatility_targeted")
+A_MODEL_EACH = ("top_n", *SPARING)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,8 @@ def whole(
 
 
 def test_every_strategy_decides_in_the_small_market(whole: pl.DataFrame) -> None:
-    models = {"top_n_boosting", "top_n_ridge"}
-    assert set(whole["strategy"]) == (set(STRATEGIES) - {"top_n"}) | models
+    models = {f"{name}_{model}" for name in A_MODEL_EACH for model in ("boosting", "ridge")}
+    assert set(whole["strategy"]) == (set(STRATEGIES) - set(A_MODEL_EACH)) | models
 
 
 @pytest.mark.slow
@@ -102,12 +105,14 @@ def test_months_decided_one_by_one_equal_the_whole_range(
     parts = []
     for first in prices.filter(pl.col("date") >= FIRST).select(MONTH).unique().to_series().sort():
         last = pl.Series([first]).dt.month_end()[0]
-        oldest = pl.Series([first]).dt.offset_by(f"{lookback(60).start_offset}mo")[0]
+        oldest = pl.Series([first]).dt.offset_by(f"{path_lookback(60).start_offset}mo")[0]
         loaded = prices.filter(pl.col("date").is_between(oldest, last))
         quarter_before = pl.Series([first]).dt.offset_by("-3mo")[0]
         labels = regimes.filter(pl.col("date").is_between(quarter_before, last))
         books = regime_books.filter(pl.col("fold").is_in(labels["fold"].unique().implode()))
-        parts.append(target_weights(loaded, forecasts.filter(first == MONTH), config, first, last, labels, books))
+        scored_from = pl.Series([first]).dt.offset_by(f"{path_lookback(0).start_offset}mo")[0]
+        scores = forecasts.filter(pl.col("date").is_between(scored_from, last))
+        parts.append(target_weights(loaded, scores, config, first, last, labels, books))
     assert_frame_equal(pl.concat(parts), whole, check_exact=True)
     assert whole["date"].unique().sort().to_list() == rebalance_dates(FIRST, LAST, rebalance)
 
@@ -148,8 +153,14 @@ def test_a_universe_of_one_or_two_names_is_held_up_to_the_cap(
     )
     books = regime_books.filter(pl.col("strategy") != CASH)  # a Bear is answered by equal weight, too
     inputs = decision_inputs(few, forecasts.filter(pl.col("model") == "ridge"), short, FIRST, LAST, regimes, books)
-    table = held(decide(name, inputs))
+    whole = decide(name, inputs)
+    table = held(whole)
     assert sorted(set(table["ticker"])) == members
+    if name in SPARING:
+        assert (table["weight"] <= 0.2).all()
+        assert set(whole.filter(pl.col("weight").is_null())["ticker"]) <= set(members)
+        assert sorted(set(whole["date"])) == inputs.decision_dates.to_list()
+        return
     assert table.height == len(members) * len(inputs.decision_dates)
     assert table["weight"].to_list() == [0.2] * table.height
 

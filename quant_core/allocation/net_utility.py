@@ -1,0 +1,111 @@
+"""The portfolio of most expected return, less its risk and less what it costs to get there from the one that is held.
+
+A convex programme with linear costs, solved by an interior-point method (Clarabel); where the expected returns and the
+covariance come from is no business of this file.
+
+Source: Boyd et al. (2017), Multi-period trading via convex optimization, section 4: single-period optimisation with
+transaction costs and holding constraints. Solver: Goulart and Chen (2024), Clarabel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant_core.allocation.cone import REMEDY
+from quant_core.errors import DataError
+from quant_core.trading.weights import Array
+
+#: A change smaller than this is the solver's way to write 0: a thousand rupees in ten million.
+SMALLEST_TRADE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is to be weighed against what, for N names.
+
+    Args:
+        expected: (N,) returns a year.
+        covariance: (N, N) a year, positive definite.
+        held: (N,) weights now.
+        cost: of trading 1 of the wealth, charged against a year's return: the rate over the holding period in years.
+        risk_aversion: g.
+        cap: (N,) largest weights.
+        total: sum of the weights.
+        hedged: (N,) covariance with a benchmark that risk is relative to; None for risk as such.
+        most_turnover: largest one-way turnover, half the sum of the changes; None for no limit.
+        beta, least_beta, most_beta: (N,) betas and the bounds of their weighted mean; None for no bound.
+    """
+
+    expected: Array
+    covariance: Array
+    held: Array
+    cost: float
+    risk_aversion: float
+    cap: Array
+    total: float = 1.0
+    hedged: Array | None = None
+    most_turnover: float | None = None
+    beta: Array | None = None
+    least_beta: float | None = None
+    most_beta: float | None = None
+
+
+def utility(problem: Problem, weights: Array) -> float:
+    """a' w - g / 2 (w' C w - 2 w' h) - c sum |w - held|."""
+    p = problem
+    variance = weights @ p.covariance @ weights - (0.0 if p.hedged is None else 2.0 * float(weights @ p.hedged))
+    paid = p.cost * float(np.abs(weights - p.held).sum())
+    return float(p.expected @ weights) - p.risk_aversion / 2.0 * float(variance) - paid
+
+
+def most_net_utility(problem: Problem) -> Array:
+    """(N,) weights w with the most `utility` under 0 <= w <= cap, sum w = total, the turnover and the beta bounds.
+
+    Raises:
+        DataError: no weights keep all the bounds, or the solver found none.
+    """
+    import clarabel
+    from scipy import sparse
+
+    p, n = problem, len(problem.expected)
+    slope = -p.expected if p.hedged is None else -p.expected - p.risk_aversion * p.hedged
+    matrix = sparse.block_diag([sparse.csc_matrix(np.triu(p.risk_aversion * p.covariance)), sparse.csc_matrix((n, n))])
+    rows, limits = _bounds(p)
+    cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(len(limits) - 1)]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
+    solver = clarabel.DefaultSolver(
+        sparse.csc_matrix(matrix),
+        np.append(slope, np.full(n, p.cost)),
+        sparse.csc_matrix(rows),
+        limits,
+        cones,
+        settings,
+    )
+    solved = solver.solve()
+    if str(solved.status) not in ("Solved", "AlmostSolved"):
+        raise DataError(
+            f"mean-variance: no weights of {n} names keep all the bounds ({solved.status}); widen max_turnover or the "
+            f"beta bounds, or {REMEDY}"
+        )
+    return np.clip(np.array(solved.x[:n]), 0.0, p.cap)
+
+
+def _bounds(p: Problem) -> tuple[Array, Array]:
+    """Rows A and limits b over (w, t), t >= |w - held|: A x = b in the first row, A x <= b in the others."""
+    n = len(p.expected)
+    one, none = np.eye(n), np.zeros((n, n))
+    rows = [
+        np.append(np.ones(n), np.zeros(n))[None],
+        np.hstack([one, -one]), np.hstack([-one, -one]), np.hstack([one, none]), np.hstack([-one, none]),
+    ]  # fmt: skip
+    limits = [np.array([p.total]), p.held, -p.held, p.cap, np.zeros(n)]
+    if p.most_turnover is not None:
+        rows.append(np.append(np.zeros(n), np.full(n, 0.5))[None])
+        limits.append(np.array([p.most_turnover]))
+    for sign, bound in ((1.0, p.most_beta), (-1.0, p.least_beta)):
+        if p.beta is not None and bound is not None:
+            rows.append(np.append(sign * p.beta, np.zeros(n))[None])
+            limits.append(np.array([sign * bound]))
+    return np.vstack(rows), np.concatenate(limits)
