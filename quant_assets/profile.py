@@ -98,12 +98,15 @@ class Profile:
                 )
         if not isinstance(self.source.get("name"), str):
             raise DataError(
-                f"profile {self.name}: source {shown(dict(self.source))} has no name; write it as {{name: files, path: DIR}}."
+                f"profile {self.name}: source {shown(dict(self.source))} has no name; "
+                "write it as {name: files, path: DIR}."
             )
         if not self.universe:
             raise DataError(f"profile {self.name}: universe is empty; name one, or a CSV file with a column ticker.")
         if self.model_size not in model_sizes():
-            raise DataError(f"profile {self.name}: model_size is {shown(self.model_size)}; wanted one of {model_sizes()}.")
+            raise DataError(
+                f"profile {self.name}: model_size is {shown(self.model_size)}; wanted one of {model_sizes()}."
+            )
         for entry in NAME_LISTS:
             object.__setattr__(self, entry, _names(f"profile {self.name}: {entry}", getattr(self, entry)))
         if self.end is not None and self.end < self.start:

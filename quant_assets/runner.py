@@ -21,8 +21,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from quant_assets.automation import EVALUATION, refresh_months
 from quant_assets.collector import garbage_freed
-from quant_assets.data_seen import noted
 from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
+from quant_assets.data_seen import noted
 from quant_assets.event_files import OpenRun
 from quant_assets.fitting import TRAIN_SUFFIX
 from quant_assets.lab import Lab

@@ -109,8 +109,10 @@ def test_settings_of_a_run_count_wherever_its_source_is_asked(other_names: Path)
     key, month = Lab(profile).key("raw_ohlcv"), "2015-01"
     with pytest.raises(DataError, match="no column for close_inr"):
         Lab(profile).external_version(key, month)
-    named, others = (Lab(profile, source_settings=settings) for settings in
-                     ({"columns": {"close": "Last Traded"}}, {"columns": {"close": "Last Traded"}, "series": ["EQ"]}))
+    named, others = (
+        Lab(profile, source_settings=settings)
+        for settings in ({"columns": {"close": "Last Traded"}}, {"columns": {"close": "Last Traded"}, "series": ["EQ"]})
+    )
     assert named.external_version(key, month) == others.external_version(key, month)
     assert named.source.columns == (("close", "Last Traded"),)
     assert others.source.series == ("EQ",)

@@ -40,7 +40,9 @@ def test_many_tickers_of_a_kind_are_one_line() -> None:
 def test_the_count_names_every_kind() -> None:
     assert summary("raw_ohlcv", {}) == ""
     assert summary("raw_ohlcv", {"bom": 1}).startswith("1 problem in the data: 1 bom; the page of raw_ohlcv")
-    assert summary("raw_ohlcv", {"bom": 1, "ragged": 1200}).startswith("1,201 problems in the data: 1,200 ragged, 1 bom")
+    assert summary("raw_ohlcv", {"bom": 1, "ragged": 1200}).startswith(
+        "1,201 problems in the data: 1,200 ragged, 1 bom"
+    )
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ def test_a_value_is_written_by_the_unit_in_its_name(name: str, value: object, ex
     assert write(name, value).replace("\u202f", " ") == expected
 
 
-@pytest.mark.parametrize("number", ["-0.5", "+3", "-1e-05", "-inf", "0.12", "", "2021-03-01", "TCS", "M&M", "^NSEI", "a=b"])
+@pytest.mark.parametrize(
+    "number", ["-0.5", "+3", "-1e-05", "-inf", "0.12", "", "2021-03-01", "TCS", "M&M", "^NSEI", "a=b"]
+)
 def test_numbers_and_plain_text_of_a_download_stay_as_they_are(number: str) -> None:
     assert defused(number) == number
 

@@ -226,7 +226,13 @@ def test_without_an_index_there_is_no_row_and_no_curve_of_one(make_report_input:
     assert "| benchmark |" not in summary
     assert "no benchmark" not in summary  # nor its curve
     assert "There is no benchmark." in page
-    for sentence in ("The benchmark is", "points above", "points below", "against the benchmark</h", "The benchmark pays"):
+    for sentence in (
+        "The benchmark is",
+        "points above",
+        "points below",
+        "against the benchmark</h",
+        "The benchmark pays",
+    ):
         assert sentence not in body_of(page), sentence
 
 
@@ -236,7 +242,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text_in_the_download(make_report
               for key in ("daily", "metrics", "sensitivity", "significance")}  # fmt: skip
     page = render_report(replace(data, strategy=name, trips=data.trips.head(0), **tables))
     assert 'data-csv="=' not in page
-    assert "data-csv=\"&#39;=HYPERLINK(" in page
+    assert 'data-csv="&#39;=HYPERLINK(' in page
     losses = [cell for cell in re.findall(r'data-csv="([^"]*)"', page) if cell.startswith("-")]
     assert losses
     assert all(float(cell) < 0 for cell in losses)
