@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from datetime import date
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import dagster as dg
 from pydantic import Field as PydanticField
@@ -51,7 +51,7 @@ def build(settings: type[T], values: dict[str, Any], where: str) -> T:
     Raises:
         DataError: an unknown or missing setting, or a value of the wrong kind.
     """
-    hints = _types(settings)
+    hints = _types(cast("Any", settings))
     known: dict[str, Field[Any]] = {f.name: f for f in fields(settings)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
     if unknown:

@@ -16,7 +16,7 @@ ENV_FILE = ".env"
 def read_env_file() -> None:
     """Set each variable of `.env` that the environment lacks; an entry without a value (`NAME=`) says nothing.
 
-    The file lies beside workspace.yaml, or in the working directory where there is none. Values never stand in an error.
+    The file lies beside workspace.yaml, or in the working directory where there is none. No error repeats a value.
 
     Raises:
         DataError: it cannot be read, or a line is no NAME=value; names the file and the line.

@@ -44,13 +44,14 @@ FILES = {
 
 
 def lists_told(lab: Lab) -> Iterator[str]:
-    """A paragraph a list, for the console: what it covers, to which day, what is missing after it, how to replace it."""
+    """A paragraph a list, for the console: what it covers, to which day, what lacks after it, how to replace it."""
     today = datetime.now(UTC).astimezone(ZoneInfo(IST)).date()
     ends = dict(lab.lists_known(today).select("list", "is_beyond").iter_rows())
     for one in sorted(lab.lists(), key=lambda one: one.name):
         colour = "[yellow]{}[/yellow]" if ends[one.name] else "{}"
         yield f"[bold]{one.name}[/bold]: {COVERS[one.name]}"
-        yield f"  {colour.format(plain(known_to(one.known_until)))}, from {plain(one.origin)}; after that, {plain(one.beyond)}"
+        known = colour.format(plain(known_to(one.known_until)))
+        yield f"  {known}, from {plain(one.origin)}; after that, {plain(one.beyond)}"
         yield f"  {plain(_way(one))}"
 
 

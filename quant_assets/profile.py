@@ -98,7 +98,8 @@ class Profile:
                 )
         if not isinstance(self.source.get("name"), str):
             raise DataError(
-                f"profile {self.name}: source {shown(dict(self.source))} has no name; write it as {{name: files, path: DIR}}."
+                f"profile {self.name}: source {shown(dict(self.source))} has no name; "
+                "write it as {name: files, path: DIR}."
             )
         if not self.universe:
             raise DataError(f"profile {self.name}: universe is empty; name one, or a CSV file with a column ticker.")

@@ -1,7 +1,7 @@
 """A value from YAML, a command line or the launchpad, in the type that a setting has; anything else is refused by name.
 
-What a setting may be is its annotation: a whole number, a number, true or false, text, a day, one of a few words, a list,
-a mapping, or null where the annotation says so. The ranges of numbers are for the settings classes to judge.
+What a setting may be is its annotation: a whole number, a number, true or false, text, a day, one of a few words, a
+list, a mapping, or null where the annotation says so. The ranges of numbers are for the settings classes to judge.
 """
 
 import math

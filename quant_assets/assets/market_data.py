@@ -87,7 +87,7 @@ def _raw_ohlcv(lab: Lab) -> dg.AssetsDefinition:
 
 
 def fetch(source: Any, tickers: Sequence[str] | None, start: date, end: date) -> Fetch:
-    """Rows of a source; one with names of a person's own may call an index as it likes (quant_core/market/indices.py)."""
+    """Rows of a source; one with names of a person's own may call an index as it likes: see `market.indices`."""
     if not hasattr(source, "membership"):
         found: Fetch = source.fetch(tickers, start, end, datetime.now(UTC))
         return found

@@ -13,8 +13,8 @@ from quant_core.schema import DELISTING, NO_SERIES
 #: A first decision by month's end is a session or a month late; what begins later has missed decisions.
 LATE_DAYS = 45
 NO_BENCHMARK = (
-    "NO BENCHMARK: the prices have no row of the index, so that nothing is compared with it and what is measured against "
-    "it is blank. A file of its prices beside the others (NIFTY 50.csv) is enough."
+    "NO BENCHMARK: the prices have no row of the index, so that nothing is compared with it and what is measured "
+    "against it is blank. A file of its prices beside the others (NIFTY 50.csv) is enough."
 )
 
 
@@ -52,8 +52,8 @@ def benchmark_notes(benchmark: pl.DataFrame) -> list[str]:
     ]
     if known.height < benchmark.height:
         found.append(
-            f"The benchmark is known from {known['date'][0]} to {known['date'][-1]} only: what is measured against it is "
-            "measured there."
+            f"The benchmark is known from {known['date'][0]} to {known['date'][-1]} only: what is measured against it "
+            "is measured there."
         )
         guessed = guessed.filter(pl.col("date").is_in(known["date"].implode()))
     if guessed.height:

@@ -38,11 +38,8 @@ def index_called(name: str) -> str | None:
 def with_spellings(tickers: Sequence[str]) -> list[str]:
     """`tickers` and every other spelling of the indices among them, sorted."""
     names = [name for ticker in tickers for name in (ticker, *ALIASES.get(ticker, ())) if ticker in ALIASES]
-    spelled = {
-        case(name.replace(" ", divider))
-        for name, divider, case in product(names, (" ", "", "_", "-"), (str, str.upper, str.lower, str.title))
-    }
-    return sorted({*tickers, *spelled})
+    divided = [name.replace(" ", divider) for name, divider in product(names, (" ", "", "_", "-"))]
+    return sorted({*tickers, *(same for name in divided for same in (name, name.upper(), name.lower(), name.title()))})
 
 
 def under_lab_names(fetched: Fetch) -> Fetch:

@@ -153,8 +153,8 @@ def histories(daily: pl.DataFrame, benchmark: pl.DataFrame) -> pl.DataFrame:
     index = pl.lit(None, pl.Float64)
     if "simple_return_1d" in benchmark.columns:
         index = pl.col("simple_return_1d").cast(pl.Float64)
-        earned = known_days(benchmark)["date"][1:]
-        index = pl.when(pl.col("date").is_in(earned.implode())).then(index)
+        known = known_days(benchmark)["date"][1:]
+        index = pl.when(pl.col("date").is_in(known.implode())).then(index)
     other = benchmark.select("date", "risk_free_return_1d", index.alias("benchmark_return_1d"))
     rows = daily.select("strategy", "date", "simple_return_1d").sort("strategy", "date")
     earned = rows.filter(pl.int_range(pl.len()).over("strategy") > 0)

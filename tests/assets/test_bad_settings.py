@@ -102,7 +102,8 @@ def test_what_a_wrong_value_is_told(pair: str, message: str) -> None:
     ("pair", "message"),
     [
         ("profile.source=yahoo", "profile demo: source: 'yahoo' is not a mapping of names; write it as {name: value}."),
-        ("profile.source={path: x}", "profile demo: source {'path': 'x'} has no name; write it as {name: files, path: DIR}."),
+        ("profile.source={path: x}", "profile demo: source {'path': 'x'} has no name; "
+         "write it as {name: files, path: DIR}."),
         ("profile.train_years=-3", "profile demo: train_years is -3; wanted at least 1."),
         ("profile.start=1950-01", "profile demo: start 1950-01 is outside the trading calendar; wanted a month from "
          "2000-01 to 2035-12."),
