@@ -7,6 +7,7 @@ import dagster as dg
 
 from quant_assets import automation, checks
 from quant_assets.assets import (
+    book_settings,
     evaluation,
     features,
     forecast_evaluation,
@@ -27,7 +28,7 @@ from quant_assets.resources import mlflow_tracking
 
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
-    market_data, features, training, representation, models, regimes, regime_use, signals,
+    market_data, features, training, representation, models, regimes, regime_use, book_settings, signals,
     forecast_evaluation, regime_quality, evaluation,
 )  # fmt: skip
 

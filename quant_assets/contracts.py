@@ -10,6 +10,7 @@ from quant_core.schema import (
     BacktestPositions,
     BacktestTrades,
     BenchmarkReturns,
+    BookSettings,
     CleanPrices,
     Embeddings,
     Features,
@@ -51,6 +52,7 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     "regime_history": {"history": RegimeHistory},
     "forecasts": Forecasts,  # of every model
     "regime_books": {"regime_books": RegimeBooks},
+    "book_settings": {"book_settings": BookSettings},
     "target_weights": TargetWeights,
     "backtest": {
         "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,

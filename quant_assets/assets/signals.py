@@ -27,13 +27,13 @@ from quant_core.fitted import Fitted
 from quant_core.forecasting import MODELS, Model
 from quant_core.forecasting.ensemble import ENSEMBLE, ensemble_forecasts
 from quant_core.forecasting.model import forecasts as make_forecasts
-from quant_core.schema import CASH, FAILED, Forecasts, RegimeBooks, Regimes, validate
+from quant_core.schema import CASH, FAILED, BookSettings, Forecasts, RegimeBooks, Regimes, validate
 
 #: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
-FORECASTS, REGIMES, BOOKS = "forecasts_", "regimes", "regime_books"
+FORECASTS, REGIMES, BOOKS, SETTINGS = "forecasts_", "regimes", "regime_books", "book_settings"
 #: What the page shows of a book.
 SHOWN = ("strategy", "names", "invested", "largest")
 
@@ -192,6 +192,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 lab.key("clean_prices"), partition_mapping=path_lookback(loaded.history_sessions)
             ),
             **forecasts_in,
+            SETTINGS: dg.AssetIn(lab.key(SETTINGS), partition_mapping=path),
             **(_regimes_in(lab) if lab.has_regimes else {}),
         },
     )
@@ -202,7 +203,8 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([signals[name].collect() for name in sorted(signals) if name.startswith(FORECASTS)])
         prices = clean_prices.collect()
-        decided = decide_all(prices, scores, settings, *month_span(context), *regimes_known(signals))
+        known = (*regimes_known(signals), settings_chosen(signals))
+        decided = decide_all(prices, scores, settings, *month_span(context), *known)
         for row in decided.failures.iter_rows(named=True):
             context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")
         table, newest = decided.weights, prices.select(pl.col("date").max()).item()
@@ -252,6 +254,12 @@ def regimes_known(signals: Mapping[str, Any]) -> tuple[pl.DataFrame, pl.DataFram
         Regimes.create_empty() if rows is None else rows.collect(),
         pl.concat([RegimeBooks.create_empty(), *chosen]),
     )
+
+
+def settings_chosen(signals: Mapping[str, Any]) -> pl.DataFrame:
+    """BookSettings among an asset's inputs; empty before the first fold."""
+    files = signals.get(SETTINGS) or {}
+    return pl.concat([BookSettings.create_empty(), *(read_table(files[fold], SETTINGS) for fold in sorted(files))])
 
 
 def month_after(month: str) -> str:

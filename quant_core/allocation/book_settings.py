@@ -8,6 +8,7 @@ fold begins, and it chose the model's own settings as well: it flatters all cand
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -111,7 +112,8 @@ def _tried(
     base = replace(config, half_life_sessions=chosen, book_models=(model,))
     for setting, (book, values) in JUDGED.items():
         tried = _candidates(values, getattr(config, setting))
-        sharpes = _net_sharpes(book, [replace(base, **{setting: value}) for value in tried], forecasts, prices, account)
+        changes: list[dict[str, Any]] = [{setting: value} for value in tried]
+        sharpes = _net_sharpes(book, [replace(base, **change) for change in changes], forecasts, prices, account)
         best = _best(tried, sharpes, getattr(config, setting))
         found += [
             (setting, value, float(merit) if np.isfinite(merit) else None, value == best)

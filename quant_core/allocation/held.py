@@ -18,7 +18,7 @@ from quant_core.allocation.book_rules import BookRules, rules_by_fold
 from quant_core.allocation.history import History
 from quant_core.allocation.smoothing import smoothed
 from quant_core.allocation.strategy import FAILURES, DecisionInputs, first_known_day, from_dense
-from quant_core.dense import Flags
+from quant_core.dense import Flags, Integers
 from quant_core.schema import CASH
 from quant_core.trading.account import Account
 from quant_core.trading.costs import FlatCosts
@@ -169,7 +169,7 @@ def _sessions(path: DecisionInputs) -> pl.Series:
     return pl.Series("date", calendar.sessions(first_known_day(days[0], path.config), days[-1]), dtype=pl.Date)
 
 
-def _market(history: History, rows: np.ndarray) -> Market:
+def _market(history: History, rows: Integers) -> Market:
     """One row a decision: up to the close of the session after the decision before, where it is filled, and from there.
 
     A stock that may not be bought in the session of the fill is not; anything can be sold.
@@ -182,7 +182,7 @@ def _market(history: History, rows: np.ndarray) -> Market:
         before[k] = growth[fill] - 1.0
         after[k] = growth[fill + 1 : rows[k] + 1].prod(axis=0) - 1.0
         open_to[k] |= np.where(history.eligible[fill], BUY, 0).astype(np.uint8)
-    return Market(before, after, open_to, 0.0)
+    return Market(before, after, open_to, np.zeros(len(rows)))
 
 
 def _rows(days: list[date], wanted: list[Array], tickers: pl.Series) -> pl.DataFrame:

@@ -23,8 +23,8 @@ BOTH = [
     "--set", "profile.regime_method=drawdown",
 ]  # fmt: skip
 MINE = {
-    "forecaster_last_five", "forecasts_last_five", "target_weights", "backtest", "backtest_report", "forecast_quality",
-    "forecast_comparison",
+    "forecaster_last_five", "forecasts_last_five", "book_settings", "target_weights", "backtest", "backtest_report",
+    "forecast_quality", "forecast_comparison",
     "regime_model", "regimes", "regime_history", "regime_books", "regime_quality", "rl_policy_breadth",
 }  # fmt: skip
 
