@@ -24,8 +24,8 @@ _DECIMAL = "write 1234.56, or set decimal to point or comma"
 class Grammar:
     """What the settings say of values.
 
-    date_format: strptime, None to go by the column. decimal: "point", "comma" or "auto". fallback: how a number that
-    nothing decides is read, None for not at all.
+    date_format: strptime, None to go by the column. decimal: "point", "comma" or "auto". fallback: how numbers without
+    any comma are read where nothing decides, None for not at all.
     """
 
     date_format: str | None = None
@@ -61,7 +61,7 @@ def read_number_columns(
     values, bad, problems = {}, {}, []
     for name, numbers in found.items():
         sign = grammar.decimal if grammar.decimal != AUTO else decimal_of(numbers.shown, shown)
-        if sign is None and not numbers.shown:
+        if sign is None and not table[name].str.contains(",", literal=True).any():
             sign = grammar.fallback
         values[name], bad[name] = numbers.decided(sign, whole=name == "volume_shares")
         problems += _number_problems(numbers, bad[name], table[name], lines, file, labels.get(name, name))
