@@ -139,12 +139,13 @@ def read_values(
 def _shifted(typed: pl.DataFrame, bad: pl.DataFrame, doubtful: Doubt) -> pl.Series:
     """Rows that cannot be right, where cells may have been shifted."""
     wrong = contradicts_itself(typed)
+    broken = bad.select(pl.any_horizontal(pl.lit(False), pl.all()).alias("broken")).to_series()
     if doubtful is True:
-        return wrong | bad.select(pl.any_horizontal(pl.lit(False), pl.all())).to_series()
+        return wrong | broken
     if doubtful is False or not wrong.any():
-        return pl.repeat(False, typed.height, eager=True)
-    split = doubtful(wrong.arg_true())
-    return wrong.scatter(wrong.arg_true(), split)
+        return wrong & broken
+    split = wrong.clone().scatter(wrong.arg_true(), doubtful(wrong.arg_true()))
+    return split | (wrong & broken)
 
 
 def contradicts_itself(rows: pl.DataFrame) -> pl.Series:

@@ -10,6 +10,7 @@ import pytest
 from quant_core.errors import DataError
 from quant_core.market.reading.columns import recognise
 from quant_core.market.reading.dates import read_dates
+from quant_core.market.reading.numbers import read_numbers
 from quant_core.market.reading.opening import stamp
 from quant_core.market.reading.prices import is_multi_header, open_file, scan
 from quant_core.market.reading.values import Grammar
@@ -238,3 +239,11 @@ def test_blank_lines_are_no_rows_and_lines_beyond_the_header_are_named(tmp_path:
         "A.csv line 2: 1 lines (2) have not the 2 cells of the header and are left out, first '2020-01-01,1.5,late,2'; "
         "quote cells that hold the delimiter, write numbers without thousands separators, complete cut lines"
     ]
+
+
+def test_reading_a_column_of_thousands_both_ways_leaves_each_reading_alone() -> None:
+    """No cell proves a decimal sign: 1.000 is one or a thousand, and stays undecided."""
+    found = read_numbers(pl.Series(["1.000", "2.500"]))
+    assert (found.by_point.to_list(), found.by_comma.to_list(), found.shown) == ([1.0, 2.5], [1000.0, 2500.0], set())
+    assert found.decided(None)[1].to_list() == [True, True]
+    assert found.decided("comma")[0].to_list() == [1000.0, 2500.0]

@@ -161,3 +161,15 @@ def test_what_a_message_quotes_stays_in_one_line_of_bearable_length() -> None:
     problem = in_file("unparsable", "A.csv", "1 values are no numbers, first", "correct it", 7, "te\nn")
     assert problem.detail == "A.csv line 7: 1 values are no numbers, first 'te\\\\nn'; correct it"
     assert (problem.line, problem.file) == (7, "A.csv")
+
+
+def test_a_parquet_file_damaged_in_its_middle_stops_no_folder(beside: Path) -> None:
+    path = beside / "BAD.parquet"
+    days = [date(2024, 7, 1)] * 5000
+    pl.DataFrame({"date": days, "close": [float(n) for n in range(5000)]}).write_parquet(path, compression="zstd")
+    body = bytearray(path.read_bytes())
+    body[100:4000] = b"\xff" * 3900
+    path.write_bytes(bytes(body))
+    found = fetch(beside)
+    assert found.rows["ticker"].unique().to_list() == ["GOOD"]
+    assert any(problem.detail.startswith("BAD.parquet: cannot be read to its end") for problem in found.problems)

@@ -260,10 +260,12 @@ def line(cells: list[str], delimiter: str, quoting: int, fault: str) -> str:
     if fault == "blank cells":
         cells = [*cells, "", ""]
     if fault.startswith("thousands"):
+        cells[2] = "plain"  # what is not quoted here must be the numbers alone
         cells = [f"{float(cell):,.2f}" if 3 <= n <= 6 else cell for n, cell in enumerate(cells)]
         return delimiter.join(cells) + "\n"
     if fault == "unquoted note":
-        return delimiter.join(["Infosys, Ltd" if n == 2 else cell for n, cell in enumerate(cells)]) + "\n"
+        cells[2] = "Infosys, Ltd"
+        return delimiter.join(cells) + "\n"
     return table([cells], delimiter, quoting)
 
 
