@@ -15,7 +15,7 @@ from quant_core.market.action_list import read_actions
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
 from quant_core.market.reading.opening import FileStamp
-from quant_core.market.reading.prices import read_text, scan
+from quant_core.market.reading.prices import read_or_reason, scan
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     CHANGES_NAME,
@@ -166,7 +166,8 @@ def _prices(source: FilesSource, file: PriceFile) -> FileRead:
     frame, problems = rows_of(file, 0, Choice(date.min, date.max, source.series), source.grammar)
     rows, nameless = named_rows(frame.collect())
     said = scan(file.opened, source.grammar)[0]
-    read = read_text(file.opened, source.grammar) if head is not None else None
+    whole = read_or_reason(file.opened, source.grammar) if head is not None else ""
+    read = None if isinstance(whole, str) else whole
     names = rows["name"].unique().sort()
     first, last = _ends(rows)
     is_index = layout.column("index") is not None and not file.ticker

@@ -24,7 +24,7 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_PREAMBLE = 40
 COMMENT = b"#"
 #: Cells that unquoted thousands leave side by side: 3 and 800.00.
-_HEAD_OF_NUMBER, _TAIL_OF_NUMBER = r"^\s*[-+(₹]*\s*\d{1,3}\s*$", r"^\s*\d{2,3}(\.\d*)?\)?\s*$"
+_HEAD_OF_NUMBER, _TAIL_OF_NUMBER = r"^\s*[-+(₹]*\s*\d{1,3}\s*$", r"^\s*\d{3}(\.\d*)?\)?\s*$"
 
 IsHeader = Callable[[Sequence[str]], bool]
 

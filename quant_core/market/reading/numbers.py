@@ -123,14 +123,14 @@ def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
         return pl.select(pl.when(~dotted).then(plainly)).to_series()
     whole = cells.str.contains(_MAYBE_GROUPED)
     grouped = cells.str.replace(".", "", literal=True).cast(pl.Float64, strict=False)
-    return plainly.scatter(dotted.arg_true(), pl.select(pl.when(whole).then(grouped)).to_series())
+    return plainly.clone().scatter(dotted.arg_true(), pl.select(pl.when(whole).then(grouped)).to_series())
 
 
 def _bare(cells: pl.Series, of_shares: bool) -> tuple[pl.Series, pl.Series]:
     """Digits, signs and what groups them; and what the number is multiplied by."""
     bare = cells.str.replace_all(_MINUS, "-").str.replace_all(_SPACES, " ").str.replace_all("[’ʼ]", "'")
     bare = bare.str.replace(rf"(?i)^([-+(]?)\s*{_RUPEE}\s*", "$1").str.replace(rf"(?i)\s*{_RUPEE}(\)?)$", "$1")
-    bare = bare.str.replace(r"\s*/-$", "").str.replace(r"^\(\s*([^+-].*?)\s*\)$", "-$1")
+    bare = bare.str.replace(r"\s*/-(\)?)$", "$1").str.replace(r"^\(\s*([^+-].*?)\s*\)$", "-$1")
     bare = bare.str.replace(r"^([^+-].*\d)\s*-$", "-$1").str.replace(r"^([+-])\s+", "$1")
     factor = pl.Series([1.0]).new_from_index(0, len(bare))
     percent = bare.str.ends_with("%")

@@ -91,10 +91,29 @@ def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem,
 
 
 def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
-    if opened.head is None and not _text_columns(opened):
-        return _typed(opened)
-    read = read_text(opened, grammar)
-    return read.table.lazy(), read.problems
+    try:
+        if opened.head is None and not _text_columns(opened):
+            return _typed(opened)
+        read = read_or_reason(opened, grammar)
+    except DataError as reason:
+        read = str(reason)
+    if isinstance(read, Read):
+        return read.table.lazy(), read.problems
+    return _no_rows(opened), (Problem("", "ignored_file", read, file=opened.stamp.name),)
+
+
+@lru_cache(maxsize=4096)
+def read_or_reason(opened: Opened, grammar: Grammar) -> Read | str:
+    """What `read_text` returns or says, kept either way: a file that cannot be read is not tried every month."""
+    try:
+        return read_text(opened, grammar)
+    except DataError as reason:
+        return str(reason)
+
+
+def _no_rows(opened: Opened) -> pl.LazyFrame:
+    types = {"date": pl.Date, "volume_shares": pl.Int64} | {name: pl.String for name in TEXTS}
+    return pl.LazyFrame(schema={name: types.get(name, pl.Float64) for name, _, _ in opened.layout.columns})
 
 
 @lru_cache(maxsize=4096)
@@ -111,7 +130,6 @@ def _share_only(opened: Opened) -> list[pl.Expr]:
     return [pl.col(name).fill_null(word) == word for name, word in _SHARES.items() if opened.layout.column(name)]
 
 
-@lru_cache(maxsize=4096)
 def read_text(opened: Opened, grammar: Grammar) -> Read:
     """A whole file that has text where dates or numbers are wanted."""
     if opened.head is None:

@@ -24,8 +24,8 @@ _DECIMAL = "write 1234.56, or set decimal to point or comma"
 class Grammar:
     """What the settings say of values.
 
-    date_format: strptime, None to go by the column. decimal: "point", "comma" or "auto". fallback: how a number that
-    nothing decides is read, None for not at all.
+    date_format: strptime, None to go by the column. decimal: "point", "comma" or "auto". fallback: how numbers without
+    any comma are read where nothing decides, None for not at all.
     """
 
     date_format: str | None = None
@@ -61,7 +61,7 @@ def read_number_columns(
     values, bad, problems = {}, {}, []
     for name, numbers in found.items():
         sign = grammar.decimal if grammar.decimal != AUTO else decimal_of(numbers.shown, shown)
-        if sign is None and not numbers.shown:
+        if sign is None and not table[name].str.contains(",", literal=True).any():
             sign = grammar.fallback
         values[name], bad[name] = numbers.decided(sign, whole=name == "volume_shares")
         problems += _number_problems(numbers, bad[name], table[name], lines, file, labels.get(name, name))
@@ -139,12 +139,13 @@ def read_values(
 def _shifted(typed: pl.DataFrame, bad: pl.DataFrame, doubtful: Doubt) -> pl.Series:
     """Rows that cannot be right, where cells may have been shifted."""
     wrong = contradicts_itself(typed)
+    broken = bad.select(pl.any_horizontal(pl.lit(False), pl.all()).alias("broken")).to_series()
     if doubtful is True:
-        return wrong | bad.select(pl.any_horizontal(pl.lit(False), pl.all())).to_series()
+        return wrong | broken
     if doubtful is False or not wrong.any():
-        return pl.repeat(False, typed.height, eager=True)
-    split = doubtful(wrong.arg_true())
-    return wrong.scatter(wrong.arg_true(), split)
+        return wrong & broken
+    split = wrong.clone().scatter(wrong.arg_true(), doubtful(wrong.arg_true()))
+    return split | (wrong & broken)
 
 
 def contradicts_itself(rows: pl.DataFrame) -> pl.Series:

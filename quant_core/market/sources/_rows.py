@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from quant_core.market.problems import Problem
+from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import NUMBERS
 from quant_core.market.reading.identity import (
     BSE,
@@ -106,7 +106,8 @@ def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
     else:
         columns = [pl.col(key) for key in KEYS if file.layout.column(key)]
         frame, _ = scan(file.opened, grammar)
-        names = pl.concat(pl.collect_all([frame.select(key.alias("name").unique()) for key in columns]))["name"]
+        found, _ = collected([file] * len(columns), [frame.select(key.alias("name").unique()) for key in columns])
+        names = pl.concat([ROWS.select("name"), *found])["name"]
     stripped = pl.select(bare(pl.lit(names))).to_series()
     return _Names(bool(stripped.eq_missing(names).all()), bool(stripped.str.contains(INDEX_NAME).any()))
 
@@ -150,6 +151,26 @@ def chained(file: PriceFile) -> str:
     if file.ticker or not (file.layout.column("ticker") or file.layout.column("index")):
         return OF_THE_DAY
     return f"ticker, {file.layout.basis}" if file.layout.column("ticker") else AS_THEY_ARE
+
+
+def collected(files: Sequence[PriceFile], frames: Sequence[pl.LazyFrame]) -> tuple[list[pl.DataFrame], list[Problem]]:
+    """The frames' rows; a file that turns out to be damaged gives none, and a problem."""
+    try:
+        return pl.collect_all(frames), []
+    except (OSError, pl.exceptions.PolarsError):
+        return _one_by_one(files, frames)
+
+
+def _one_by_one(files: Sequence[PriceFile], frames: Sequence[pl.LazyFrame]) -> tuple[list[pl.DataFrame], list[Problem]]:
+    found, problems = [], []
+    for file, frame in zip(files, frames, strict=True):
+        try:
+            found.append(frame.collect())
+        except (OSError, pl.exceptions.PolarsError) as failure:
+            said = shown(str(failure).splitlines()[0] if str(failure) else type(failure).__name__)
+            detail = f"{file.stamp.name}: cannot be read to its end ({said}); fetch it again."
+            problems.append(Problem("", "ignored_file", detail, file=file.stamp.name))
+    return found, problems
 
 
 # ---- what is left out, and counted -----------------------------------------------------------------------------------

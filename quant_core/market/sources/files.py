@@ -57,6 +57,7 @@ from quant_core.market.sources._rows import (
     ROWS,
     Choice,
     chained,
+    collected,
     lost_numbers,
     named_rows,
     one_exchange,
@@ -239,10 +240,10 @@ def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str]]:
     columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares"]
     choice = Choice(date.min, date.max, config.series)
     scans = [rows_of(file, 0, choice, config.grammar) for file in folder.stocks]
-    parts = pl.collect_all([frame.select(columns) for frame, _ in scans])
+    parts, damaged = collected(folder.stocks, [frame.select(columns) for frame, _ in scans])
     rows, _ = named_rows(pl.concat([ROWS.select(columns), *parts]))
     if folder.stocks and not rows.height and not folder.indices:
-        said = [*(problem.detail for _, found in scans for problem in found)][:3]
+        said = [*(problem.detail for _, found in scans for problem in found), *(one.detail for one in damaged)][:3]
         reasons = "; ".join(said) or f"no row has one of the series {', '.join(config.series)}"
         raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
     names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
@@ -329,8 +330,10 @@ def _index_rows(
     """Rows of the index files. Volume and turnover are dropped: their units differ between indices."""
     choice = Choice(start, end, config.series, None if tickers is None else tuple(tickers))
     scans = [rows_of(file, number, choice, config.grammar) for number, file in enumerate(folder.indices)]
-    rows, problems = named_rows(pl.concat([ROWS, *pl.collect_all([frame for frame, _ in scans])]))
+    parts, problems = collected(folder.indices, [frame for frame, _ in scans])
     problems += [problem for _, found in scans for problem in found]
+    rows, nameless = named_rows(pl.concat([ROWS, *parts]))
+    problems += nameless
     if not rows.height:
         return pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String}), problems
     rows, more = one_file(rows.with_columns(ticker=pl.col("name")))
@@ -359,14 +362,15 @@ def _read(
     wanted = _of_span(files, start, end)
     scans = [rows_of(file, number, choice, config.grammar) for number, file in enumerate(wanted)]
     problems = [problem for _, found in scans for problem in found]
-    rows, found = named_rows(pl.concat([ROWS, *pl.collect_all([frame for frame, _ in scans])]))
+    parts, damaged = collected(wanted, [frame for frame, _ in scans])
+    rows, found = named_rows(pl.concat([ROWS, *parts]))
     rows = rows.with_columns(ticker=names.of(rows))
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     rows, by_exchange = one_exchange(rows, aside)
     rows, by_series = one_series(rows, config.series)
     rows, by_file = one_file(rows)
-    return rows, [*problems, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
+    return rows, [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
 
 
 @lru_cache(maxsize=16)

@@ -339,7 +339,7 @@ def _with_ticker(path: Path) -> Path:
 def test_an_end_that_is_no_date_is_named(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("ticker,known_until\nA,soon\n")
-    with pytest.raises(DataError, match=r"list: known_until 'soon' is no YYYY-MM-DD"):
+    with pytest.raises(DataError, match=r"list line 2: known_until is no YYYY-MM-DD, 'soon'; fix it"):
         stated_end(path, (), "list")
 
 

@@ -126,8 +126,9 @@ def test_kaggle_turnover_is_in_a_hundred_thousandth_of_a_rupee(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("03/01/00", date(2000, 1, 3)),
-        ("03/01/2000", date(2000, 1, 3)),
+        ("31/01/00\n03/01/00", date(2000, 1, 3)),
+        ("31/01/2000\n03/01/2000", date(2000, 1, 3)),
+        ("01/31/2000\n03/01/2000", date(2000, 3, 1)),
         ("03-Jan-2000", date(2000, 1, 3)),
         ("2000-01-03", date(2000, 1, 3)),
         ("2000-01-03 00:00:00+05:30", date(2000, 1, 3)),
@@ -135,9 +136,10 @@ def test_kaggle_turnover_is_in_a_hundred_thousandth_of_a_rupee(tmp_path: Path) -
         ("01/13/2000", date(2000, 1, 13)),
     ],
 )
-def test_dates_are_read_the_indian_way_unless_impossible(tmp_path: Path, text: str, expected: date) -> None:
-    path = write(tmp_path, "A.csv", f"Date,Open,High,Low,Close,Volume\n{text},1,1,1,1,1\n")
-    assert fetch(path).rows["date"].to_list() == [expected]
+def test_the_column_tells_how_its_dates_are_meant(tmp_path: Path, text: str, expected: date) -> None:
+    rows = "".join(f"{day},1,1,1,1,1\n" for day in text.split())
+    path = write(tmp_path, "A.csv", "Date,Open,High,Low,Close,Volume\n" + rows)
+    assert expected in fetch(path).rows["date"].to_list()
 
 
 def test_an_explicit_date_format_wins(tmp_path: Path) -> None:
@@ -217,8 +219,8 @@ def test_what_cannot_be_parsed_is_counted_with_its_first_value(tmp_path: Path) -
     assert result.rows["close_inr"].to_list() == [None, 1234.5]
     details = [problem.detail for problem in result.problems if problem.kind == "unparsable"]
     assert details == [
-        "p.csv: 1 dates cannot be read as %Y-%m-%d, first 'soon'",
-        "p.csv: column close_inr: 1 values are no numbers, first 'ten'",
+        "p.csv line 4: column date: 1 dates cannot be read, first 'soon'; write them as YYYY-MM-DD, or set date_format",
+        "p.csv line 2: column close: 1 values are no numbers, first 'ten'; correct them, or leave them empty",
     ]
 
 

@@ -108,8 +108,10 @@ def test_a_file_of_tickers_is_a_universe(tmp_path: Path) -> None:
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("ticker,from_date\nTCS,1.1.2020\n")
-    with pytest.raises(DataError, match=r"mine.csv: from_date '1.1.2020' of TCS is no YYYY-MM-DD"):
+    path.write_text("ticker,from_date\nTCS,2.1.2020\n")
+    with pytest.raises(
+        DataError, match=r"mine.csv line 2: from_date is no YYYY-MM-DD and could be two days, '2.1.2020'"
+    ):
         membership(str(path))
     path.write_text("name\nTCS\n")
     with pytest.raises(DataError, match="no column ticker"):
