@@ -12,10 +12,11 @@ from allocation_cases import held, kept_of, loose, weights_of
 from polars.testing import assert_frame_equal
 
 from quant_assets.assets.signals import members_priced, strategies_decided, unscored
-from quant_assets.partitions import lookback
+from quant_assets.partitions import path_lookback
 from quant_core import calendar
 from quant_core.allocation import STRATEGIES, AllocationConfig, decide_all, target_weights
 from quant_core.allocation.members import member_rows, slots
+from quant_core.allocation.strategy import path_start
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.simulate import simulate
 from quant_core.schema import CASH
@@ -23,7 +24,6 @@ from quant_core.trading.rebalancing import Rebalance, rebalance_dates
 
 FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
 DAY, NEXT = date(2021, 1, 8), date(2021, 1, 11)  # a Friday, the last session of its week, and the Monday after
-MONTH = pl.col("date").dt.truncate("1mo")
 IS_STOCK = pl.col("instrument") == "equity"
 SPREADING = ("equal_weight", "inverse_volatility", "momentum", "top_n_ridge")
 
@@ -177,9 +177,10 @@ def test_months_in_any_order_are_the_whole_range_when_sessions_at_their_ends_are
     parts = []
     for first in (date(2021, month, 1) for month in (3, 1, 4, 2)):
         last = pl.Series([first]).dt.month_end()[0]
-        oldest = pl.Series([first]).dt.offset_by(f"{lookback(60).start_offset}mo")[0]
+        oldest = pl.Series([first]).dt.offset_by(f"{path_lookback(60).start_offset}mo")[0]
         loaded = lost.filter(pl.col("date").is_between(oldest, last))
-        parts.append(target_weights(loaded, forecasts.filter(first == MONTH), config, first, last))
+        known = forecasts.filter(pl.col("date").is_between(path_start(first), last))
+        parts.append(target_weights(loaded, known, config, first, last))
     assert_frame_equal(pl.concat(parts).sort("date", "strategy", "ticker"), whole, check_exact=True)
     decided = set(whole["date"])
     assert {date(2021, 2, 2), date(2021, 3, 2), date(2021, 4, 1)} <= decided

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from allocation_cases import weights_of
@@ -14,6 +16,8 @@ from polars.testing import assert_frame_equal
 import quant_core.allocation.strategies as package
 from quant_core import calendar
 from quant_core.allocation import STRATEGIES, AllocationConfig, target_weights
+from quant_core.allocation.held import walked
+from quant_core.schema import CASH
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "adding-a-strategy.md").read_text()
 FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
@@ -26,6 +30,19 @@ def most_traded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     (name,) = re.findall(r"Save it as `quant_core/allocation/strategies/(\w+)\.py`", GUIDE)
     with saved(name, code, tmp_path, package, STRATEGIES, monkeypatch) as name:
         yield name
+
+
+def test_the_guides_book_that_minds_what_it_holds_goes_half_the_way(
+    prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```py\n(.*?)```", GUIDE, flags=re.DOTALL)
+    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
+    exec(code, {"STRATEGIES": STRATEGIES, "walked": walked, "np": np})
+    config = replace(short, strategies=("lazy",), book_models=("ridge",), max_position=0.05)
+    table = target_weights(prices, forecasts, config, FIRST, LAST)
+    assert table["strategy"].unique().to_list() == ["lazy_ridge"]
+    largest = table.filter(pl.col("ticker") != CASH).group_by("date").agg(pl.col("weight").max())["weight"]
+    assert ((largest > 0.025) & (largest <= 0.05)).all()
 
 
 def test_the_guides_strategy_takes_about_ten_lines() -> None:
@@ -76,7 +93,8 @@ def test_everything_that_the_guide_names_exists() -> None:
 
     named = set(re.findall(r"^- `(\w+)`", GUIDE, flags=re.MULTILINE))
     assert named == {
-        "decision_dates", "prices", "forecasts", "regimes", "regime_books", "config", "eligible", "history",
+        "decision_dates", "prices", "forecasts", "regimes", "regime_books", "path_dates", "config",
+        "eligible", "history",
     }  # fmt: skip
     assert named <= {*DecisionInputs.__dataclass_fields__, *vars(DecisionInputs)}
     assert callable(estimation.monthly_weights)
