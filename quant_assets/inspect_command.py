@@ -1,4 +1,4 @@
-"""`quant inspect`: what the reader makes of a file or folder of prices, file by file, with every problem and its line."""
+"""`quant inspect`: what the reader makes of a file or folder of prices, file by file, each problem with its line."""
 
 import json
 from dataclasses import asdict

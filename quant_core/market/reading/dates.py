@@ -129,7 +129,7 @@ def _without_time(text: str) -> tuple[str, Callable[[date], date] | None]:
             return text, None
         hour = hour % 12 + (12 if found["half"][0] in "pP" else 0)
     offset = _offset((found["zone"] or "").lower())
-    if hour > 23 or minute > 59 or second > 60 or offset is False:
+    if hour > 23 or minute > 59 or second > 60 or isinstance(offset, bool):
         return text, None
     if offset is None:
         return found["day"], lambda day: day

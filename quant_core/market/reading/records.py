@@ -83,7 +83,8 @@ def _scanned(text: bytes, delimiter: str) -> Records:
     starts = np.append(0, all_ends[:-1] + 1)
     lines = np.arange(len(starts)) + 1 + np.searchsorted(np.concatenate([*inner, [0]])[:-1], starts)
     n_cells = np.diff(before, prepend=0) + 1
-    return Records(text, *(a.astype(np.int64) for a in (starts, all_ends, lines, n_cells)), n_quotes > 0)
+    whole = [values.astype(np.int64) for values in (starts, all_ends, lines, n_cells)]
+    return Records(text, whole[0], whole[1], whole[2], whole[3], n_quotes > 0)
 
 
 def _outside(
