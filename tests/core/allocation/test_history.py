@@ -11,6 +11,7 @@ from quant_core.allocation import AllocationConfig, DecisionInputs
 from quant_core.allocation.history import dense_history
 from quant_core.allocation.strategy import decision_inputs, first_known_day
 from quant_core.errors import DataError
+from quant_core.trading.rebalancing import rebalance_dates
 
 FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
 
@@ -77,8 +78,12 @@ def test_inputs_hold_a_full_history_before_the_estimate_and_nothing_after_the_la
         date(2021, 3, 12),
     ]
     oldest = calendar.sessions(date(2020, 7, 1), date(2021, 1, 29))[-60]
-    assert (inputs.prices["date"].min(), inputs.prices["date"].max()) == (oldest, date(2021, 3, 12))
+    assert inputs.history.first_session == calendar.session_number(oldest)
+    assert (inputs.prices["date"].min(), inputs.prices["date"].max()) == (date(2020, 7, 1), date(2021, 3, 12))
     assert set(inputs.forecasts["date"]) == set(inputs.decision_dates)
+    path = rebalance_dates(date(2020, 7, 1), date(2021, 3, 12), "weekly")  # from the first row of the year before
+    assert inputs.path_dates.to_list() == path
+    assert set(inputs.daily_forecasts["date"]) == set(calendar.sessions(date(2020, 7, 1), path[-1]))
     assert len(inputs.history.until(date(2021, 1, 29), 60).eligible) == 60
 
 
