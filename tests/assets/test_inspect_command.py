@@ -17,7 +17,8 @@ def inspect(path: Path, *options: str) -> Result:
 def home(tmp_path: Path) -> Path:
     """One file of each kind, and some that are none."""
     files = {
-        "TCS.csv": "Date;Open;Close;Volume;Remark\n31/12/2023;3.800,50;3.810,25;1.000;x\n03/01/2024;3.801,50;ten;2.000;x\n",
+        "TCS.csv": "Date;Open;Close;Volume;Remark\n31/12/2023;3.800,50;3.810,25;1.000;x\n"
+        "03/01/2024;3.801,50;ten;2.000;x\n",
         "cm05JUL2024bhav.csv": "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP\n"
         "INFY,EQ,1500,1520,1490,1510,1500,100,151000,05-JUL-2024\nINFY,N1,1,1,1,1,1,1,1,05-JUL-2024\n",
         "corporate_actions.csv": "ticker,ex_date,kind,value\nTCS.NS,2024-01-03,dividend,9\n",

@@ -106,24 +106,27 @@ def read_numbers(text: pl.Series, *, of_shares: bool = False) -> Numbers:
     empty = cells.str.to_lowercase().is_in(NO_VALUE)
     bare, factor = _bare(cells, of_shares)
     point, comma = _by_point(bare) * factor, _by_comma(bare) * factor
-    places = rest.arg_true()
-    return Numbers(
-        plainly.scatter(places, point), by_comma.scatter(places, comma), is_empty.scatter(places, empty)
-    )  # fmt: skip
+    return Numbers(placed(plainly, rest, point), placed(by_comma, rest, comma), placed(is_empty, rest, empty))
+
+
+def placed(base: pl.Series, mask: pl.Series, values: pl.Series) -> pl.Series:
+    """`base` with `values` in the places that the mask marks, in order; `Series.scatter` would change copies of it."""
+    place = (mask.cum_sum().cast(pl.Int64) - 1).clip(lower_bound=0)
+    return pl.select(pl.when(mask).then(values.gather(place)).otherwise(base)).to_series()
 
 
 def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
     """What plain numbers are where a comma stands before decimals: whole ones the same, `1.234` is 1234."""
     dotted = text.str.contains(".", literal=True).fill_null(False)
     if not dotted.any():
-        return plainly.clone()
+        return plainly
     cells = text.filter(dotted)
     head = cells.head(200)
     if not head.str.contains(_MAYBE_GROUPED).all():  # a proof of points: the rest need not be looked at
         return pl.select(pl.when(~dotted).then(plainly)).to_series()
     whole = cells.str.contains(_MAYBE_GROUPED)
     grouped = cells.str.replace(".", "", literal=True).cast(pl.Float64, strict=False)
-    return plainly.clone().scatter(dotted.arg_true(), pl.select(pl.when(whole).then(grouped)).to_series())
+    return placed(plainly, dotted, pl.select(pl.when(whole).then(grouped)).to_series())
 
 
 def _bare(cells: pl.Series, of_shares: bool) -> tuple[pl.Series, pl.Series]:

@@ -8,7 +8,7 @@ import polars as pl
 from quant_core.market.problems import Problem, in_file
 from quant_core.market.reading.columns import NUMBERS, Layout
 from quant_core.market.reading.dates import Dates, read_dates
-from quant_core.market.reading.numbers import NO_VALUE, Numbers, decimal_of, read_numbers
+from quant_core.market.reading.numbers import Numbers, decimal_of, placed, read_numbers
 
 AUTO = "auto"
 Doubt = bool | Callable[[pl.Series], pl.Series]
@@ -144,7 +144,7 @@ def _shifted(typed: pl.DataFrame, bad: pl.DataFrame, doubtful: Doubt) -> pl.Seri
         return wrong | broken
     if doubtful is False or not wrong.any():
         return wrong & broken
-    split = wrong.clone().scatter(wrong.arg_true(), doubtful(wrong.arg_true()))
+    split = placed(wrong, wrong, doubtful(wrong.arg_true()))
     return split | (wrong & broken)
 
 
@@ -205,8 +205,3 @@ def turnover_unit(rows: pl.DataFrame, layout: Layout, file: str) -> tuple[float,
     if 2 * agree[best] < len(ratio) or layout.unit_stated:
         return usual, [in_file("turnover_unit", file, said, remedy)]
     return best, [in_file("turnover_unit", file, f"{said}; taken at {best:g}, at which it is", remedy)]
-
-
-def without_missing(names: pl.Series) -> pl.Series:
-    """Words that are no identifiers, null where they stand for nothing."""
-    return names.set(names.str.to_lowercase().is_in(NO_VALUE).fill_null(False), None)

@@ -1,5 +1,6 @@
 """What a machine cannot hold, or nobody should open, is refused by name, in bounded time and memory."""
 
+import builtins
 import gzip
 import os
 import stat
@@ -7,6 +8,7 @@ import struct
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -124,16 +126,16 @@ def test_a_file_name_with_a_line_break_is_skipped_in_one_line(beside: Path) -> N
 
 
 def test_a_file_that_may_not_be_read_is_named(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
     (beside / "SHUT.csv").write_text("Date,Close\n2024-07-01,1.5\n")
-    real = opening._read
-    monkeypatch.setattr(
-        "builtins.open", lambda path, *rest, **more: refuse() if "SHUT" in str(path) else os.fdopen(os.open(path, os.O_RDONLY), *rest, **more)
-    )  # fmt: skip
-    assert real is opening._read
-    assert "cannot be read" in said_of(fetch(beside), "SHUT.csv")
+    real = builtins.open
+
+    def guarded(path: Any, *rest: Any, **more: Any) -> Any:
+        if "SHUT" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(builtins, "open", guarded)
+    assert "cannot be read ([Errno 13] Permission denied)" in said_of(fetch(beside), "SHUT.csv")
 
 
 def test_a_parquet_footer_is_looked_at_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

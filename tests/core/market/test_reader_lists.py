@@ -30,7 +30,8 @@ def test_a_split_finds_its_stock_whatever_stands_around_the_name(tmp_path: Path,
 
 
 def test_the_same_action_under_two_names_counts_once(tmp_path: Path) -> None:
-    text = "ticker,ex_date,kind,value\nAAA.NS,2024-07-02,split_or_bonus_confirmed,0.5\nAAA.BO,02-Jul-2024,split_or_bonus_confirmed,0.50\n"
+    kind = "split_or_bonus_confirmed"
+    text = f"ticker,ex_date,kind,value\nAAA.NS,2024-07-02,{kind},0.5\nAAA.BO,02-Jul-2024,{kind},0.50\n"
     assert read_actions(write(tmp_path, "corporate_actions.csv", text)).select("ticker", "value").rows() == [
         ("AAA", 0.5)
     ]

@@ -49,7 +49,7 @@ UDIFF = (
     "TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,OptnTp,"
     "FinInstrmNm,OpnPric,HghPric,LwPric,ClsPric,LastPric,PrvsClsgPric,UndrlygPric,SttlmPric,OpnIntrst,ChngInOpnIntrst,"
     "TtlTradgVol,TtlTrfVal,TtlNbOfTxsExctd,SsnId,NewBrdLotQty,Rmks,Rsvd1,Rsvd2,Rsvd3,Rsvd4\n"
-    "2024-07-08,2024-07-08,CM,NSE,STK,11536,INE467B01029,TCS,EQ,,,,,TATA CONSULTANCY,3815,3900,3805,3890.1,3889,3810.25,,"
+    "2024-07-08,2024-07-08,CM,NSE,STK,11536,INE467B01029,TCS,EQ,,,,,TATA,3815,3900,3805,3890.1,3889,3810.25,,"
     "3890.1,,,2000,7760000.5,60,F1,1,,,,,\n"
 )
 
@@ -72,7 +72,8 @@ def test_futures_and_options_are_no_shares(tmp_path: Path) -> None:
     found = fetch(write(tmp_path, "udiff.csv", UDIFF + contract + "\n"))
     assert found.rows["close_inr"].to_list() == [3890.1]
     assert "contracts" in kinds(found)
-    old = "INSTRUMENT,SYMBOL,EXPIRY_DT,STRIKE_PR,OPTION_TYP,OPEN,HIGH,LOW,CLOSE,TIMESTAMP\nFUTSTK,TCS,25-JUL-2024,0,XX,1,1,1,1,05-JUL-2024\n"
+    old = "INSTRUMENT,SYMBOL,EXPIRY_DT,STRIKE_PR,OPTION_TYP,OPEN,HIGH,LOW,CLOSE,TIMESTAMP\n"
+    old += "FUTSTK,TCS,25-JUL-2024,0,XX,1,1,1,1,05-JUL-2024\n"
     with pytest.raises(DataError, match=r"fo\.csv: prices of futures or options \(column expiry_dt\), wanted shares"):
         fetch(write(tmp_path, "fo.csv", old))
 
@@ -89,7 +90,8 @@ def test_turnover_is_in_rupees_by_its_name_or_by_its_rows(
     tmp_path: Path, label: str, written: str, said: list[str]
 ) -> None:
     """The exchange's history of one security gives rupees under the name under which others give other units."""
-    header = f'"Symbol","Series","Date","Prev Close","Open Price","High Price","Low Price","Close Price","Total Traded Quantity","{label}"\n'
+    header = '"Symbol","Series","Date","Prev Close","Open Price","High Price","Low Price","Close Price",'
+    header += f'"Total Traded Quantity","{label}"\n'
     row = f'"TCS","EQ","05-Jul-2024","3,795.00","3,800.00","3,850.50","3,790.00","3,810.25","1,000","{written}"\n'
     found = fetch(write(tmp_path, "TCS.csv", header + row))
     assert found.rows.select(BARS).rows() == [
@@ -154,7 +156,8 @@ def test_a_shifted_line_of_the_right_length_is_refused_in_a_file_with_lines_too_
 
 
 def test_a_name_with_an_unquoted_comma_is_refused_with_the_line(tmp_path: Path) -> None:
-    text = "symbol,name,date,open,close\nINFY,Infosys, Ltd,2024-07-01,1500,1510\nTCS,Tata Consultancy,2024-07-01,3800,3810\n"
+    text = "symbol,name,date,open,close\nINFY,Infosys, Ltd,2024-07-01,1500,1510\n"
+    text += "TCS,Tata Consultancy,2024-07-01,3800,3810\n"
     found = fetch(write(tmp_path, "p.csv", text))
     assert found.rows.select("ticker", "close_inr").rows() == [("TCS", 3810.0)]
     assert one(found, "ragged") == (2, "INFY,Infosys, Ltd,2024-07-01,1500,1510")
@@ -170,8 +173,10 @@ def test_a_download_that_was_cut_loses_its_last_line_by_name(tmp_path: Path) -> 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_every_layout_is_read(tmp_path: Path, delimiter: str, ending: str, encoding: str) -> None:
-    lines = ["Häuser & Söhne, prices", "# downloaded today", "", "date,ticker,close,volume", "", "2024-07-01,M&M,10.5,7",
-             "# a remark", "2024-07-02,M&M,11.5,8", "date,ticker,close,volume", "2024-07-03,M&M,12.5,9", ",,,", ""]  # fmt: skip
+    lines = [
+        "Häuser & Söhne, prices", "# downloaded today", "", "date,ticker,close,volume", "", "2024-07-01,M&M,10.5,7",
+        "# a remark", "2024-07-02,M&M,11.5,8", "date,ticker,close,volume", "2024-07-03,M&M,12.5,9", ",,,", "",
+    ]  # fmt: skip
     text = ending.join([lines[0], *(line.replace(",", delimiter) for line in lines[1:])])
     (tmp_path / "p.csv").write_bytes(text.encode(encoding))
     found = fetch(tmp_path)
@@ -211,9 +216,13 @@ def test_an_archive_under_the_name_of_a_table_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stamps", [["2024-01-01 18:30:00+00:00", "2024-01-02 18:30:00+00:00"], ["2024-01-01T18:30:00Z", "2024-01-02T18:30:00Z"],
-               ["2024-01-02 00:00:00+05:30", "2024-01-03 00:00:00+05:30"]],
-)  # fmt: skip
+    "stamps",
+    [
+        ["2024-01-01 18:30:00+00:00", "2024-01-02 18:30:00+00:00"],
+        ["2024-01-01T18:30:00Z", "2024-01-02T18:30:00Z"],
+        ["2024-01-02 00:00:00+05:30", "2024-01-03 00:00:00+05:30"],
+    ],
+)
 def test_a_stamp_with_a_zone_is_the_day_in_india_in_csv_and_parquet(tmp_path: Path, stamps: list[str]) -> None:
     expected = [date(2024, 1, 2), date(2024, 1, 3)]
     write(tmp_path, "A.csv", "Date,Close\n" + "".join(f"{stamp},1\n" for stamp in stamps))
@@ -331,8 +340,10 @@ def test_a_good_row_wins_over_an_empty_one_of_its_day(tmp_path: Path, order: int
 
 
 def test_numbers_in_every_grammar(tmp_path: Path) -> None:
-    rows = [("1,23,456.50", 123456.5), ("(12.5)", -12.5), ("₹ 7.25", 7.25), ("Rs.5/-", 5.0), ("−3", -3.0), ("12.5%", 0.125),
-            ("1.5e3", 1500.0), ("1\u00a0234.5", 1234.5)]  # fmt: skip
+    rows = [
+        ("1,23,456.50", 123456.5), ("(12.5)", -12.5), ("₹ 7.25", 7.25), ("Rs.5/-", 5.0), ("−3", -3.0),
+        ("12.5%", 0.125), ("1.5e3", 1500.0), ("1\u00a0234.5", 1234.5),
+    ]  # fmt: skip
     text = "date,close\n" + "".join(f'2024-07-0{n + 1},"{written}"\n' for n, (written, _) in enumerate(rows))
     found = fetch(write(tmp_path, "A.csv", text))
     assert found.rows["close_inr"].to_list() == [value for _, value in rows]
