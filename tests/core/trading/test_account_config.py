@@ -21,7 +21,8 @@ def test_settings_are_shown_with_money_and_costs_first_and_a_backtests_own_last(
     assert tuple(f.name for f in fields(AccountConfig)) == ORDER
     own = tuple(f.name for f in fields(BacktestConfig))
     assert own[: len(ORDER)] == ORDER
-    assert own[len(ORDER) :] == ("capital_levels_inr", "until", "index_ticker", "total_return_index_ticker")
+    last = ("capital_levels_inr", "until", "index_ticker", "total_return_index_ticker", "regime_method")
+    assert own[len(ORDER) :] == last
 
 
 def test_an_account_pays_dividends_out_and_expects_shumways_loss_where_a_bare_ledger_does_neither():
