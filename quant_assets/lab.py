@@ -230,6 +230,8 @@ class Lab:
             if name == "profile":
                 own_list = self.membership() if detail == "universe" else None
                 return [plain(getattr(self.profile, detail) if detail else self.profile), plain(own_list)]
+            if name == "universe_name":
+                return [self.universe_name, plain(self.membership())]
             value = getattr(self, name)
             wanted = [detail] if detail and callable(value) else []
             if callable(value) and not _takes(value, wanted):  # its answer depends on the run, so its code counts

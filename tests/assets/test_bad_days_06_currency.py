@@ -22,10 +22,10 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 #: One model is enough: the others are assets of the same two kinds.
-RIDGE = {"models": "[ridge]"}
+RIDGE = {"models": "[ridge]", "regimes": "[]"}
 ASSETS = {
-    "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "target_weights",
-    "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
+    "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "book_settings",
+    "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
@@ -36,6 +36,7 @@ ON_SESSIONS = {
     "training_window",
     "forecaster_ridge",
     "forecasts_ridge",
+    "book_settings",
     "target_weights",
     "forecast_quality",
     "forecast_comparison",
@@ -140,7 +141,7 @@ SOURCE_EDITS = {
     ),
     "a strategy": (
         "quant_core/allocation/strategies/equal_weight.py", "def equal_weight(", "@print\ndef equal_weight(",
-        {"target_weights"},
+        {"book_settings", "target_weights"},
     ),
     "a new feature": ("quant_core/features/mine.py", "", NEW_FEATURE, {"features"}),
     "a kernel imported inside functions": (
@@ -149,10 +150,12 @@ SOURCE_EDITS = {
     "what is suspected": (
         "quant_core/cleaning/suspects.py", "def find_suspects(", "@print\ndef find_suspects(", {"clean_prices"},
     ),
-    "a charge": ("quant_core/trading/nse_charges.py", "STT = (", "STT = () and (", {"backtest", "backtest_report"}),
+    "a charge": ("quant_core/trading/nse_charges.py", "STT = (", "STT = () and (",
+        {"book_settings", "backtest", "backtest_report"},
+    ),
     "what an asset's wrapper hands on": (
         "quant_assets/config.py", "return build(settings, config.model_dump()", "return build(settings, dict(config)",
-        ASSETS - {"forecasts_ridge"},
+        ASSETS - {"forecasts_ridge", "book_settings"},
     ),
     # Data files.
     "a membership date": ("quant_core/market/nifty50_membership.csv", "2014-03-28", "2014-04-28", MEMBERSHIP),
@@ -183,7 +186,10 @@ PROFILE_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "liquidity": ({"liquidity": {"top_n": 40}}, {"clean_prices"}),
     "quality": ({"quality": {"max_filled_share": 0.2}}, {"clean_prices"}),  # the check is judged inside the asset
     "drift": ({"drift": {"largest_share_of_features": 0.9}}, set()),  # only a check reads it
-    "presets of one asset": ({"presets": {"target_weights": {"top_n": 9}}}, {"target_weights", "backtest"}),
+    "presets of one asset": (
+        {"presets": {"target_weights": {"top_n": 9}}},
+        {"book_settings", "target_weights", "backtest"},
+    ),
     "universe": ({"universe": "nifty500"}, {"raw_ohlcv", *MEMBERSHIP}),
     "first fold": (
         {"first_fold": 2016},
@@ -201,7 +207,7 @@ def test_an_edit_of_the_profile_makes_stale_what_reads_the_entry(packages: Path)
     }
     expected = {name: assets for name, (_, assets) in PROFILE_EDITS.items()}
     # The preset that replaces the others here also drops the profile's own for the backtest, and its report states it.
-    expected["presets of one asset"] = {"target_weights", "backtest", "backtest_report"}
+    expected["presets of one asset"] = {"book_settings", "target_weights", "backtest", "backtest_report"}
     assert found == expected
 
 
@@ -218,10 +224,10 @@ def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_pat
 
 LIBRARIES = {
     "polars": ASSETS,
-    "numba": {"features", "backtest", "backtest_report"},
-    "scikit-learn": {"target_weights"},
-    "skfolio": {"target_weights"},
-    "clarabel": {"target_weights"},
+    "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report"},
+    "scikit-learn": {"book_settings", "target_weights"},
+    "skfolio": {"book_settings", "target_weights"},
+    "clarabel": {"book_settings", "target_weights"},
     "plotly": {"backtest_report"},
     "torch": set(),  # no model of this lab trains with it
     "dagster": set(),
