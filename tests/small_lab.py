@@ -23,8 +23,8 @@ SPAN = [
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]
 #: In the order in which a run makes them.
 STAGES = (
-    "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge",
-    "forecast_comparison", "forecast_quality", "target_weights", "backtest", "backtest_report",
+    "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "book_settings",
+    "forecasts_ridge", "forecast_comparison", "forecast_quality", "target_weights", "backtest", "backtest_report",
 )  # fmt: skip
 
 

@@ -156,7 +156,7 @@ def test_the_doctor_names_the_lists_that_end(prices: Path) -> None:
 
 def test_strict_lists_is_a_yes_or_a_no(prices: Path) -> None:
     assert [profile(prices, strict_lists=text).strict_lists for text in ("true", "False", True)] == [True, False, True]
-    with pytest.raises(DataError, match=r"strict_lists is 'maybe'; wanted true or false"):
+    with pytest.raises(DataError, match=r"strict_lists: 'maybe' is not a truth value; write true or false"):
         profile(prices, strict_lists="maybe")
 
 
