@@ -140,6 +140,8 @@ def test_a_list_of_the_files_source_that_is_a_word_is_refused() -> None:
     lab = Lab(load_profile("demo", SOURCES["files"]))
     said = refusal(lab.with_overrides, "raw_ohlcv", {"series": "EQ"})
     assert said == "raw_ohlcv.series: 'EQ' is not a list; write it in brackets, e.g. [EQ]."
+    for pattern, message in (("(", "is no regular expression"), ("^.*$", "has no group (?P<ticker>...)")):
+        assert message in refusal(lab.with_overrides, "raw_ohlcv", {"ticker_pattern": pattern})
 
 
 def test_a_value_comes_out_in_the_type_of_its_setting() -> None:
