@@ -73,7 +73,8 @@ def main() -> None:
         code = 2 if type(error).__name__ == "NoArgsIsHelpError" else refused(in_usage(error), 2)  # it has shown help
     except OSError as error:
         what = error.strerror or str(error)
-        code = refused(f"{error.filename or 'operating system'}: {what}; see `quant doctor` for what to mend.")
+        where = f"{error.filename}: " if error.filename else ""
+        code = refused(f"{where}{what}; give a place that can be read and written, or see `quant doctor`.")
     sys.exit(code)
 
 

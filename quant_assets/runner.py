@@ -102,27 +102,8 @@ class Runner:
         return {name: sorted(partitions) for name, partitions in needed.items() if partitions}
 
     def month_range(self, first: str | None, last: str | None) -> tuple[str, str]:
-        """First and last month of a request, checked against the profile's months.
-
-        Raises:
-            DataError: a month that the profile does not have.
-        """
-        months = self.lab.partitions.months.get_partition_keys()
-        if not months:
-            raise DataError(
-                f"profile {self.lab.profile.name}: its first month, {self.lab.profile.start}, has not begun; "
-                "set an earlier one with --set profile.start=YYYY-MM."
-            )
-        chosen = (first or months[0], last or months[-1])
-        for option, month in zip(("--from", "--to"), chosen, strict=True):
-            if month not in set(months):
-                raise DataError(
-                    f"{option} {month}: profile {self.lab.profile.name} has months {months[0]}..{months[-1]}; "
-                    "give one of them as YYYY-MM, or change the profile with --set profile.start=YYYY-MM."
-                )
-        if chosen[0] > chosen[1]:
-            raise DataError(f"--from {chosen[0]} is after --to {chosen[1]}; swap them.")
-        return chosen
+        """First and last month of a request; see `month_range`."""
+        return month_range(self.lab, first, last)
 
     def newest_months(self) -> list[str]:
         """What a refresh fetches again now."""
@@ -234,6 +215,30 @@ class Runner:
             raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
 
 
+def month_range(lab: Lab, first: str | None, last: str | None) -> tuple[str, str]:
+    """First and last month of a request, checked against the profile's months.
+
+    Raises:
+        DataError: a month that the profile does not have.
+    """
+    months = lab.partitions.months.get_partition_keys()
+    if not months:
+        raise DataError(
+            f"profile {lab.profile.name}: its first month, {lab.profile.start}, has not begun; "
+            "set an earlier one with --set profile.start=YYYY-MM."
+        )
+    chosen = (first or months[0], last or months[-1])
+    for option, month in zip(("--from", "--to"), chosen, strict=True):
+        if month not in set(months):
+            raise DataError(
+                f"{option} {month}: profile {lab.profile.name} has months {months[0]}..{months[-1]}; "
+                "give one of them as YYYY-MM, or change the profile with --set profile.start=YYYY-MM."
+            )
+    if chosen[0] > chosen[1]:
+        raise DataError(f"--from {chosen[0]} is after --to {chosen[1]}; swap them.")
+    return chosen
+
+
 def range_tags(step: Step) -> dict[str, str]:
     """What makes a run one over a range of partitions."""
     return {ASSET_PARTITION_RANGE_START_TAG: step.partitions[0], ASSET_PARTITION_RANGE_END_TAG: step.partitions[-1]}
@@ -261,6 +266,13 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
 
 
 def check_overrides(lab: Lab, overrides: Overrides) -> None:
-    """Fail before anything runs on a setting that no asset has, or a value that it refuses."""
+    """Fail before anything runs on a setting that no asset has, or a value that it refuses; the profile's own too."""
     for asset, values in overrides.items():
         lab.with_overrides(asset, values)
+    for limits in (lab.thresholds, lab.drift_limits, lab.liquidity):
+        limits()
+    if set(lab.profile.presets) - set(lab.settings_classes):
+        whole = Lab(replace(lab.profile, models=None, regimes=None, encoder=True)).settings_classes
+        for asset in lab.profile.presets:
+            if asset not in whole:
+                raise UnknownName(f"profile {lab.profile.name}: presets: asset", asset, sorted(whole))

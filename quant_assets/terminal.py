@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a command that needs no profile starts without the stages
 console = Console(stderr=False, highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+LONGEST_PATH = 200  # characters of a path that an error repeats
+
 ProfileOption = Annotated[
     str, typer.Option("--profile", "-p", envvar="QUANT_PROFILE", help="Preset to use: see `quant list profiles`.")
 ]
@@ -72,14 +74,15 @@ def check_path(path: Path) -> None:
     Raises:
         DataError: a device or the like, or no permission; names the path.
     """
+    said = f"--path {str(path)[:LONGEST_PATH]}"
     try:
         if path.is_dir():
             os.scandir(path).close()
         elif path.is_file():
             path.open("rb").close()
         elif path.exists():
-            raise DataError(f"--path {path}: neither a file nor a folder; give the folder of the prices, or one file.")
+            raise DataError(f"{said}: neither a file nor a folder; give the folder of the prices, or one file.")
     except OSError as failure:
         raise DataError(
-            f"--path {path}: cannot be read ({failure.strerror}); change its permissions, or give another path."
+            f"{said}: cannot be read ({failure.strerror}); change its permissions, or give another path."
         ) from failure

@@ -6,6 +6,7 @@ import polars as pl
 
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile
+from quant_assets.runner import month_range
 from quant_assets.storage import read_tables, table_path
 from quant_core.backtest.null_test import NullTestConfig, markdown, null_test
 from quant_core.errors import DataError
@@ -15,9 +16,10 @@ def validate_profile(profile: Profile, first: str | None, last: str | None, sign
     """The figures as Markdown, for decisions from month `first` (the first fold) to `last` (the newest stored).
 
     Raises:
-        DataError: no clean prices are stored for the months.
+        DataError: a month that the profile does not have; no clean prices are stored for the months.
     """
     lab = Lab(profile)
+    month_range(lab, first, last)
     start = first or f"{profile.first_fold}-01"
     months = [m for m in lab.partitions.months.get_partition_keys() if m <= (last or "9999-12")]
     paths = [path for m in months if (path := table_path(lab.root, lab.key("clean_prices"), m)).exists()]

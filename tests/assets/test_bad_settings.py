@@ -11,6 +11,7 @@ from quant_assets.cli import parse_settings
 from quant_assets.config import build
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override
+from quant_assets.runner import check_overrides
 from quant_assets.setting_values import fitting
 from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
@@ -116,10 +117,31 @@ def test_what_a_wrong_profile_entry_is_told(pair: str, message: str) -> None:
     assert refusal(load_profile, "demo", parse_settings([pair])[1]) == message
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("presets={targetweights: {top_n: 3}}", "presets: asset 'targetweights' is unknown; known: .*target_weights"),
+        ("quality={nope: 1}", "quality: nope is not a setting; known: max_bad_bar_share"),
+        ("drift={nope: 1}", "drift: nope is not a setting"),
+        ("liquidity={top_n: few}", "liquidity.top_n: 'few' is not a whole number"),
+    ],
+)
+def test_settings_inside_a_profile_are_checked_before_anything_runs(entry: str, message: str) -> None:
+    lab = Lab(load_profile("demo", parse_settings([f"profile.{entry}"])[1]))
+    with pytest.raises(QuantError, match=message):
+        check_overrides(lab, {})
+
+
+def test_presets_of_an_asset_that_the_profile_leaves_out_are_no_mistake() -> None:
+    check_overrides(Lab(load_profile("demo", {"models": ["boosting"], "regimes": []})), {})
+
+
 def test_a_list_of_the_files_source_that_is_a_word_is_refused() -> None:
     lab = Lab(load_profile("demo", SOURCES["files"]))
     said = refusal(lab.with_overrides, "raw_ohlcv", {"series": "EQ"})
     assert said == "raw_ohlcv.series: 'EQ' is not a list; write it in brackets, e.g. [EQ]."
+    for pattern, message in (("(", "is no regular expression"), ("^.*$", "has no group (?P<ticker>...)")):
+        assert message in refusal(lab.with_overrides, "raw_ohlcv", {"ticker_pattern": pattern})
 
 
 def test_a_value_comes_out_in_the_type_of_its_setting() -> None:

@@ -48,6 +48,7 @@ MISTAKES = {
     "report --profile nope": (1, r"profile 'nope' is unknown; known: demo"),
     "run --set profile.source=yahoo": (1, r"source: 'yahoo' is not a mapping of names; write it as \{name: value\}"),
     "run --set profile.train_years=-3": (1, r"train_years is -3; wanted at least 1"),
+    "validate --from x": (1, r"--from x: profile demo has months 2015-01\.\."),
     "actions accept AAA tomorrow split --value 2": (1, r"actions: 'tomorrow' is not a date; write it as YYYY-MM-DD"),
 }  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_a_profile_that_begins_in_the_future_has_no_month_to_run() -> None:
 def test_what_the_system_refuses_is_one_line_too(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     said = one_line(quant_here(["demo"], environment | {"DAGSTER_HOME": str(tmp_path / "taken")}), 1)
-    assert re.search(rf"{tmp_path}/taken: .*; see `quant doctor`", said)
+    assert re.search(rf"{tmp_path}/taken: .*; or see `quant doctor`", said)
 
 
 # ---- settings of the source ------------------------------------------------------------------------------------------

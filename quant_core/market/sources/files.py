@@ -5,6 +5,7 @@ first unadjusted row. Nothing is repaired; duplicates and impossible bars are th
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -117,6 +118,14 @@ class FilesSource:
             raise DataError(f"files: decimal {self.decimal!r} is none of {AUTO}, {POINT}, {COMMA}.")
         object.__setattr__(self, "series", tuple(self.series))
         object.__setattr__(self, "columns", tuple(dict(self.columns or ()).items()))  # hashable, for the caches
+        try:
+            named = re.compile(self.ticker_pattern).groupindex
+        except re.error as failure:
+            raise DataError(
+                f"files: ticker_pattern {self.ticker_pattern!r} is no regular expression ({failure})."
+            ) from None
+        if "ticker" not in named:
+            raise DataError(f"files: ticker_pattern {self.ticker_pattern!r} has no group (?P<ticker>...); give it one.")
 
     def fetch(self, tickers: Sequence[str] | None, start: date, end: date, now: datetime) -> Fetch:
         """Rows of the span, from the files as they are now."""
