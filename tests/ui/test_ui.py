@@ -21,7 +21,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-GROUPS = ("market_data", "features", "training", "representation", "models", "signals", "evaluation")
+GROUPS = ("market_data", "features", "training", "representation", "models", "regimes", "signals", "evaluation")
 #: Loose: the goal on an idle machine is 20 s, and this one may be busy.
 SERVING_WITHIN_S = 60
 RUN_WITHIN_S = 150
