@@ -14,7 +14,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from quant_core.errors import DataError, UnknownName
@@ -100,8 +100,6 @@ class Layout:
 
     def without(self, name: str) -> "Layout":
         """The layout with that lab column left unread."""
-        from dataclasses import replace
-
         return replace(self, columns=tuple(one for one in self.columns if one[0] != name))
 
 

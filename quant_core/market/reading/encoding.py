@@ -5,8 +5,8 @@ from functools import partial
 
 from quant_core.errors import DataError
 
-UTF8, UTF16 = "utf-8", "utf-16"
-#: What is tried, in this order, where bytes are no UTF-8; charset-normalizer judges longer texts than a header.
+UTF8 = "utf-8"
+#: Byte order marks, and what Python calls the encoding; those of four bytes begin as those of two do.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -14,6 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: How files begin that are no text, whatever their name says.
 _OTHERS = {
     b"\x1f\x8b": "a gzip archive",
     b"PK\x03\x04": "a zip archive or an Excel file",

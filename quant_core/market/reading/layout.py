@@ -154,7 +154,11 @@ def _closing_delimiters(found: Records, body: NDArray[np.int64], n_cells: int, d
     """1 where every line has one cell more than the header and nothing in it: lines that end with a delimiter."""
     if not len(body) or not (found.n_cells[body] == n_cells + 1).all():
         return 0
-    return int(all(found.text_of(n).rstrip(" ").endswith(delimiter) for n in body))
+    last = np.frombuffer(found.text, dtype=np.uint8)[found.ends[body] - 1]
+    if (last == ord(delimiter)).all():
+        return 1
+    has_blanks = bool(np.isin(last, [ord(delimiter), ord(" ")]).all())
+    return int(has_blanks and all(found.text_of(n).rstrip(" ").endswith(delimiter) for n in body))
 
 
 def _one_table(

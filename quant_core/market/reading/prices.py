@@ -5,7 +5,7 @@ lazily; text is read whole and kept, because months are asked for one by one and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import polars as pl
@@ -26,6 +26,8 @@ from quant_core.market.reading.opening import (
 from quant_core.market.reading.values import Grammar, Read, read_values, turnover_unit, with_units
 
 INDIA_TIME = "Asia/Kolkata"
+#: So much of a file shows its header, unless so few lines are in it.
+_HEAD_BYTES, _HEAD_LINES = 1 << 16, 100
 #: Rows from which the unit of a typed turnover is told.
 _SAMPLE = 5000
 #: What the common format of the exchanges says of a share's row.
@@ -73,7 +75,9 @@ def open_file(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
 
 
 def _head(file: FileStamp, renamed: Mapping[str, str]) -> Head:
-    start = beginning(file, MAX_HEADER_BYTES)
+    start = beginning(file, _HEAD_BYTES)
+    if len(start) == _HEAD_BYTES and start.count(b"\n") + start.count(b"\r") < _HEAD_LINES:
+        start = beginning(file, MAX_HEADER_BYTES)
     if not start.strip():
         raise DataError(f"{file.name}: the file is empty ({file.size} bytes); fetch it again.")
     return head_of(start, partial(is_header, renamed=tuple(renamed.items())), file.name)
@@ -209,8 +213,6 @@ def _checked(opened: Opened) -> tuple[float, tuple[Problem, ...]]:
 
 
 def _checked_unit(opened: Opened, frame: pl.LazyFrame) -> tuple[Layout, tuple[Problem, ...]]:
-    from dataclasses import replace
-
     if opened.layout.column("turnover_inr") is None or opened.layout.format == "lab":
         return opened.layout, ()
     scale, problems = _checked(opened)
