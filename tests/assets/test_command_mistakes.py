@@ -86,7 +86,7 @@ def test_a_profile_that_begins_in_the_future_has_no_month_to_run() -> None:
 def test_what_the_system_refuses_is_one_line_too(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     said = one_line(quant_here(["demo"], environment | {"DAGSTER_HOME": str(tmp_path / "taken")}), 1)
-    assert re.search(rf"{tmp_path}/taken: .*; or see `quant doctor`", said)
+    assert re.search(rf"{tmp_path}/taken: .*, or see `quant doctor`", said)
 
 
 # ---- settings of the source ------------------------------------------------------------------------------------------
