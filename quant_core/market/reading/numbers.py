@@ -27,6 +27,16 @@ _RUPEE = r"(?:₹|rs\.?|inr)"
 #: Digits in groups of three, or of two and three; S is what divides them.
 _GROUPED = r"(?:[1-9]\d{0,2}(?:S\d{3})+|[1-9]\d?(?:S\d{2})+S\d{3})"
 _EXPONENT = r"(?:[eE][+-]?\d{1,3})?"
+#: What stands around digits, from the outside in: Rs 5/-, (5), 5-, then rupees on either side.
+_SIGNS = (
+    (r"\s*/-(\)?)$", "$1"),
+    (r"^\(\s*([^+-].*?)\s*\)$", "-$1"),
+    (r"^([^+-].*?)\s*-$", "-$1"),
+    (r"\s*/-$", ""),
+    (rf"(?i)^([-+]?)\s*{_RUPEE}\s*", "$1"),
+    (rf"(?i)\s*{_RUPEE}$", ""),
+    (r"^([+-])\s+", "$1"),
+)
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9}
 
 
@@ -132,9 +142,8 @@ def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
 def _bare(cells: pl.Series, of_shares: bool) -> tuple[pl.Series, pl.Series]:
     """Digits, signs and what groups them; and what the number is multiplied by."""
     bare = cells.str.replace_all(_MINUS, "-").str.replace_all(_SPACES, " ").str.replace_all("[’ʼ]", "'")
-    bare = bare.str.replace(rf"(?i)^([-+(]?)\s*{_RUPEE}\s*", "$1").str.replace(rf"(?i)\s*{_RUPEE}(\)?)$", "$1")
-    bare = bare.str.replace(r"\s*/-(\)?)$", "$1").str.replace(r"^\(\s*([^+-].*?)\s*\)$", "-$1")
-    bare = bare.str.replace(r"^([^+-].*\d)\s*-$", "-$1").str.replace(r"^([+-])\s+", "$1")
+    for pattern, plainly in _SIGNS:
+        bare = bare.str.replace(pattern, plainly)
     factor = pl.Series([1.0]).new_from_index(0, len(bare))
     percent = bare.str.ends_with("%")
     factor = factor.zip_with(~percent, factor / 100.0)
