@@ -63,7 +63,7 @@ class TemporalFusion(nn.Module):
         self.for_selection, self.for_hidden, self.for_cell, self.for_enrichment = (
             GatedResidual(width, width, width, dropout=dropout) for _ in range(4)
         )
-        self.local = EncoderDecoder(width, config.lstm_layers, dropout)
+        self.local = EncoderDecoder(width, config.lstm_layers, dropout, config.first_memory)
         self.local_skip = GatedSkip(width, dropout)
         self.enrich = GatedResidual(width, width, width, width, dropout)
         self.attention = InterpretableAttention(width, config.heads)
