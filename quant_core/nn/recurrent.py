@@ -91,18 +91,16 @@ def remember(network: nn.GRU | nn.LSTM, sessions: int) -> None:
     """Let each unit of each layer begin with a memory of its own, drawn from 1 to `sessions`.
 
     A gate g keeps h_t = g h_(t-1) + ..., so a memory of m sessions is g = m / (1 + m), a bias of ln m: of a GRU's update
-    gate, of an LSTM's forget gate, whose input gate begins at 1 - g, -ln m. Only biases of these gates change.
+    gate, of an LSTM's forget gate. Other biases stay: an input gate of 1 / (1 + m), as the source has it for the LSTM,
+    learned the planted signals of benchmarks/recovery.py more slowly.
 
     Raises:
         DataError: fewer than 1 session.
     """
     if sessions < 1:
         raise DataError(f"recurrent: a first memory of {sessions} sessions; wanted at least 1.")
-    units, keeps = network.hidden_size, slice(network.hidden_size, 2 * network.hidden_size)
+    keeps = slice(network.hidden_size, 2 * network.hidden_size)
     with torch.no_grad():
         for layer in range(network.num_layers):
             fed, own = (getattr(network, f"bias_{side}_l{layer}") for side in ("ih", "hh"))
-            memory = torch.empty(units).uniform_(1.0, sessions).log()
-            fed[keeps], own[keeps] = memory, 0.0
-            if isinstance(network, nn.LSTM):
-                fed[:units], own[:units] = -memory, 0.0
+            fed[keeps], own[keeps] = torch.empty(network.hidden_size).uniform_(1.0, sessions).log(), 0.0

@@ -15,7 +15,7 @@ class EncoderConfig:
 
     Args:
         d_model: width of a token, a multiple of `heads` (and of twice that for rotary positions).
-        pooling: "cls" a learned token behind the newest, "last" the newest one, "mean" over time.
+        pooling: "last" the newest token, "cls" a learned one behind it, "mean" over time.
     """
 
     d_model: int = 128
@@ -23,7 +23,7 @@ class EncoderConfig:
     layers: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
-    pooling: Pooling = "cls"
+    pooling: Pooling = "last"
     positions: Positions = "sinusoidal"
 
     def __post_init__(self) -> None:
