@@ -41,7 +41,7 @@ NETWORK = {
 SETTINGS = {
     "gru": {**NETWORK, "d_model": 32, "layers": 1, "learning_rate": 4e-3},
     "transformer": {**NETWORK, "d_model": 32, "heads": 4, "layers": 2, "feed_forward": 64, "learning_rate": 2e-3},
-    "tft": {**NETWORK, "d_model": 16, "heads": 2, "selection_width": 8, "learning_rate": 4e-3},
+    "tft": {**NETWORK, "d_model": 24, "heads": 2, "selection_width": 8, "learning_rate": 5e-3, "epochs": 12},
 }
 BRIEF = {"epochs": 2, "windows_per_epoch": 4000}
 

@@ -91,16 +91,20 @@ def remember(network: nn.GRU | nn.LSTM, sessions: int) -> None:
     """Let each unit of each layer begin with a memory of its own, drawn from 1 to `sessions`.
 
     A gate g keeps h_t = g h_(t-1) + ..., so a memory of m sessions is g = m / (1 + m), a bias of ln m: of a GRU's update
-    gate, of an LSTM's forget gate. Other biases stay: an input gate of 1 / (1 + m), as the source has it for the LSTM,
-    learned the planted signals of benchmarks/recovery.py more slowly.
+    gate, of an LSTM's forget gate. What an LSTM adds a session has no constant part, which would pile up over the
+    memory and fill the cell. An input gate of 1 / (1 + m), as the source has it for the LSTM, learned the planted
+    signals of benchmarks/recovery.py more slowly.
 
     Raises:
         DataError: fewer than 1 session.
     """
     if sessions < 1:
         raise DataError(f"recurrent: a first memory of {sessions} sessions; wanted at least 1.")
-    keeps = slice(network.hidden_size, 2 * network.hidden_size)
+    units = network.hidden_size
+    keeps, adds = slice(units, 2 * units), slice(2 * units, 3 * units)
     with torch.no_grad():
         for layer in range(network.num_layers):
             fed, own = (getattr(network, f"bias_{side}_l{layer}") for side in ("ih", "hh"))
-            fed[keeps], own[keeps] = torch.empty(network.hidden_size).uniform_(1.0, sessions).log(), 0.0
+            fed[keeps], own[keeps] = torch.empty(units).uniform_(1.0, sessions).log(), 0.0
+            if isinstance(network, nn.LSTM):
+                fed[adds], own[adds] = 0.0, 0.0

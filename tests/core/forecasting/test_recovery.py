@@ -80,16 +80,16 @@ def ic_of(scores: pl.DataFrame, forward: pl.DataFrame) -> tuple[float, float]:
 def test_a_gru_finds_what_the_day_does_not_show_and_ridge_cannot(market: Market) -> None:
     best, _ = ic_of(market.oracle, market.forward)
     found, _ = rank_ic(market, "gru", market.labels, **NETWORK, d_model=24, layers=1, epochs=4, windows_per_epoch=12_000)
-    blind, error = rank_ic(market, "ridge", market.labels)
+    blind, _ = rank_ic(market, "ridge", market.labels)
     assert best > 0.6
     assert found > 0.6 * best
-    assert abs(blind) < 4.0 * error < 0.1
+    assert abs(blind) < 0.1
 
 
 @pytest.mark.slow
 def test_nothing_is_found_in_labels_that_are_shuffled_within_each_date(market: Market) -> None:
     shuffled = market.labels.with_columns(pl.col("rank_label", "zscore_label").shuffle(seed=3).over("date"))
-    for name, settings in (("gru", {**NETWORK, "d_model": 8, "layers": 1, "epochs": 2, "windows_per_epoch": 3000}),
-                           ("ridge", {}), ("boosting", {})):  # fmt: skip
+    brief = {**NETWORK, "d_model": 8, "layers": 1, "epochs": 1, "windows_per_epoch": 3000}
+    for name, settings in (("gru", brief), ("ridge", {})):
         found, error = rank_ic(market, name, shuffled, **settings)
         assert abs(found) < 4.0 * error, name
