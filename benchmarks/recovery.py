@@ -1,6 +1,6 @@
 """Do the forecasters find what was planted, and nothing where nothing is?
 
-    python benchmarks/recovery.py [linear|sequential|shuffled] [--models gru,tft] [--seeds 1]
+    python benchmarks/recovery.py [linear|sequential|shuffled] [--models gru,tft] [--seeds 1] [--first-seed 0]
 
 linear: the label follows one channel of the day; an oracle that knows it has a rank IC of about 0.05.
 sequential: the label follows the signed events of 10 to 40 sessions ago, times today's volatility state, +1 or -1: no
@@ -131,7 +131,10 @@ def compare(kind: str, seed: int, models: list[str], ics: dict[str, list[float]]
         found, error, seconds, first = recover(name, seen, seed, BRIEF if kind == "shuffled" else {})
         ics.setdefault(name, []).append(found)
         share = f"{found / best:5.2f} of the oracle's"
-        print(f"  {name:12} {found:6.3f} +- {error:.3f}  {share}  {seconds:5.0f} s CPU  {', '.join(first[:5])}", flush=True)
+        print(
+            f"  {name:12} {found:6.3f} +- {error:.3f}  {share}  {seconds:5.0f} s CPU  {', '.join(first[:5])}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -139,10 +142,11 @@ def main() -> None:
     parser.add_argument("kind", nargs="?", default="sequential", choices=("linear", "sequential", "shuffled"))
     parser.add_argument("--models", default="ridge,boosting,gru,transformer,tft")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     arguments = parser.parse_args()
     print(f"{arguments.kind}; load average {os.getloadavg()[0]:.1f}")
     ics: dict[str, list[float]] = {}
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         compare(arguments.kind, seed, arguments.models.split(","), ics)
     if arguments.seeds > 1:
         for name, found in ics.items():

@@ -65,9 +65,7 @@ class EncoderDecoder(nn.Module):
     (B, L, D) and (B, K, D) -> (B, L + K, D). Every layer of the encoder begins in the state given, of static inputs.
     """
 
-    def __init__(
-        self, width: int, layers: int = 1, dropout: float = 0.0, first_memory: int | None = None
-    ) -> None:
+    def __init__(self, width: int, layers: int = 1, dropout: float = 0.0, first_memory: int | None = None) -> None:
         super().__init__()
         self.layers = layers
         between = dropout if layers > 1 else 0.0

@@ -47,9 +47,7 @@ def body(config: GRUConfig, sizes: Sizes) -> "nn.Module":
     from quant_core.nn import recurrent
     from quant_core.nn.forecaster import PastOnly
 
-    shape = recurrent.GRUConfig(
-        config.d_model, config.layers, config.dropout, first_memory=config.sequence_sessions
-    )
+    shape = recurrent.GRUConfig(config.d_model, config.layers, config.dropout, first_memory=config.sequence_sessions)
     return PastOnly(recurrent.GRU(sizes.past, shape))
 
 

@@ -79,7 +79,9 @@ def ic_of(scores: pl.DataFrame, forward: pl.DataFrame) -> tuple[float, float]:
 @pytest.mark.slow
 def test_a_gru_finds_what_the_day_does_not_show_and_ridge_cannot(market: Market) -> None:
     best, _ = ic_of(market.oracle, market.forward)
-    found, _ = rank_ic(market, "gru", market.labels, **NETWORK, d_model=24, layers=1, epochs=4, windows_per_epoch=12_000)
+    found, _ = rank_ic(
+        market, "gru", market.labels, **NETWORK, d_model=24, layers=1, epochs=4, windows_per_epoch=12_000
+    )
     blind, _ = rank_ic(market, "ridge", market.labels)
     assert best > 0.6
     assert found > 0.6 * best
