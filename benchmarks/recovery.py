@@ -130,11 +130,8 @@ def compare(kind: str, seed: int, models: list[str], ics: dict[str, list[float]]
     for name in models:
         found, error, seconds, first = recover(name, seen, seed, BRIEF if kind == "shuffled" else {})
         ics.setdefault(name, []).append(found)
-        share = f"{found / best:5.2f} of the oracle's"
-        print(
-            f"  {name:12} {found:6.3f} +- {error:.3f}  {share}  {seconds:5.0f} s CPU  {', '.join(first[:5])}",
-            flush=True,
-        )
+        told = f"{found:6.3f} +- {error:.3f}  {found / best:5.2f} of the oracle's  {seconds:5.0f} s CPU"
+        print(f"  {name:12} {told}  {', '.join(first[:5])}", flush=True)
 
 
 def main() -> None:

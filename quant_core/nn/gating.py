@@ -177,11 +177,11 @@ class VariableSelection(nn.Module):
 
     @torch.no_grad()
     def _begin(self, hushed: int) -> None:
-        """No constant part, and tokens of size 1: a mean of V variables has a variance of 1 / V, `out` takes a third."""
+        """No constant part, and tokens of size 1: a mean of V has a variance of 1 / V, `out` leaves a third of it."""
         n = self.embed.n_variables
         self.norm.weight[n - hushed :] *= FIRST_WHISPER
         self.eval()  # a dropped channel is no part of what is constant
-        self.norm.bias -= self._own(torch.zeros(1, len(self.embed.owner)))
+        self.norm.bias.sub_(self._own(torch.zeros(1, len(self.embed.owner))))
         self.train()
         if isinstance(self.out, nn.Linear):
             self.out.weight *= math.sqrt(3.0 * n)

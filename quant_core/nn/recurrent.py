@@ -4,8 +4,8 @@ Gates that torch begins half open let a unit forget within two or three sessions
 gradient to be learned by. `remember` begins them at memories from one session to the whole window.
 
 Sources: Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014); Hochreiter and Schmidhuber, Long
-Short-Term Memory (1997); Lim et al., Temporal Fusion Transformers (2021), sec. 4.3; Tallec and Ollivier, Can Recurrent Neural
-Networks Warp Time?, ICLR (2018), for the first memories.
+Short-Term Memory (1997); Lim et al., Temporal Fusion Transformers (2021), sec. 4.3; Tallec and Ollivier, Can Recurrent
+Neural Networks Warp Time?, ICLR (2018), for the first memories.
 """
 
 from dataclasses import dataclass
@@ -88,8 +88,8 @@ class EncoderDecoder(nn.Module):
 def remember(network: nn.GRU | nn.LSTM, sessions: int) -> None:
     """Let each unit of each layer begin with a memory of its own, drawn from 1 to `sessions`.
 
-    A gate g keeps h_t = g h_(t-1) + ..., so a memory of m sessions is g = m / (1 + m), a bias of ln m: of a GRU's update
-    gate, of an LSTM's forget gate. What an LSTM adds a session has no constant part, which would pile up over the
+    A gate g keeps h_t = g h_(t-1) + ..., so a memory of m sessions is g = m / (1 + m), a bias of ln m: of a GRU's
+    update gate, of an LSTM's forget gate. What an LSTM adds a session has no constant part, which would pile up over the
     memory and fill the cell. An input gate of 1 / (1 + m), as the source has it for the LSTM, learned the planted
     signals of benchmarks/recovery.py more slowly.
 

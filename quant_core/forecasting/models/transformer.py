@@ -26,8 +26,8 @@ class TransformerConfig(NetConfig):
 
     Args:
         d_model: width of a token, a multiple of `heads`.
-        pooling: what is read: "last" the newest session, "mean" all of them, "cls" a learned token, which knows nothing of
-            the newest session at first and learns slower what hangs on it (docs/benchmarks.md).
+        pooling: what is read: "last" the newest session, "mean" all of them, "cls" a learned token, which knows nothing
+            of the newest session at first and learns slower what hangs on it (docs/benchmarks.md).
         positions: "sinusoidal" or "rotary".
     """
 

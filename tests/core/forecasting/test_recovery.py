@@ -1,4 +1,4 @@
-"""A sign that hangs on the state of the day and on an event weeks ago: seen by a network of sequences, not by columns."""
+"""A sign that hangs on the day's state and on an event weeks ago: seen by networks of sequences, not by columns."""
 
 from datetime import date
 from typing import NamedTuple
