@@ -89,9 +89,9 @@ def remember(network: nn.GRU | nn.LSTM, sessions: int) -> None:
     """Let each unit of each layer begin with a memory of its own, drawn from 1 to `sessions`.
 
     A gate g keeps h_t = g h_(t-1) + ..., so a memory of m sessions is g = m / (1 + m), a bias of ln m: of a GRU's
-    update gate, of an LSTM's forget gate. What an LSTM adds a session has no constant part, which would pile up over the
-    memory and fill the cell. An input gate of 1 / (1 + m), as the source has it for the LSTM, learned the planted
-    signals of benchmarks/recovery.py more slowly.
+    update gate, of an LSTM's forget gate. What an LSTM adds a session has no constant part, which would pile up over
+    the memory and fill the cell. Its input gate stays as it is: at 1 / (1 + m), as the source has it, a planted product
+    was learned more slowly.
 
     Raises:
         DataError: fewer than 1 session.
