@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 import polars as pl
 
+from quant_assets.asset_names import BOOK_SETTINGS, FORECASTER
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
@@ -14,9 +15,6 @@ from quant_core.allocation.book_settings import JUDGED, Said, fit_book_settings
 from quant_core.fitted import Fitted
 from quant_core.folds import fold as fold_named
 from quant_core.forecasting.ensemble import ENSEMBLE
-
-SETTINGS = "book_settings"
-FORECASTER = "forecaster_"
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -45,7 +43,7 @@ def _book_settings(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "numba"},
         automation_condition=dg.AutomationCondition.on_missing(),
-        code_version=lab.code(SETTINGS, _book_settings, *(STRATEGIES.entry(book) for book, _ in JUDGED.values())),
+        code_version=lab.code(BOOK_SETTINGS, _book_settings, *(STRATEGIES.entry(book) for book, _ in JUDGED.values())),
         ins={
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.train),
             **{f"{FORECASTER}{name}": dg.AssetIn(lab.key(f"{FORECASTER}{name}")) for name in models},
