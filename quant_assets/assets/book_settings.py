@@ -12,9 +12,9 @@ from quant_assets.metadata import markdown_table
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
 from quant_core.allocation.book_settings import JUDGED, Said, fit_book_settings
+from quant_core.allocation.held import followed
 from quant_core.fitted import Fitted
 from quant_core.folds import fold as fold_named
-from quant_core.forecasting.ensemble import ENSEMBLE
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -24,15 +24,7 @@ def setting_classes(lab: Lab) -> dict[str, type]:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """book_settings, of the forecasters whose books are traded sparingly."""
-    return [_book_settings(lab, traded_forecasters(lab))]
-
-
-def traded_forecasters(lab: Lab) -> tuple[str, ...]:
-    """Those of the settings, else the ensemble, else all: as `held.traded_models` finds them among the forecasts."""
-    wanted = lab.defaults("target_weights").book_models
-    if wanted is not None:
-        return tuple(name for name in lab.forecasters if name in wanted)
-    return (ENSEMBLE,) if ENSEMBLE in lab.forecasters else lab.forecasters
+    return [_book_settings(lab, followed(lab.forecasters, lab.defaults("target_weights")))]
 
 
 def _book_settings(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
