@@ -152,6 +152,10 @@ def _seen(rows: pl.DataFrame, own: Lookup, has_own_list: bool) -> list[Rename]:
 
 def _listed(rows: pl.DataFrame, listed: Mapping[str, pl.DataFrame]) -> pl.Series:
     """Names by listed renames, in the rows' order."""
+    ways = rows["chained"].unique().to_list()
+    if len(ways) == 1:  # the common case of a full market in one file: nothing to take apart
+        alike = rows.select("date", symbol="name")
+        return chain(alike, listed[ways[0]]) if ways[0] in listed else alike["symbol"].alias("ticker")
     numbered = rows.select("date", "chained", symbol="name").with_row_index("_n")
     parts = [pl.DataFrame(schema={"_n": pl.UInt32, "ticker": pl.String})]
     for (way,), part in numbered.partition_by("chained", as_dict=True, maintain_order=True).items():

@@ -234,7 +234,7 @@ def one_file(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     """`rows` of the first file by name that has the day and ticker; one without a close gives way to one with."""
     empty = pl.col("close_inr").is_null()
     has_empty = rows["close_inr"].null_count() > 0
-    if rows["_file"].n_unique() < 2 and not has_empty:
+    if rows["_file"].min() == rows["_file"].max() and not has_empty:
         return rows, []
     rank = pl.col("_file") + pl.when(empty).then(_EMPTY_ROW).otherwise(0) if has_empty else pl.col("_file")
     kept = rows.filter(rank == rank.min().over("ticker", "date"))
