@@ -44,6 +44,8 @@ ROWS = pl.DataFrame(
         "_file": pl.Int32,
     }
 )
+#: Columns that tell which rows are used, and nothing afterwards.
+ONLY_FOR_CHOOSING = ("name", "chained", "exchange", "_lost", "_file")
 
 
 @dataclass(frozen=True)
