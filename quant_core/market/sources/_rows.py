@@ -135,9 +135,9 @@ class _Names:
 def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
     columns = [] if file.ticker else [key for key in KEYS if file.layout.column(key)]
     columns += ["series"] if file.layout.column("series") else []
-    unique = scan(file.opened, grammar)[0].select(pl.col(name).drop_nulls().unique().implode() for name in columns)
+    unique = scan(file.opened, grammar)[0].select(pl.col(name).unique().implode() for name in columns)
     found = collected([file], [unique])[0] if columns else []
-    said = {name: found[0][name].explode() for name in columns} if found else {}
+    said = {name: found[0][name].explode().drop_nulls() for name in columns} if found else {}
     series = said.pop("series", pl.Series([], dtype=pl.String))
     names = pl.concat([pl.Series([file.ticker] if file.ticker else [], dtype=pl.String), *said.values()])
     return _Names(
