@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from quant_assets.asset_names import FORECASTER
 from quant_assets.fitting import PERMUTATION
 from quant_assets.lab import Lab
 from quant_assets.storage import pointer_path, read_artifact
@@ -13,7 +14,6 @@ from quant_core.errors import DataError
 from quant_core.schema import ForecastImportance, validate
 
 QUALITY, COMPARISON = "forecast_quality", "forecast_comparison"
-FORECASTER = "forecaster_"
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 import polars as pl
 
+from quant_assets.asset_names import BOOK_SETTINGS, FORECASTER
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
 from quant_core.allocation.book_settings import JUDGED, Said, fit_book_settings
+from quant_core.allocation.held import followed
 from quant_core.fitted import Fitted
 from quant_core.folds import fold as fold_named
-from quant_core.forecasting.ensemble import ENSEMBLE
-
-SETTINGS = "book_settings"
-FORECASTER = "forecaster_"
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -26,15 +24,7 @@ def setting_classes(lab: Lab) -> dict[str, type]:
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
     """book_settings, of the forecasters whose books are traded sparingly."""
-    return [_book_settings(lab, traded_forecasters(lab))]
-
-
-def traded_forecasters(lab: Lab) -> tuple[str, ...]:
-    """Those of the settings, else the ensemble, else all: as `held.traded_models` finds them among the forecasts."""
-    wanted = lab.defaults("target_weights").book_models
-    if wanted is not None:
-        return tuple(name for name in lab.forecasters if name in wanted)
-    return (ENSEMBLE,) if ENSEMBLE in lab.forecasters else lab.forecasters
+    return [_book_settings(lab, followed(lab.forecasters, lab.defaults("target_weights")))]
 
 
 def _book_settings(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
@@ -45,7 +35,7 @@ def _book_settings(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "numba"},
         automation_condition=dg.AutomationCondition.on_missing(),
-        code_version=lab.code(SETTINGS, _book_settings, *(STRATEGIES.entry(book) for book, _ in JUDGED.values())),
+        code_version=lab.code(BOOK_SETTINGS, _book_settings, *(STRATEGIES.entry(book) for book, _ in JUDGED.values())),
         ins={
             "clean_prices": dg.AssetIn(lab.key("clean_prices"), partition_mapping=lab.partitions.train),
             **{f"{FORECASTER}{name}": dg.AssetIn(lab.key(f"{FORECASTER}{name}")) for name in models},

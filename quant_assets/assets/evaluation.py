@@ -8,12 +8,13 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trial_witness, trials
+from quant_assets.asset_names import FORECASTER, FORECASTS, REGIMES
 from quant_assets.assets.market_data import lists_shown
 from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
 from quant_assets.currency import stored_stamp
 from quant_assets.fitting import ONE_FOLD_A_RUN
-from quant_assets.forecast_tables import COMPARISON, FORECASTER, QUALITY, ForecastTables, importance_of
+from quant_assets.forecast_tables import COMPARISON, QUALITY, ForecastTables, importance_of
 from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
@@ -36,7 +37,6 @@ from quant_core.schema import REGIME_NAMES, Forecasts, Regimes
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
-FORECASTS, REGIMES = "forecasts_", "regimes"
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
 
 
@@ -52,15 +52,8 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
-    first_month = f"{lab.profile.first_fold}-01"
     more = (REGIMES,) if lab.has_regimes else ()
     inputs = ("clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *more)
-
-    def since_first_fold(asset: str) -> dg.AssetIn:
-        return dg.AssetIn(
-            lab.key(asset), partition_mapping=lab.partitions.through_fold,
-            metadata={"optional_before": first_month, "unfinished": True},
-        )  # fmt: skip
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -70,7 +63,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         kinds={"numba", "mlflow"},
         required_resource_keys={"mlflow"},
         code_version=lab.code("backtest", _backtest),
-        ins={name: since_first_fold(name) for name in inputs},
+        ins={name: since_first_fold(lab, name) for name in inputs},
     )
     def backtest(
         context: dg.AssetExecutionContext,
@@ -126,6 +119,14 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         return found.files()
 
     return backtest
+
+
+def since_first_fold(lab: Lab, asset: str) -> dg.AssetIn:
+    """An asset's months from the first fold through the own one, which may not be over yet."""
+    return dg.AssetIn(
+        lab.key(asset), partition_mapping=lab.partitions.through_fold,
+        metadata={"optional_before": f"{lab.profile.first_fold}-01", "unfinished": True},
+    )  # fmt: skip
 
 
 def test_end(lab: Lab, fold: str, assets: Sequence[str], until: date | None) -> date:

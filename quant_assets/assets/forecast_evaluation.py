@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 import polars as pl
 
-from quant_assets.assets.evaluation import test_end, traded_labels
+from quant_assets.asset_names import FORECASTS, REGIMES
+from quant_assets.assets.evaluation import since_first_fold, test_end, traded_labels
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
@@ -22,7 +23,6 @@ from quant_core.forecasting.comparison import ZERO, forecast_comparison
 from quant_core.forecasting.evaluate import ForecastEvaluationConfig
 from quant_core.forecasting.quality import MOMENTUM, forecast_quality
 
-PREFIX, REGIMES = "forecasts_", "regimes"
 #: What the page shows of a scorecard and of a comparison.
 SHOWN = ("model", "horizon_sessions", "mean_rank_ic", "nw_t", "crps_skill", "coverage_90")
 SHOWN_REGIMES = ("model", "regime", "n_dates", "mean_rank_ic", "crps_skill", "coverage_90", "regime_coverage_90")
@@ -120,13 +120,7 @@ def _evaluation(
 ) -> dg.AssetsDefinition:
     """A fold's asset of tables about every model's forecasts from the first fold through it; `more` it reads too."""
     config_type: Any = lab.config(asset)
-    inputs = ("clean_prices", "features", *(f"{PREFIX}{model}" for model in lab.forecasters), *more)
-
-    def since_first_fold(name: str) -> dg.AssetIn:
-        return dg.AssetIn(
-            lab.key(name), partition_mapping=lab.partitions.through_fold,
-            metadata={"optional_before": f"{lab.profile.first_fold}-01", "unfinished": True},
-        )  # fmt: skip
+    inputs = ("clean_prices", "features", *(f"{FORECASTS}{model}" for model in lab.forecasters), *more)
 
     @dg.asset(
         name=asset,
@@ -138,7 +132,7 @@ def _evaluation(
         required_resource_keys={"mlflow"},
         description=description,
         code_version=lab.code(asset, made_by),
-        ins={name: since_first_fold(name) for name in inputs},
+        ins={name: since_first_fold(lab, name) for name in inputs},
     )
     def evaluation(
         context: dg.AssetExecutionContext,
@@ -153,7 +147,7 @@ def _evaluation(
         tested = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         regimes = others.pop(REGIMES, None)
         traded = None if regimes is None else traded_labels(regimes, lab.profile.regime_method, tested)
-        by_model = {name.removeprefix(PREFIX): others[name].filter(tested) for name in sorted(others)}
+        by_model = {name.removeprefix(FORECASTS): others[name].filter(tested) for name in sorted(others)}
         with tracked(context, asset, config.model_dump()) as mlflow:
             made = make(_Span(by_model, features.filter(tested), clean_prices.filter(tested).collect(), traded))
             mlflow.log_metrics(dict(made.measures))

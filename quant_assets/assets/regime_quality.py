@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.assets.evaluation import test_end
+from quant_assets.asset_names import REGIME_MODEL, REGIMES
+from quant_assets.assets.evaluation import since_first_fold, test_end
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
@@ -39,7 +40,6 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 
 def _regime_quality(lab: Lab) -> dg.AssetsDefinition:
     through = lab.partitions.through_fold
-    before_first = {"optional_before": f"{lab.profile.first_fold}-01", "unfinished": True}
 
     @dg.asset(
         name=ASSET,
@@ -51,19 +51,19 @@ def _regime_quality(lab: Lab) -> dg.AssetsDefinition:
         required_resource_keys={"mlflow"},
         code_version=lab.code(ASSET, _regime_quality),
         ins={
-            "regimes": dg.AssetIn(lab.key("regimes"), partition_mapping=through, metadata=before_first),
+            REGIMES: since_first_fold(lab, REGIMES),
             "clean_prices": dg.AssetIn(
                 lab.key("clean_prices"), partition_mapping=through, metadata={"unfinished": True}
             ),
-            "regime_model": dg.AssetIn(lab.key("regime_model"), partition_mapping=through),
+            REGIME_MODEL: dg.AssetIn(lab.key(REGIME_MODEL), partition_mapping=through),
         },
     )
     def quality(
         context: dg.AssetExecutionContext, regimes: pl.LazyFrame, clean_prices: pl.LazyFrame, regime_model: dict
     ) -> dict:
         """Every method's regimes held against stress windows, one another and what the index did after them."""
-        end = test_end(lab, context.partition_key, ("clean_prices", "regimes"), None)
-        settings = lab.defaults("regime_model")
+        end = test_end(lab, context.partition_key, ("clean_prices", REGIMES), None)
+        settings = lab.defaults(REGIME_MODEL)
         prices = clean_prices.filter(pl.col("date") <= end).collect()
         market = market_inputs(prices, settings.index_ticker, settings.vix_ticker)
         tested = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)

@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.assets.regimes import MODEL, embeddings_before, fit_ins, market_before
+from quant_assets.asset_names import REGIME_BOOKS, REGIME_MODEL
+from quant_assets.assets.regimes import embeddings_before, fit_ins, market_before
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
@@ -25,12 +26,10 @@ from quant_core.regimes.config import RegimeConfig, is_of_embeddings
 from quant_core.regimes.table import fit_window_labels, methods_of
 from quant_core.schema import CASH, Forecasts, RegimeBooks
 
-BOOKS = "regime_books"
-
 
 def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
-    return {BOOKS: RegimeBooksConfig} if lab.has_regimes else {}
+    return {REGIME_BOOKS: RegimeBooksConfig} if lab.has_regimes else {}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -39,8 +38,8 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 
 
 def _regime_books(lab: Lab) -> dg.AssetsDefinition:
-    config_type: Any = lab.config(BOOKS)
-    loaded: RegimeBooksConfig = lab.defaults(BOOKS)
+    config_type: Any = lab.config(REGIME_BOOKS)
+    loaded: RegimeBooksConfig = lab.defaults(REGIME_BOOKS)
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -49,8 +48,8 @@ def _regime_books(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "numba"},
         automation_condition=dg.AutomationCondition.on_missing(),
-        code_version=lab.code(BOOKS, _regime_books, *(METHODS.entry(name) for name in METHODS)),
-        ins={MODEL: dg.AssetIn(lab.key(MODEL)), **fit_ins(lab, is_of_embeddings(loaded.regime_method))},
+        code_version=lab.code(REGIME_BOOKS, _regime_books, *(METHODS.entry(name) for name in METHODS)),
+        ins={REGIME_MODEL: dg.AssetIn(lab.key(REGIME_MODEL)), **fit_ins(lab, is_of_embeddings(loaded.regime_method))},
     )
     def regime_books(
         context: dg.AssetExecutionContext, config: config_type, regime_model: dict, clean_prices: pl.LazyFrame,

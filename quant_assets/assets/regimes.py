@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from quant_assets.asset_names import REGIME_MODEL
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.fitting import ONE_FOLD_A_RUN, FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
@@ -28,12 +29,10 @@ from quant_core.regimes.table import regimes as regimes_of
 from quant_core.representation.embed import embedded
 from quant_core.schema import Embeddings, Regimes, validate
 
-MODEL = "regime_model"
-
 
 def setting_classes(lab: Lab) -> dict[str, type]:
     """The settings class of each asset that has one."""
-    return {MODEL: RegimeConfig} if lab.has_regimes else {}
+    return {REGIME_MODEL: RegimeConfig} if lab.has_regimes else {}
 
 
 def build(lab: Lab) -> list[dg.AssetsDefinition]:
@@ -42,7 +41,7 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 
 
 def _regime_model(lab: Lab) -> dg.AssetsDefinition:
-    loaded: RegimeConfig = lab.defaults(MODEL)
+    loaded: RegimeConfig = lab.defaults(REGIME_MODEL)
 
     def fit(settings: RegimeConfig, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
         within_source(settings, loaded)
@@ -50,7 +49,7 @@ def _regime_model(lab: Lab) -> dg.AssetsDefinition:
         return fit_regimes(market, settings, fold, log, embeddings_before(inputs, fold, settings))
 
     return fitted_asset(lab, FittedAsset(
-        name=MODEL,
+        name=REGIME_MODEL,
         op="regimes",
         group="regimes",
         description="What a session of the market is like, by several methods side by side: fitted once a fold on all "
@@ -82,8 +81,8 @@ def within_source(settings: RegimeConfig, loaded: RegimeConfig) -> None:
     """
     if settings.reads_embeddings and not loaded.reads_embeddings:
         raise DataError(
-            f"{MODEL}: this run has methods {list(settings.methods)}, but the profile loads no embeddings; name them "
-            "in the profile's regimes instead."
+            f"{REGIME_MODEL}: this run has methods {list(settings.methods)}, but the profile loads no embeddings; name "
+            "them in the profile's regimes instead."
         )
 
 
@@ -108,13 +107,13 @@ def embeddings_before(inputs: Mapping[str, Any], fold: Fold, settings: RegimeCon
 
 
 def _regimes(lab: Lab) -> dg.AssetsDefinition:
-    loaded: RegimeConfig = lab.defaults(MODEL)
+    loaded: RegimeConfig = lab.defaults(REGIME_MODEL)
     fold_months = lab.partitions.since_fold_began(0)
     ins = {
         "clean_prices": dg.AssetIn(
             lab.key("clean_prices"), partition_mapping=lab.partitions.since_fold_began(LOOKBACK_SESSIONS)
         ),
-        MODEL: dg.AssetIn(lab.key(MODEL), partition_mapping=lab.partitions.fold_of_month),
+        REGIME_MODEL: dg.AssetIn(lab.key(REGIME_MODEL), partition_mapping=lab.partitions.fold_of_month),
     }
     if loaded.reads_embeddings:
         ins["embeddings"] = dg.AssetIn(lab.key("embeddings"), partition_mapping=fold_months)
@@ -175,7 +174,7 @@ def shares(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _regime_history(lab: Lab) -> dg.AssetsDefinition:
-    loaded: RegimeConfig = lab.defaults(MODEL)
+    loaded: RegimeConfig = lab.defaults(REGIME_MODEL)
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -184,7 +183,7 @@ def _regime_history(lab: Lab) -> dg.AssetsDefinition:
         backfill_policy=ONE_FOLD_A_RUN,
         kinds={"polars", "parquet"},
         code_version=lab.code("regime_history", _regime_history, *(METHODS.entry(name) for name in METHODS)),
-        ins={MODEL: dg.AssetIn(lab.key(MODEL)), **fit_ins(lab, loaded.reads_embeddings)},
+        ins={REGIME_MODEL: dg.AssetIn(lab.key(REGIME_MODEL)), **fit_ins(lab, loaded.reads_embeddings)},
     )
     def regime_history(
         context: dg.AssetExecutionContext, regime_model: dict, clean_prices: pl.LazyFrame, **more: Any

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from quant_assets.asset_names import BOOK_SETTINGS, FORECASTS, REGIME_BOOKS, REGIMES
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.assets.models import context_sessions
 from quant_assets.config import core_settings
@@ -33,7 +34,6 @@ from quant_core.schema import CASH, FAILED, BookSettings, Forecasts, RegimeBooks
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: Share of a date's eligible members that a model must score for the check on forecasts to pass.
 FEWEST_SCORED = 0.95
-FORECASTS, REGIMES, BOOKS, SETTINGS = "forecasts_", "regimes", "regime_books", "book_settings"
 #: What the page shows of a book.
 SHOWN = ("strategy", "names", "invested", "largest")
 
@@ -192,7 +192,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 lab.key("clean_prices"), partition_mapping=path_lookback(loaded.history_sessions)
             ),
             **forecasts_in,
-            SETTINGS: dg.AssetIn(lab.key(SETTINGS), partition_mapping=path),
+            BOOK_SETTINGS: dg.AssetIn(lab.key(BOOK_SETTINGS), partition_mapping=path),
             **(_regimes_in(lab) if lab.has_regimes else {}),
         },
     )
@@ -242,14 +242,14 @@ def _regimes_in(lab: Lab) -> dict[str, dg.AssetIn]:
     """Regimes since the fold of a month began, and the books that the fold chose by them."""
     return {
         REGIMES: dg.AssetIn(lab.key(REGIMES), partition_mapping=lab.partitions.known_regimes()),
-        BOOKS: dg.AssetIn(lab.key(BOOKS), partition_mapping=lab.partitions.folds_of_regimes),
+        REGIME_BOOKS: dg.AssetIn(lab.key(REGIME_BOOKS), partition_mapping=lab.partitions.folds_of_regimes),
     }
 
 
 def regimes_known(signals: Mapping[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Regimes and RegimeBooks among an asset's inputs; empty where the profile has none, or before its first fold."""
-    rows, files = signals.get(REGIMES), signals.get(BOOKS) or {}
-    chosen = [read_table(files[fold], BOOKS) for fold in sorted(files)]
+    rows, files = signals.get(REGIMES), signals.get(REGIME_BOOKS) or {}
+    chosen = [read_table(files[fold], REGIME_BOOKS) for fold in sorted(files)]
     return (
         Regimes.create_empty() if rows is None else rows.collect(),
         pl.concat([RegimeBooks.create_empty(), *chosen]),
@@ -258,8 +258,8 @@ def regimes_known(signals: Mapping[str, Any]) -> tuple[pl.DataFrame, pl.DataFram
 
 def settings_chosen(signals: Mapping[str, Any]) -> pl.DataFrame:
     """BookSettings among an asset's inputs; empty before the first fold."""
-    files = signals.get(SETTINGS) or {}
-    return pl.concat([BookSettings.create_empty(), *(read_table(files[fold], SETTINGS) for fold in sorted(files))])
+    files = signals.get(BOOK_SETTINGS) or {}
+    return pl.concat([BookSettings.create_empty(), *(read_table(files[fold], BOOK_SETTINGS) for fold in sorted(files))])
 
 
 def month_after(month: str) -> str:

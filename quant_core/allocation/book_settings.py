@@ -20,9 +20,8 @@ from quant_core.allocation.targets import decide
 from quant_core.measures.forward_returns import growth_of
 from quant_core.measures.information_coefficient import rank_ic
 from quant_core.measures.performance import sharpe
-from quant_core.schema import CASH, BookSettings, Forecasts, validate
+from quant_core.schema import CASH, BookSettings, Forecasts, dtypes_of, validate
 from quant_core.trading.account_config import AccountConfig
-from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import run_ledgers
 from quant_core.trading.panel import market_panel
 from quant_core.trading.weights import Array
@@ -53,7 +52,7 @@ def fit_book_settings(
     Returns:
         BookSettings; none for a model whose slice is shorter than FEWEST_SESSIONS: the defaults hold.
     """
-    rows = [pl.DataFrame(schema=_schema())]
+    rows = [pl.DataFrame(schema=dtypes_of(BookSettings))]
     for model, (scores, horizon) in sorted(said.items()):
         if scores.is_empty() or scores["date"].n_unique() < FEWEST_SESSIONS:
             continue
@@ -62,7 +61,7 @@ def fit_book_settings(
         tried = _tried(model, scores, horizon, known, config, account)
         table = pl.DataFrame(tried, schema=["setting", "value", "merit", "is_chosen"], orient="row")
         named = table.with_columns(fold=pl.lit(fold), model=pl.lit(model), fit_end=pl.lit(last, pl.Date))
-        rows.append(named.select(pl.col(name).cast(kind) for name, kind in _schema().items()))
+        rows.append(named.select(pl.col(name).cast(kind) for name, kind in dtypes_of(BookSettings).items()))
     table = pl.concat(rows).sort("fold", "model", "setting", "value")
     return validate(table, BookSettings, "book_settings", "report this as a bug.")
 
@@ -153,25 +152,14 @@ def _net_sharpes(
     if inputs.decision_dates.is_empty():
         return np.full(len(configs), np.nan)
     books = [decide(book, replace(inputs, config=config)).filter(pl.col("ticker") != CASH) for config in configs]
-    named = pl.concat(books)
     priced = prices.filter(pl.col("date") >= inputs.decision_dates[0])["ticker"].unique()
-    names = named.filter(pl.col("ticker").is_in(priced.implode()))["ticker"].unique().sort()
+    held = [table.filter(pl.col("ticker").is_in(priced.implode())) for table in books]
+    names = pl.concat(held)["ticker"].unique().sort()
     if names.is_empty():
         return np.full(len(configs), np.nan)
     panel = market_panel(prices, names, inputs.decision_dates[0], account)
-    row_of = {day: row for row, day in enumerate(panel.sessions)}
-    decisions = []
-    for table in books:
-        held = table.filter(pl.col("ticker").is_in(names.implode()))
-        rows = held["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy()
-        columns = panel.tickers.search_sorted(held["ticker"]).to_numpy()
-        days = [row_of[day] for day in held["date"].unique().sort()]
-        decisions.append(Decisions.of(days, rows, columns, held["weight"].fill_null(np.nan).to_numpy()))
+    decisions = [panel.decisions(table) for table in held]
     costs = account.cost_schedule(panel.sessions)
     ledgers = run_ledgers(panel.market, decisions, costs, account.rules, account.initial_capital_inr, threads=1)
     rate = panel.market.cash_return_1d
     return np.array([sharpe(ledger.simple_return[1:], rate[1:]) for ledger in ledgers])
-
-
-def _schema() -> dict[str, pl.DataType]:
-    return {name: column.dtype for name, column in BookSettings.columns().items()}

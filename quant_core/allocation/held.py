@@ -6,7 +6,7 @@ after a fill make of it. Every calendar year of decisions is walked anew, from a
 the year before: a month decided alone equals the same month in a long run, and no book rests on more than 24 months.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from quant_core import calendar, dense
 from quant_core.allocation.book_rules import BookRules, rules_by_fold
+from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History
 from quant_core.allocation.smoothing import smoothed
 from quant_core.allocation.strategy import FAILURES, DecisionInputs, first_known_day, from_dense
@@ -85,12 +86,15 @@ def walked(inputs: DecisionInputs, name: str, step: Step) -> pl.DataFrame:
 
 
 def traded_models(inputs: DecisionInputs) -> list[str]:
+    """Those of the forecasters with a forecast that `followed` names."""
+    return followed(inputs.daily_forecasts["model"].unique().sort().to_list(), inputs.config)
+
+
+def followed(models: Sequence[str], config: AllocationConfig) -> list[str]:
     """Forecasters that books of this kind follow: those of the settings, else the ensemble, else all that there are."""
-    known = inputs.daily_forecasts["model"].unique().sort().to_list()
-    wanted = inputs.config.book_models
-    if wanted is not None:
-        return [model for model in known if model in wanted]
-    return [ENSEMBLE] if ENSEMBLE in known else known
+    if config.book_models is not None:
+        return [model for model in models if model in config.book_models]
+    return [ENSEMBLE] if ENSEMBLE in models else list(models)
 
 
 def _year(path: DecisionInputs, model: str, step: Step, own: frozenset[date]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.measures import performance as p
-from quant_core.schema import Sensitivity, validate
+from quant_core.schema import Sensitivity, table_of, validate
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, run_ledger
@@ -50,9 +50,12 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
             book = run_ledger(panel.market, plan.decisions, costs, rules, capital, plan.start)
             found = measure_book(book, panel.sessions[plan.start :], panel.market, plan.start)
             rows.append({"strategy": name, "scenario": scenario, "level": level} | found)
-    schema = {name: column.dtype for name, column in Sensitivity.columns().items()}
-    table = pl.DataFrame(rows, schema=schema).with_columns(pl.selectors.float().fill_nan(None))
-    return validate(table.sort("strategy", "scenario", "level"), Sensitivity, "backtest sensitivity", "report it.")
+    return validate(
+        table_of(Sensitivity, rows).sort("strategy", "scenario", "level"),
+        Sensitivity,
+        "backtest sensitivity",
+        "report it.",
+    )
 
 
 def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scenario]:

@@ -29,7 +29,6 @@ from quant_core.schema import (
     validate,
 )
 from quant_core.trading.costs import CostSchedule
-from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, check_reconciles, run_ledger
 from quant_core.trading.panel import MarketPanel, market_panel
 
@@ -127,14 +126,9 @@ def check_dates(prices: pl.DataFrame, targets: pl.DataFrame) -> None:
 
 def plan_of(targets: pl.DataFrame, panel: MarketPanel) -> Plan:
     """Row of a strategy's first decision, and all that it decided: its rows, of which those for cash name nothing."""
-    row_of = {day: row for row, day in enumerate(panel.sessions)}
-    decided = sorted(row_of[day] for day in targets["date"].unique())
-    guard.check_fills_follow(panel.sessions, decided)
-    held = targets.filter(pl.col("ticker") != CASH)
-    rows = held["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy()
-    columns = panel.tickers.search_sorted(held["ticker"]).to_numpy()
-    amounts = held["weight"].fill_null(float("nan")).to_numpy()
-    return Plan(decided[0], Decisions.of(decided, rows, columns, amounts))
+    decisions = panel.decisions(targets)
+    guard.check_fills_follow(panel.sessions, decisions.rows.tolist())
+    return Plan(int(decisions.rows[0]), decisions)
 
 
 def _run(panel: MarketPanel, plan: Plan, costs: CostSchedule, config: BacktestConfig) -> Ledger:

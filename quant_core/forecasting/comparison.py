@@ -19,7 +19,7 @@ from quant_core.measures.diebold_mariano import diebold_mariano
 from quant_core.measures.forward_returns import Growth, growth_of
 from quant_core.measures.information_coefficient import rank_ic, ranks
 from quant_core.measures.newey_west import newey_west_t
-from quant_core.schema import ForecastComparison, ForecastContribution, validate
+from quant_core.schema import ForecastComparison, ForecastContribution, table_of, validate
 
 #: A forecast without an opinion: its rank IC counts as 0 on every date.
 ZERO = "zero"
@@ -109,6 +109,4 @@ def _mean(values: Floats) -> float | None:
 
 
 def _table(rows: Sequence[tuple[object, ...]], contract: type[dy.Schema], where: str) -> pl.DataFrame:
-    schema = {name: column.dtype for name, column in contract.columns().items()}
-    table = pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.selectors.float().fill_nan(None))
-    return validate(table, contract, where, BUG)
+    return validate(table_of(contract, rows), contract, where, BUG)

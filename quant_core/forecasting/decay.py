@@ -11,7 +11,7 @@ from quant_core.errors import DataError
 from quant_core.measures.forward_returns import Fill, Growth, check_horizon, growth_of
 from quant_core.measures.information_coefficient import rank_ic
 from quant_core.measures.newey_west import newey_west_t
-from quant_core.schema import ForecastDecay, validate
+from quant_core.schema import ForecastDecay, table_of, validate
 
 HORIZONS = (1, 2, 5, 10, 21, 42, 63)
 
@@ -46,8 +46,7 @@ def ic_decay(
             ic = ic[~np.isnan(ic)]
             mean, t = newey_west_t(ic, horizon_sessions=horizon)
             rows.append((model, horizon, mean, t, len(ic)))
-    schema = {name: column.dtype for name, column in ForecastDecay.columns().items()}
-    table = pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.selectors.float().fill_nan(None))
+    table = table_of(ForecastDecay, rows)
     return validate(table.sort("model", "horizon_sessions"), ForecastDecay, "forecast decay", "report this as a bug.")
 
 

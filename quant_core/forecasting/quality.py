@@ -38,6 +38,7 @@ from quant_core.schema import (
     ForecastPit,
     ForecastReliability,
     ForecastScorecard,
+    table_of,
     validate,
 )
 
@@ -289,7 +290,5 @@ def _reliability(judged: pl.DataFrame, model: str) -> Iterator[pl.DataFrame]:
 
 
 def _scorecard(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {name: column.dtype for name, column in ForecastScorecard.columns().items()}
-    table = pl.DataFrame(rows, schema=schema).with_columns(pl.selectors.float().fill_nan(None))
     keys = ("model", "horizon_sessions", "part", "value")
-    return validate(table.sort(keys), ForecastScorecard, "forecast scorecard", BUG)
+    return validate(table_of(ForecastScorecard, rows).sort(keys), ForecastScorecard, "forecast scorecard", BUG)

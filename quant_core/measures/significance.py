@@ -23,7 +23,7 @@ from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns, growth_interval, sharpe_interval
 from quant_core.measures.luck import NORMAL, Luck, highest_so_far, histories, luck_of
 from quant_core.measures.risk import FLAT
-from quant_core.schema import Significance, validate
+from quant_core.schema import Significance, table_of, validate
 
 Array = NDArray[np.float64]
 
@@ -191,9 +191,9 @@ def significance_table(
         own, cash, index = (book[column].to_numpy() for column in tried.columns[2:])
         assert luck is not None  # there is a strategy
         rows.append({"strategy": name} | significance_row(own, cash, index, luck, seed))
-    table = pl.DataFrame(rows, schema=Significance.create_empty().schema)
-    table = table.with_columns(pl.selectors.float().fill_nan(None))
-    return validate(table, Significance, "significance", "check the daily returns of the backtest.")
+    return validate(
+        table_of(Significance, rows), Significance, "significance", "check the daily returns of the backtest."
+    )
 
 
 def _moments(returns: ArrayLike | SharpeMoments) -> SharpeMoments:

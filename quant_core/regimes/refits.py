@@ -15,7 +15,7 @@ from quant_core.errors import DataError
 from quant_core.fitted import Fitted
 from quant_core.regimes.config import is_of_embeddings
 from quant_core.regimes.table import fit_window_labels, methods_of
-from quant_core.schema import RegimeStability, validate
+from quant_core.schema import RegimeStability, table_of, validate
 
 #: What a state without a mean or a volatility (no session of the fit window was in it) is away from every other.
 FAR = 1e6
@@ -108,8 +108,7 @@ def refit_stability(refits: Mapping[str, Mapping[str, Refit]]) -> pl.DataFrame:
         for method, refit in refits[fold].items()
         if method in refits[before]
     ]
-    dtypes = {name: column.dtype for name, column in RegimeStability.columns().items()}
-    table = pl.DataFrame(rows, schema=dtypes).sort("method", "fold")
+    table = table_of(RegimeStability, rows).sort("method", "fold")
     return validate(table, RegimeStability, "RegimeStability", "report this as a bug.")
 
 

@@ -28,6 +28,7 @@ from quant_core.schema import (
     RegimeRecall,
     RegimeStatistics,
     RegimeSummary,
+    table_of,
     validate,
 )
 
@@ -262,9 +263,8 @@ def _worst_after(inputs: pl.DataFrame) -> pl.DataFrame:
 def _earned(returns: Floats) -> dict[str, float | None]:
     if not len(returns):
         return dict.fromkeys(("return_ann", "volatility_ann", "max_drawdown"))
-    volatility = p.volatility_ann(returns)
     return {
-        "return_ann": p.growth_ann(returns), "volatility_ann": None if math.isnan(volatility) else volatility,
+        "return_ann": p.growth_ann(returns), "volatility_ann": p.volatility_ann(returns),
         "max_drawdown": p.max_drawdown(returns),
     }  # fmt: skip
 
@@ -291,6 +291,5 @@ def _known(column: str) -> pl.Expr:
 
 def _table(rows: Sequence[dict[str, Any]], schema: type[dy.Schema]) -> pl.DataFrame:
     """Rows as their contract has them, sorted by its key."""
-    dtypes = {name: column.dtype for name, column in schema.columns().items()}
-    table = pl.DataFrame(list(rows), schema=dtypes, orient="row").sort(schema.primary_key())
+    table = table_of(schema, rows).sort(schema.primary_key())
     return validate(table, schema, schema.__name__, BUG)

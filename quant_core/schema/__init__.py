@@ -24,7 +24,7 @@ from quant_core.schema.backtest import (
     Significance,
 )
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
-from quant_core.schema.contract import OPTIONAL, validate
+from quant_core.schema.contract import OPTIONAL, dtypes_of, table_of, validate
 from quant_core.schema.features import CHANNEL_PREFIX, STATIC_PREFIX, Features
 from quant_core.schema.forecasting import (
     DISTRIBUTION_COLUMNS,
@@ -140,5 +140,7 @@ __all__ = [
     "Significance",
     "TargetWeights",
     "TrainingLabels",
+    "dtypes_of",
+    "table_of",
     "validate",
 ]

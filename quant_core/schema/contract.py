@@ -1,5 +1,8 @@
 """Holding a table against its contract: a broken one is a DataError that names the row."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import dataframely as dy
 import polars as pl
 
@@ -7,6 +10,17 @@ from quant_core.errors import DataError
 
 #: Columns that a table may lack, as older stored months and hand-made tables do: they are null then.
 OPTIONAL = {"series": pl.String, "terminal_factor": pl.Float64, "terminal_into": pl.String}
+
+
+def dtypes_of(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
+    """Type of each of the schema's columns, in its order."""
+    return {name: column.dtype for name, column in schema.columns().items()}
+
+
+def table_of(schema: type[dy.Schema], rows: Sequence[Any]) -> pl.DataFrame:
+    """Rows (tuples, or mappings by column) as a table in the schema's types; NaN is null."""
+    table = pl.DataFrame(rows, schema=dtypes_of(schema), orient="row")
+    return table.with_columns(pl.selectors.float().fill_nan(None))
 
 
 def validate(table: pl.DataFrame, schema: type[dy.Schema], where: str, remedy: str) -> pl.DataFrame:
@@ -25,7 +39,7 @@ def validate(table: pl.DataFrame, schema: type[dy.Schema], where: str, remedy: s
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); {remedy}")
     ordered = table.select(*wanted, pl.exclude(wanted))
-    dtypes = {name: column.dtype for name, column in schema.columns().items()}
+    dtypes = dtypes_of(schema)
     for name in wanted:
         found = ordered.schema[name]
         if not dtypes[name] == found:

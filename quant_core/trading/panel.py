@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from quant_core import calendar, dense
 from quant_core.errors import DataError
-from quant_core.schema import EQUITY, INDEX
+from quant_core.schema import CASH, EQUITY, INDEX
 from quant_core.trading.account_config import AccountConfig
+from quant_core.trading.decisions import Decisions
 from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Delistings, Fill, Market
 from quant_core.trading.risk_free import cash_return_1d as cash_returns
 
@@ -44,6 +45,22 @@ class MarketPanel:
     tickers: pl.Series
     market: Market
     fill_price_inr: Floats  # (T, N) NaN without a price
+
+    def decisions(self, targets: pl.DataFrame) -> Decisions:
+        """What a strategy decided, as the ledger reads it.
+
+        Args:
+            targets: rows (date, ticker, weight) of one strategy on sessions of the panel; those for cash name nothing,
+                a null weight keeps what is held.
+        """
+        row_of = {day: row for row, day in enumerate(self.sessions)}
+        named = targets.filter(pl.col("ticker") != CASH)
+        return Decisions.of(
+            [row_of[day] for day in targets["date"].unique()],
+            named["date"].replace_strict(row_of, return_dtype=pl.Int64).to_numpy(),
+            self.tickers.search_sorted(named["ticker"]).to_numpy(),
+            named["weight"].fill_null(np.nan).to_numpy(),
+        )
 
 
 def market_panel(prices: pl.DataFrame, tickers: pl.Series, start: date, config: AccountConfig) -> MarketPanel:

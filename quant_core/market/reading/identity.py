@@ -14,6 +14,8 @@ _SUFFIXES = {".NS": NSE, ".NSE": NSE, ".BO": BSE, ".BSE": BSE, ".ns": NSE, ".bo"
 _PREFIXES = {"NSE:": NSE, "BSE:": BSE}
 #: Brokers put the ordinary series behind the name; no symbol of NSE ends so by itself.
 _SERIES = ("-EQ", "-BE", "-BZ")
+#: A name without any of these has nothing around it.
+AROUND_NAMES = (*_SUFFIXES, *_PREFIXES, *_SERIES)
 #: What exchanges are called in a column.
 EXCHANGES = {"NSE": NSE, "NS": NSE, "XNSE": NSE, "N": NSE, "BSE": BSE, "BO": BSE, "XBOM": BSE, "B": BSE}
 #: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX.

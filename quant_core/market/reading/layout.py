@@ -8,6 +8,7 @@ once a line is too long, every line in which two neighbouring cells could be one
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,8 @@ DELIMITERS = (",", ";", "\t", "|")
 #: The header is looked for in so many lines that are neither blank nor comments.
 MAX_PREAMBLE = 40
 COMMENT = b"#"
+#: Lines from the header on that tell what kind of table it is.
+_SHOWN_LINES = 4
 #: Cells that unquoted thousands leave side by side: 3 and 800.00.
 _HEAD_OF_NUMBER, _TAIL_OF_NUMBER = r"^\s*[-+(₹]*\s*\d{1,3}\s*$", r"^\s*\d{3}(\.\d*)?\)?\s*$"
 
@@ -78,14 +81,15 @@ def head_of(start: bytes, is_header: IsHeader, where: str) -> Head:
         raise DataError(
             f"{where}: a line of more than {MAX_HEADER_BYTES:,} characters is no header; keep fewer columns."
         )
-    full = [(n, line) for n, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT.decode())]
+    some = ((n, line) for n, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT.decode()))
+    full = list(islice(some, MAX_PREAMBLE + _SHOWN_LINES))
     if not full:
         raise DataError(f"{where}: no line but blank ones and comments; fetch it again.")
     n, delimiter, header = _header(full[:MAX_PREAMBLE], is_header)
     if len(header) > MAX_COLUMNS:
         raise DataError(f"{where}: {len(header):,} columns, at most {MAX_COLUMNS:,} are read; keep fewer.")
     later = tuple(line for number, line in full if number >= n)
-    return Head(encoding, delimiter, n, header, later[:4])
+    return Head(encoding, delimiter, n, header, later[:_SHOWN_LINES])
 
 
 def _header(lines: list[tuple[int, str]], is_header: IsHeader) -> tuple[int, str, tuple[str, ...]]:

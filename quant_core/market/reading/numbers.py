@@ -37,6 +37,8 @@ _SIGNS = (
     (rf"(?i)\s*{_RUPEE}$", ""),
     (r"^([+-])\s+", "$1"),
 )
+#: So many cells with a dot are looked at for one whose dot can only stand before decimals.
+_PROOFS = 200
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9}
 
 
@@ -99,6 +101,33 @@ class Numbers:
         return value, value.is_null() & ~self.is_empty
 
 
+def plain_numbers(table: pl.DataFrame) -> tuple[pl.DataFrame, str] | None:
+    """All columns at once where every program would read them, and the decimal sign that they show; None where not.
+
+    The common case, in two steps however many columns there are: each cell is a plain number, and a column with dots
+    has one that can only stand before decimals.
+    """
+    names = table.columns
+    cast = table.select(pl.all().cast(pl.Float64, strict=False))
+    values = cast.select(pl.when(pl.all().is_finite()).then(pl.all()))
+    both = table.rename({name: f"{name} text" for name in names}).hstack(values)
+    facts = both.select(fact for name in names for fact in _plain_facts(name)).row(0, named=True)
+    if any(facts[f"{name} rest"] or (facts[f"{name} dots"] and facts[f"{name} doubt"]) for name in names):
+        return None
+    return values, POINT if any(facts[f"{name} dots"] for name in names) else ""
+
+
+def _plain_facts(name: str) -> list[pl.Expr]:
+    """Whether some cell is no plain number, whether some has a dot, and whether those first with one leave a doubt."""
+    text = pl.col(f"{name} text")
+    dotted = text.filter(text.str.contains(".", literal=True)).head(_PROOFS)
+    return [
+        (text.is_not_null() & pl.col(name).is_null()).any().alias(f"{name} rest"),
+        (dotted.len() > 0).alias(f"{name} dots"),
+        dotted.str.contains(_MAYBE_GROUPED).all().alias(f"{name} doubt"),
+    ]
+
+
 def read_numbers(text: pl.Series, *, of_shares: bool = False) -> Numbers:
     """Both readings of a column of trimmed text.
 
@@ -131,7 +160,7 @@ def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
     if not dotted.any():
         return plainly
     cells = text.filter(dotted)
-    head = cells.head(200)
+    head = cells.head(_PROOFS)
     if not head.str.contains(_MAYBE_GROUPED).all():  # a proof of points: the rest need not be looked at
         return pl.select(pl.when(~dotted).then(plainly)).to_series()
     whole = cells.str.contains(_MAYBE_GROUPED)

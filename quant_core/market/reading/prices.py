@@ -27,7 +27,7 @@ from quant_core.market.reading.values import Grammar, Read, read_values, turnove
 
 INDIA_TIME = "Asia/Kolkata"
 #: So much of a file shows its header, unless so few lines are in it.
-_HEAD_BYTES, _HEAD_LINES = 1 << 16, 100
+_HEAD_BYTES, _HEAD_LINES = 1 << 14, 60
 #: Rows from which the unit of a typed turnover is told.
 _SAMPLE = 5000
 #: What the common format of the exchanges says of a share's row.
@@ -102,7 +102,7 @@ def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem
     except DataError as reason:
         read = str(reason)
     if isinstance(read, Read):
-        return read.table.lazy(), read.problems
+        return read.table.lazy().with_columns(_lost=pl.lit(False)), read.problems
     return _no_rows(opened), (Problem("", "ignored_file", read, file=opened.stamp.name),)
 
 
@@ -117,7 +117,8 @@ def read_or_reason(opened: Opened, grammar: Grammar) -> Read | str:
 
 def _no_rows(opened: Opened) -> pl.LazyFrame:
     types = {"date": pl.Date, "volume_shares": pl.Int64} | {name: pl.String for name in TEXTS}
-    return pl.LazyFrame(schema={name: types.get(name, pl.Float64) for name, _, _ in opened.layout.columns})
+    schema = {name: types.get(name, pl.Float64) for name, _, _ in opened.layout.columns}
+    return pl.LazyFrame(schema=schema | {"_lost": pl.Boolean})
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ import polars as pl
 from quant_core.market.problems import Problem, in_file
 from quant_core.market.reading.columns import NUMBERS, Layout
 from quant_core.market.reading.dates import Dates, read_dates
-from quant_core.market.reading.numbers import Numbers, decimal_of, placed, read_numbers
+from quant_core.market.reading.numbers import Numbers, decimal_of, placed, plain_numbers, read_numbers
 
 AUTO = "auto"
 Doubt = bool | Callable[[pl.Series], pl.Series]
@@ -56,6 +56,10 @@ def read_number_columns(
     Returns:
         the numbers; which cells are none though something stands there; their problems; the decimal sign of the file.
     """
+    plain = plain_numbers(table.select(names)) if names and grammar.decimal == AUTO else None
+    if plain is not None:
+        nothing = pl.DataFrame({name: pl.repeat(False, table.height, eager=True) for name in names})
+        return plain[0], nothing, [], plain[1]
     found = {name: read_numbers(table[name], of_shares=name == "volume_shares") for name in names}
     shown: set[str] = set().union(*(numbers.shown for numbers in found.values()))
     values, bad, problems = {}, {}, []

@@ -33,6 +33,10 @@ AS_THEY_ARE, OF_THE_DAY = "", "symbol"
 NAMED = ("date", "name", "chained")
 
 
+#: What tells where a name's rows begin and end; the rest of a million rows need not be moved for it.
+_SPAN_COLUMNS = ("date", "ticker", "close_inr", "prev_close_inr", "volume_shares")
+
+
 @dataclass(frozen=True)
 class Rename:
     """A rename that the folder's list does not know: the rows of `new` are those of `old`."""
@@ -138,9 +142,9 @@ def find_names(rows: pl.DataFrame, finals: pl.DataFrame, *, has_own_list: bool, 
 
 def _seen(rows: pl.DataFrame, own: Lookup, has_own_list: bool) -> list[Rename]:
     """Renames beyond the list, from the exchange's own rows where there are any."""
-    chained = rows.filter(pl.col("chained") != AS_THEY_ARE)
-    primary = chained.filter(pl.col("basis") == UNADJUSTED)
-    rows = primary if primary.height else chained
+    is_chained = rows["chained"] != AS_THEY_ARE
+    is_primary = is_chained & (rows["basis"] == UNADJUSTED)
+    rows = rows.select(_SPAN_COLUMNS).filter(is_primary if is_primary.any() else is_chained)
     spans = _spans(rows)
     seen = _by_shipped_list(spans, own) if has_own_list else []
     taken = {name for rename in seen for name in (rename.old, rename.new)}
@@ -152,6 +156,10 @@ def _seen(rows: pl.DataFrame, own: Lookup, has_own_list: bool) -> list[Rename]:
 
 def _listed(rows: pl.DataFrame, listed: Mapping[str, pl.DataFrame]) -> pl.Series:
     """Names by listed renames, in the rows' order."""
+    ways = rows["chained"].unique().to_list()
+    if len(ways) == 1:  # the common case of a full market in one file: nothing to take apart
+        alike = rows.select("date", symbol="name")
+        return chain(alike, listed[ways[0]]) if ways[0] in listed else alike["symbol"].alias("ticker")
     numbered = rows.select("date", "chained", symbol="name").with_row_index("_n")
     parts = [pl.DataFrame(schema={"_n": pl.UInt32, "ticker": pl.String})]
     for (way,), part in numbered.partition_by("chained", as_dict=True, maintain_order=True).items():

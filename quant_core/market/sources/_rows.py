@@ -10,6 +10,7 @@ import polars as pl
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import NUMBERS
 from quant_core.market.reading.identity import (
+    AROUND_NAMES,
     BSE,
     INDEX_NAME,
     bare,
@@ -38,11 +39,13 @@ ROWS = pl.DataFrame(
         **{name: pl.String for name in ("symbol", "instrument", "series", "basis", "source")},
         **{name: pl.Int64 if name == "volume_shares" else pl.Float64 for name in NUMBERS},
         "fetched_at": pl.Datetime("us", "UTC"),
-        "_file": pl.Int32,
         "_has_actions": pl.Boolean,
         "_lost": pl.Boolean,
+        "_file": pl.Int32,
     }
 )
+#: Columns that tell which rows are used, and nothing afterwards.
+ONLY_FOR_CHOOSING = ("name", "chained", "exchange", "_lost", "_file")
 
 
 @dataclass(frozen=True)
@@ -56,60 +59,92 @@ class Choice:
 
 
 def rows_of(file: PriceFile, number: int, choice: Choice, grammar: Grammar) -> tuple[pl.LazyFrame, list[Problem]]:
-    """One file's rows with every column of ROWS."""
-    layout = file.layout
+    """One file's rows with every column of ROWS; `number` is the file's place among those that are read together."""
     frame, found = scan(file.opened, grammar)
-    problems = list(found)
-    if layout.dividend_adjusted:
-        detail = (
-            f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already "
-            "and dividends are ignored"
-        )
-        problems.append(Problem(file.ticker, "dividend_adjusted", detail, file=file.stamp.name))
+    plan = _plan(file, choice.series, grammar)
     frame = frame.filter(pl.col("date").is_between(choice.start, choice.end))
-    keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
-    raw, kinds = pl.coalesce(keys), _names_in(file, grammar)
-    clean = (lambda name: name) if kinds.are_bare else bare
     if choice.raw_names is not None:
-        frame = frame.filter(clean(raw).is_in(list(choice.raw_names)))
+        frame = frame.filter(plan.name.is_in(list(choice.raw_names)))
+    frame = frame.filter(plan.wanted) if plan.wanted else frame
+    frame = frame.with_columns(plan.named).with_columns(plan.facts)
+    return frame.select(*list(ROWS.schema)[:-1], pl.lit(number, pl.Int32).alias("_file")), [*found, *plan.problems]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Steps from a file's columns to those of ROWS, the same for every span: written once, used every month.
+
+    name: of a row. wanted: which rows have a series that is asked for. named: the columns that name a row, and what the
+    file has not. facts: what is known of every row.
+    """
+
+    name: pl.Expr
+    wanted: list[pl.Expr]
+    named: list[pl.Expr]
+    facts: list[pl.Expr]
+    problems: tuple[Problem, ...]
+
+
+@lru_cache(maxsize=4096)
+def _plan(file: PriceFile, series: tuple[str, ...], grammar: Grammar) -> _Plan:
+    layout, kinds = file.layout, _names_in(file, grammar)
+    keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
+    raw = pl.coalesce(keys)
+    name = raw if kinds.are_bare else bare(raw)
+    symbol = pl.col("symbol") if layout.column("symbol") else raw
+    named = [
+        name.alias("name"),
+        (symbol if kinds.are_bare else bare(symbol)).alias("symbol"),
+        pl.lit(chained(file)).alias("chained"),
+        _exchange(file, raw, kinds).alias("exchange"),
+    ]
+    wanted = []
     if layout.column("series"):
-        series = pl.col("series").str.to_uppercase()
-        frame = frame.filter(series.is_in(list(choice.series)).fill_null(True)).with_columns(series=series)
-    frame = frame.with_columns(
-        name=clean(raw),
-        symbol=clean(pl.col("symbol")) if layout.column("symbol") else clean(raw),
-        chained=pl.lit(chained(file)),
-        exchange=_exchange(file, raw, kinds),
+        written = pl.col("series") if kinds.series_in_capitals else pl.col("series").str.to_uppercase()
+        wanted.append(written.is_in(list(series)).fill_null(True))
+        named.append(written.alias("series"))
+    present = {column for column, _, _ in layout.columns} | {"name", "symbol", "chained", "exchange", "_lost", "_file"}
+    missing = [pl.lit(None, dtype).alias(column) for column, dtype in ROWS.schema.items() if column not in present]
+    return _Plan(name, wanted, named + missing, _facts(file, kinds), _adjusted(file))
+
+
+def _adjusted(file: PriceFile) -> tuple[Problem, ...]:
+    """What is said of a file whose closes have lost their dividends already."""
+    if not file.layout.dividend_adjusted:
+        return ()
+    detail = (
+        f"{file.stamp.name}: no Adj Close, so closes are taken as dividend-adjusted already and dividends are ignored"
     )
-    present = set(frame.collect_schema().names())
-    frame = frame.with_columns(
-        pl.lit(None, dtype).alias(column) for column, dtype in ROWS.schema.items() if column not in present
-    )
-    return frame.with_columns(*_facts(file, number, kinds)).select(list(ROWS.schema)), problems
+    return (Problem(file.ticker, "dividend_adjusted", detail, file=file.stamp.name),)
 
 
 @dataclass(frozen=True)
 class _Names:
     """What the names in a file are like, so that a column of a million needs no step that would change none.
 
-    are_bare: none has an exchange or a series around it. have_index: some name is an index's.
+    are_bare: none has an exchange or a series around it. have_index: some name is an index's. series_in_capitals: no
+    series is written otherwise.
     """
 
     are_bare: bool
     have_index: bool
+    series_in_capitals: bool
 
 
 @lru_cache(maxsize=4096)
 def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
-    if file.ticker:
-        names = pl.Series([file.ticker])
-    else:
-        columns = [pl.col(key) for key in KEYS if file.layout.column(key)]
-        frame, _ = scan(file.opened, grammar)
-        found, _ = collected([file] * len(columns), [frame.select(key.alias("name").unique()) for key in columns])
-        names = pl.concat([ROWS.select("name"), *found])["name"]
-    stripped = pl.select(bare(pl.lit(names))).to_series()
-    return _Names(bool(stripped.eq_missing(names).all()), bool(stripped.str.contains(INDEX_NAME).any()))
+    columns = [] if file.ticker else [key for key in KEYS if file.layout.column(key)]
+    columns += ["series"] if file.layout.column("series") else []
+    unique = scan(file.opened, grammar)[0].select(pl.col(name).unique().implode() for name in columns)
+    found = collected([file], [unique])[0] if columns else []
+    said = {name: found[0][name].explode().drop_nulls() for name in columns} if found else {}
+    series = said.pop("series", pl.Series([], dtype=pl.String))
+    names = pl.concat([pl.Series([file.ticker] if file.ticker else [], dtype=pl.String), *said.values()])
+    return _Names(
+        not names.str.contains_any(list(AROUND_NAMES)).any(),
+        bool(names.str.strip_prefix("NSE:").str.contains(INDEX_NAME).any()),
+        bool((series == series.str.to_uppercase()).all()),
+    )
 
 
 def _exchange(file: PriceFile, raw: pl.Expr, kinds: _Names) -> pl.Expr:
@@ -120,7 +155,7 @@ def _exchange(file: PriceFile, raw: pl.Expr, kinds: _Names) -> pl.Expr:
     return pl.coalesce(*said, pl.lit(file.exchange, pl.String))
 
 
-def _facts(file: PriceFile, number: int, kinds: _Names) -> list[pl.Expr]:
+def _facts(file: PriceFile, kinds: _Names) -> list[pl.Expr]:
     """What is known of every row of a file, where a column does not say it."""
     layout = file.layout
     by_name = pl.lit(EQUITY)
@@ -133,7 +168,6 @@ def _facts(file: PriceFile, number: int, kinds: _Names) -> list[pl.Expr]:
         pl.coalesce("basis", pl.lit(layout.basis)).alias("basis"),
         pl.coalesce("source", pl.lit(_source_name(file))).alias("source"),
         pl.lit(file.stamp.changed_at).cast(pl.Datetime("us", "UTC")).alias("fetched_at"),
-        pl.lit(number, pl.Int32).alias("_file"),
         pl.lit(layout.has_actions).alias("_has_actions"),
     ]
 
@@ -234,7 +268,7 @@ def one_file(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     """`rows` of the first file by name that has the day and ticker; one without a close gives way to one with."""
     empty = pl.col("close_inr").is_null()
     has_empty = rows["close_inr"].null_count() > 0
-    if rows["_file"].n_unique() < 2 and not has_empty:
+    if rows["_file"].min() == rows["_file"].max() and not has_empty:
         return rows, []
     rank = pl.col("_file") + pl.when(empty).then(_EMPTY_ROW).otherwise(0) if has_empty else pl.col("_file")
     kept = rows.filter(rank == rank.min().over("ticker", "date"))

@@ -55,6 +55,7 @@ from quant_core.market.sources._lists import (
 )
 from quant_core.market.sources._names import AS_THEY_ARE, NAMED, OF_THE_DAY, Names, find_names
 from quant_core.market.sources._rows import (
+    ONLY_FOR_CHOOSING,
     ROWS,
     Choice,
     chained,
@@ -379,7 +380,8 @@ def _read(
     rows, by_exchange = one_exchange(rows, aside)
     rows, by_series = one_series(rows, config.series)
     rows, by_file = one_file(rows)
-    return rows, [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
+    said = [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
+    return rows.drop(ONLY_FOR_CHOOSING), said
 
 
 @lru_cache(maxsize=16)

@@ -14,9 +14,9 @@ import polars as pl
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem
 from quant_core.registry import Registry
-from quant_core.schema import EQUITY, UNADJUSTED, RawOhlcv, validate
+from quant_core.schema import EQUITY, UNADJUSTED, RawOhlcv, dtypes_of, validate
 
-RAW_SCHEMA: dict[str, pl.DataType] = {name: column.dtype for name, column in RawOhlcv.columns().items()}
+RAW_SCHEMA = dtypes_of(RawOhlcv)
 
 
 @dataclass(frozen=True)

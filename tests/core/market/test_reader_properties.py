@@ -27,6 +27,7 @@ from quant_core.market.reading.prices import open_file, scan
 from quant_core.market.reading.values import Grammar
 from quant_core.market.sources.files import FilesSource
 
+pytestmark = pytest.mark.slow
 DRAWS = int(os.environ.get("QUANT_DRAWS", "250"))
 #: Shares of the draws.
 NUMBERS, DATES, LAYOUTS, ROWS, LISTS = 0.3, 0.3, 0.25, 0.1, 0.05

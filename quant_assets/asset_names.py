@@ -1,0 +1,5 @@
+"""What those assets are called that more than one stage names."""
+
+FORECASTER, FORECASTS = "forecaster_", "forecasts_"  # and a model's name
+BOOK_SETTINGS = "book_settings"
+REGIME_MODEL, REGIMES, REGIME_BOOKS = "regime_model", "regimes", "regime_books"
