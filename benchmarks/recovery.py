@@ -5,7 +5,7 @@
 linear: the label follows one channel of the day; an oracle that knows it has a rank IC of about 0.05.
 sequential: the label follows the signed events of 10 to 40 sessions ago, times today's volatility state, +1 or -1: no
 column of the day says anything by itself. The oracle's rank IC is about 0.48.
-shuffled: the sequential market of fewer names, every label given to another name of its date.
+shuffled: the sequential market of fewer names with labels shuffled within each date.
 
 Every model gets the same rows, features and channels alike; its out-of-sample rank IC is printed beside the oracle's,
 with its standard error over dates, and for the TFT the inputs by their weight. Of several seeds (of market and model)
@@ -89,7 +89,7 @@ def market(kind: str, seed: int, n_names: int = 60) -> Market:
         realized_variance=pl.lit(0.02**2),
     )  # fmt: skip
     if kind == "shuffled":
-        labels = deranged(labels, rng)
+        labels = shuffled(labels, rng)
     features = table.drop("forward_return", "oracle", "label_end_date")
     after = table.filter(pl.col("date") >= FOLD.test_start)
     return Market(
@@ -99,15 +99,11 @@ def market(kind: str, seed: int, n_names: int = 60) -> Market:
     )  # fmt: skip
 
 
-def deranged(labels: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Every label with another name of its date, drawn anew each day: a mere shuffle leaves one in n with its own name,
-    a thirtieth of the truth, from which a network learns."""
-    drawn = labels.with_columns(order=pl.Series(rng.random(labels.height))).sort("date", "order").drop("order")
-    n = pl.col("date").len()
-    following = pl.int_range(n) + 1
-    return drawn.with_columns(pl.col("rank_label", "zscore_label").gather(following % n).over("date")).sort(
-        "date", "ticker"
-    )
+def shuffled(labels: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Labels dealt out anew among the names of each date. One order for all dates would leave some names their own for
+    good; none with its own would make labels of a date, which sum to 0, the opposite of the truth a little."""
+    drawn = labels.with_columns(order=pl.Series(rng.random(labels.height))).sort("date", "ticker")
+    return drawn.with_columns(pl.col("rank_label", "zscore_label").sort_by("order").over("date")).drop("order")
 
 
 def _states(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
