@@ -13,6 +13,7 @@ from quant_core.forecasting import MODELS, TrainingData
 from quant_core.forecasting.labels import cross_section
 from quant_core.forecasting.model import forecasts
 from quant_core.measures.information_coefficient import rank_ic_by_date
+from quant_core.measures.newey_west import newey_west_t
 from quant_core.schema import TrainingLabels
 
 FOLD, HORIZON, LENGTH = fold("2020", train_years=3), 5, 24
@@ -71,9 +72,9 @@ def rank_ic(market: Market, name: str, labels: pl.DataFrame, **settings: object)
 
 
 def ic_of(scores: pl.DataFrame, forward: pl.DataFrame) -> tuple[float, float]:
-    """Mean daily rank IC and its standard error."""
-    daily = rank_ic_by_date(scores, forward)["rank_ic"].to_numpy()
-    return float(daily.mean()), float(daily.std(ddof=1) / np.sqrt(len(daily)))
+    """Mean daily rank IC and its standard error: states and echoes last for weeks, and so do chance agreements."""
+    mean, t = newey_west_t(rank_ic_by_date(scores, forward)["rank_ic"], lags=30)
+    return mean, mean / t
 
 
 @pytest.mark.slow
