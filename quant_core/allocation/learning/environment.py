@@ -23,7 +23,7 @@ Observation = dict[str, NDArray[np.float32]]
 Array = NDArray[np.float64]
 
 
-def observation_space(episodes: Episodes) -> spaces.Dict:
+def observation_space(episodes: Episodes) -> Any:
     """Of one episode."""
     seen = episodes.seen
     return spaces.Dict(
@@ -35,7 +35,7 @@ def observation_space(episodes: Episodes) -> spaces.Dict:
     )
 
 
-def action_space(episodes: Episodes) -> spaces.Box:
+def action_space(episodes: Episodes) -> Any:
     """Of one episode."""
     return spaces.Box(-1.0, 1.0, episodes.actions.shape[1:], np.float32)
 

@@ -13,6 +13,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from quant_core.allocation.learning.actions import weights_for
+from quant_core.trading.day_loop import UNCOUNTED
 from quant_core.trading.side_by_side import decide, open_at, through, weights_of
 
 Floats = NDArray[np.float64]
@@ -101,7 +102,7 @@ FIELDS = [
 ]  # fmt: skip
 structref.define_boxing(EngineType, Engine)
 structref.define_constructor(Engine, EngineType, FIELDS)
-_uncounted = numba.njit(cache=True, error_model="numpy", _nrt=False)
+_uncounted = numba.njit(cache=True, forceinline=True, **UNCOUNTED)
 
 
 @numba.njit(cache=True)

@@ -171,7 +171,7 @@ class Episodes:
                 market=np.ascontiguousarray(stage.market_inputs[:, shown[1]]),
                 buyable=stage.buyable,
                 closed=stage.closed,
-                book=np.ascontiguousarray(np.broadcast_to(book, (len(stage.decisions), names))),
+                book=np.broadcast_to(book, (len(stage.decisions), names)).copy(),
             ),
             loop.Terms(
                 n_sessions=stage.market.n_sessions,

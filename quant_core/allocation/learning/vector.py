@@ -161,8 +161,14 @@ class VectorPortfolioEnv(VecEnv):
 
     def _told(self, decided: NDArray[np.int64]) -> Last:
         figures, wanted = self._episodes.state.figures, self._episodes.state.wanted
-        kept = (figures[:, k].copy() for k in (loop.STEP_RETURN, loop.STEP_COST, loop.STEP_TURNOVER, loop.EQUITY))
-        return Last(*kept, wanted.copy(), decided)
+        return Last(
+            simple_return=figures[:, loop.STEP_RETURN].copy(),
+            cost=figures[:, loop.STEP_COST].copy(),
+            turnover=figures[:, loop.STEP_TURNOVER].copy(),
+            equity=figures[:, loop.EQUITY].copy(),
+            weights=wanted.copy(),
+            decision=decided,
+        )
 
     def _ended(self, e: int) -> dict[str, Any]:
         """What stable-baselines3 reads of an episode that is over, and its reward and length."""
