@@ -40,7 +40,7 @@ def random_actions(env, seed, n=200):
     return np.random.default_rng(seed).uniform(-1.0, 1.0, (n, *env.action_space.shape)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, st.sampled_from(RULES), st.sampled_from(MODES), st.booleans())
 def test_an_episode_is_the_backtest_of_its_weights_to_the_last_bit(seed, rules, mode, late):
     stage = wild_stage(seed, rules=rules)
