@@ -139,6 +139,21 @@ def test_a_reset_is_a_function_of_its_seed():
     assert_same(first, many.reset())
 
 
+def test_an_observation_that_is_held_stays_as_it_was():
+    """Arrays are used again only when nobody holds them, or a view of them."""
+    many = VectorPortfolioEnv(wild_stage(1, sessions=120), EnvConfig(episode_decisions=20), 2, seed=1)
+    rng, held, copies = np.random.default_rng(0), [], []
+    seen = many.reset()
+    for k in range(40):
+        part = seen["assets"][1:, :, 3] if k % 3 == 0 else seen["market" if k % 3 == 1 else "mask"]
+        if k % 4 != 2:
+            held.append(part)
+            copies.append(part.copy())
+        seen = many.step(rng.uniform(-1.0, 1.0, (2, 7)).astype(np.float32))[0]
+    for one, copy in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(one, copy)
+
+
 def test_a_start_and_an_open_end_walk_a_stage_once():
     many = VectorPortfolioEnv(wild_stage(1), EnvConfig(episode_decisions=0), 2, start=0)
     many.reset()
