@@ -1,28 +1,27 @@
-"""How fast the learning environment is, one episode and many side by side, beside the usual way to write one.
+"""How fast the learning environment is, one episode and many side by side, beside FinRL's if asked for.
 
-    python benchmarks/learning_env.py
+    python benchmarks/learning_env.py [--finrl-python PATH]
 
 The case is 50 names with 20 columns each and 5 of the market, decided every session on random actions, 20 bps a side,
-stepped as a user steps it: observations as dicts of new arrays, infos, resets where an episode ends. "rows" is a small
-environment in the style of public ones, written for this comparison: a table of rows by date and ticker, one day's rows
-cut out of it a step, a softmax, a portfolio return less a cost rate on turnover; no ledger, no fills, no drift. Its
-table is a polars one here; pandas is not a library of the lab.
-
-FinRL 0.3.7's portfolio environment took 915 steps a second with 50 names on a machine like this one; it is recorded
-here, not run, as it cannot be installed beside the lab's libraries. Ratios are of CPU time of one thread, which other
-work on the machine stretches least.
+stepped as a user steps it: observations as dicts that may be kept, infos, resets where an episode ends. `PATH` is the
+interpreter of an environment made as benchmarks/peers/requirements-finrl.txt says; without it FinRL's speed is one
+recorded before this was written, on another run. Ratios are of CPU time of one thread, which other work on the machine
+stretches least, but for the recorded figure, which is of wall time.
 """
 
+import argparse
+import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import gymnasium
 import numba
 import numpy as np
-import polars as pl
 
 from quant_core import calendar
 from quant_core.allocation.learning.env_config import EnvConfig
@@ -36,8 +35,7 @@ from quant_core.trading.rules import Rules
 SEED = 7
 SESSIONS, NAMES, COLUMNS, MARKET_COLUMNS = 1_500, 50, 20, 5
 EPISODE, SIDE_BY_SIDE, REPEATS = 252, 64, 5
-FINRL_STEPS_A_SECOND = 915.0  # recorded: FinRL's StockPortfolioEnv, 50 names
-GOALS = {"single over FinRL, recorded": 60.0, "side by side over single": 3.0}
+PEER = Path(__file__).parent / "peers" / "finrl_peer.py"
 
 
 class Speed(NamedTuple):
@@ -45,6 +43,9 @@ class Speed(NamedTuple):
 
     wall: float  # steps a second
     cpu: float
+
+
+FINRL_RECORDED = Speed(915.0, 915.0)
 
 
 def make_stage() -> Stage:
@@ -71,34 +72,12 @@ def make_stage() -> Stage:
     )
 
 
-class RowsEnv(gymnasium.Env):  # type: ignore[type-arg]
-    """A table of rows, filtered by date at every step."""
-
-    def __init__(self, stage: Stage) -> None:
-        days = np.repeat(np.arange(SESSIONS), NAMES)
-        columns = {f"f{k}": stage.asset_inputs[:, :, k].ravel() for k in range(COLUMNS)}
-        move = (1.0 + stage.market.overnight_return) * (1.0 + stage.market.intraday_return) - 1.0
-        self.table = pl.DataFrame({"day": days, "return": move.ravel(), **columns})
-        self.day, self.weights, self.value = 0, np.zeros(NAMES), 1e7
-
-    def reset(self, **_: object) -> tuple[np.ndarray, dict[str, object]]:
-        self.day, self.weights, self.value = 0, np.zeros(NAMES), 1e7
-        return self._seen(), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
-        wanted = np.exp(action) / np.exp(action).sum()
-        cost = 0.002 * np.abs(wanted - self.weights).sum()
-        self.day += 1
-        seen = self._seen()
-        moved = self.table.filter(pl.col("day") == self.day)["return"].to_numpy()
-        earned = float(wanted @ moved) - cost
-        self.value *= 1.0 + earned
-        self.weights = wanted
-        return seen, earned, False, self.day >= EPISODE, {}
-
-    def _seen(self) -> np.ndarray:
-        rows = self.table.filter(pl.col("day") == self.day)
-        return rows.select(pl.exclude("day", "return")).to_numpy()
+def run_finrl(interpreter: str) -> Speed:
+    """Measured inside the peer's own process."""
+    sizes = (SESSIONS, NAMES, COLUMNS, 500, REPEATS)
+    command = [interpreter, str(PEER), *map(str, sizes)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Speed(**json.loads(answer.splitlines()[-1]))
 
 
 def best(run: Callable[[], int]) -> Speed:
@@ -128,35 +107,32 @@ def side_by_side(env: VectorPortfolioEnv, actions: np.ndarray, steps: int) -> in
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--finrl-python", metavar="PATH", help="interpreter of FinRL's environment")
+    interpreter = parser.parse_args().finrl_python
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(
-        f"load average {load} on {os.cpu_count()} cores, niceness {os.nice(0)}; Python {platform.python_version()}, ",
-        end="",
-    )
+    print(f"load average {load} on {os.cpu_count()} cores, niceness {os.nice(0)}; Python {platform.python_version()}")
     print(f"numpy {np.__version__}, numba {numba.__version__}, gymnasium {gymnasium.__version__}")
     stage, rng = make_stage(), np.random.default_rng(SEED)
     actions = rng.uniform(-1.0, 1.0, (500, SIDE_BY_SIDE, NAMES + 1)).astype(np.float32)
     config = EnvConfig(episode_decisions=EPISODE)
-    single, rows = PortfolioEnv(stage, config), RowsEnv(stage)
-    many = VectorPortfolioEnv(stage, config, SIDE_BY_SIDE, SEED)
+    single, many = PortfolioEnv(stage, config), VectorPortfolioEnv(stage, config, SIDE_BY_SIDE, SEED)
     speeds = {
-        "rows": best(lambda: stepped(rows, actions[:, 0, :NAMES], 500)),
+        "FinRL": run_finrl(interpreter) if interpreter else FINRL_RECORDED,
         "single": best(lambda: stepped(single, actions[:, 0], 20_000)),
         f"{SIDE_BY_SIDE} side by side": best(lambda: side_by_side(many, actions, 1_000)),
     }
     print(f"{'environment':<18} {'steps/s':>10} {'per s of CPU':>13} {'us of CPU':>10}")
-    print(f"{'FinRL, recorded':<18} {FINRL_STEPS_A_SECOND:>10,.0f} {'':>13} {'':>10}")
     for name, (wall, cpu) in speeds.items():
         print(f"{name:<18} {wall:>10,.0f} {cpu:>13,.0f} {1e6 / cpu:>10.2f}")
-    of_single, of_many = speeds["single"].cpu, speeds[f"{SIDE_BY_SIDE} side by side"].cpu
-    reached = {
-        "single over FinRL, recorded": of_single / FINRL_STEPS_A_SECOND,
-        "side by side over single": of_many / of_single,
-    }
-    for name, ratio in reached.items():
-        print(f"{name}: {ratio:.1f} x, goal {GOALS[name]:.0f} x: {'reached' if ratio >= GOALS[name] else 'missed'}")
-    print(f"single over rows, same run: {of_single / speeds['rows'].cpu:.1f} x")
+    finrl, of_single, of_many = (each.cpu for each in speeds.values())
+    report(f"single over FinRL{'' if interpreter else ', recorded'}", of_single / finrl, 60.0)
+    report("side by side over single", of_many / of_single, 3.0)
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
+
+
+def report(what: str, ratio: float, goal: float) -> None:
+    print(f"{what}: {ratio:.1f} x, goal {goal:.0f} x: {'reached' if ratio >= goal else 'missed'}")
 
 
 if __name__ == "__main__":
