@@ -123,7 +123,10 @@ def test_the_policy_without_torch_says_what_the_network_says(kind, make, is_squa
     network, given = louder(make(kind)), seen()
     actor, outputs = (network.actor, 1) if make is ppo else (network.actor.actor, 2)
     arrays = {name: value.numpy() for name, value in actor.state_dict().items()}
-    arrays = {name: part[::outputs] if name.split(".")[0] in ("names", "whole", "out") else part for name, part in arrays.items()}
+    arrays = {
+        name: part[::outputs] if name.split(".")[0] in ("names", "whole", "out") else part
+        for name, part in arrays.items()
+    }
     scaling = Scaling(np.zeros(F), np.ones(F), np.zeros(M), np.ones(M))
     columns = tuple("abc"), tuple("xy")
     policy = Policy("ppo", arrays, scaling, *columns, is_squashed, N if kind == "mlp" else None)

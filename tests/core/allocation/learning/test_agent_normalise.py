@@ -13,7 +13,9 @@ def walked(env, steps=20, seed=1):
     env.seed(seed)
     rng, shown, rewards = np.random.default_rng(0), [env.reset()], []
     for _ in range(steps):
-        seen, reward, _, _ = env.step(rng.uniform(-1.0, 1.0, (env.num_envs, env.action_space.shape[0])).astype(np.float32))
+        seen, reward, _, _ = env.step(
+            rng.uniform(-1.0, 1.0, (env.num_envs, env.action_space.shape[0])).astype(np.float32)
+        )
         shown.append(seen)
         rewards.append(reward)
     return shown, np.array(rewards)

@@ -88,7 +88,9 @@ def test_a_killed_training_ends_as_the_uninterrupted_one(name, stages, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         fitted(name, stages, Journal(dies, tmp_path))
     again = []
-    resumed = fitted(name, stages, Journal(lambda epoch, values: again.append((epoch, "steps_per_s" in values)), tmp_path))
+    resumed = fitted(
+        name, stages, Journal(lambda epoch, values: again.append((epoch, "steps_per_s" in values)), tmp_path)
+    )
     assert told == [0, 1, 2]
     assert again == [(0, False), (1, False), (2, False), (3, True)]  # the first three are told again, not trained again
     assert resumed.content_hash == whole.content_hash
@@ -160,7 +162,10 @@ def test_an_mlp_is_for_its_own_names(stages):
 @pytest.mark.parametrize("mode", ["residual", "partial"])
 def test_every_mode_is_trained(mode, stages):
     found = fitted("sac", stages, mode=mode, total_steps=64)
-    assert walk(policies_of(found), stages[2], config_of("sac", mode=mode))["mean"].shape == (len(stages[2].decisions), 6)
+    assert walk(policies_of(found), stages[2], config_of("sac", mode=mode))["mean"].shape == (
+        len(stages[2].decisions),
+        6,
+    )
 
 
 def test_stages_that_overlap_are_refused(stages):
