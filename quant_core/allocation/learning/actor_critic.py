@@ -29,13 +29,14 @@ class NameSharedActorCritic(ActorCriticPolicy):
 
     def __init__(self, *spaces: Any, shape: Shape, log_std_start: float, **settings: Any) -> None:
         self.shape = shape
-        super().__init__(*spaces, log_std_init=log_std_start, **settings)
+        settings["log_std_init"] = log_std_start
+        super().__init__(*spaces, **settings)
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Called by SB3: the networks and their optimiser."""
         self.actor, self.value = ACTORS[self.shape.kind](self.shape), VALUES[self.shape.kind](self.shape)
         begin(self.actor, heads_of(self.actor), HEAD_GAIN)
-        begin(self.value, (self.value.out,), 1.0)
+        begin(self.value, heads_of(self.value), 1.0)
         self.log_std = nn.Parameter(torch.full((2,), self.log_std_init))  # of a name's number, of the whole's
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 

@@ -54,7 +54,7 @@ class AgentConfig:
     patience: int | None = 5
     stop_on: StopOn = "growth"
     network: Network = "shared"
-    sizes: tuple[int, ...] = (64, 64)
+    sizes: tuple[int, ...] = (32, 32)
     mlp_sizes: tuple[int, ...] = (256, 256)
     market_baseline: bool = True
     log_std_start: float = -1.0

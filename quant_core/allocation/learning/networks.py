@@ -18,6 +18,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+#: What last layers are called.
+HEADS = ("names", "whole", "out")
 Kind = Literal["shared", "mlp"]
 #: What SB3 hands a policy: "assets" (B, N, F), "market" (B, M), "mask" (B, N).
 Observation = Mapping[str, Tensor]
@@ -108,15 +110,18 @@ class FlatActor(nn.Module):
 
 
 class SharedValue(nn.Module):
-    """One number (B, 1) of the whole observation, whatever the order of names."""
+    """One number (B, 1) of the whole observation, whatever the order of names: the mean row of one layer of the set,
+    taken through the further layers."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.body = SetBody(shape.n_inputs, shape.n_market, shape.sizes, torch.tanh)
+        self.body = SetBody(shape.n_inputs, shape.n_market, shape.sizes[:1], torch.tanh)
+        self.further = perceptron(shape.sizes[0], shape.sizes[1:], nn.Tanh)
         self.out = nn.Linear(shape.sizes[-1], 1)
 
     def forward(self, seen: Observation) -> Tensor:
-        said: Tensor = self.out(self.body(seen["assets"], seen["market"], seen["mask"])[1])
+        mean = self.body(seen["assets"], seen["market"], seen["mask"])[1]
+        said: Tensor = self.out(self.further(mean))
         return said
 
 
@@ -183,7 +188,7 @@ def flat(seen: Observation) -> Tensor:
     return torch.cat([seen["assets"].flatten(1), seen["market"], seen["mask"]], dim=1)
 
 
-def begin(network: nn.Module, heads: tuple[nn.Module | None, ...], head_gain: float) -> None:
+def begin(network: nn.Module, heads: tuple[nn.Module, ...], head_gain: float) -> None:
     """Orthogonal weights of gain sqrt(2) and no biases; the heads' gain is `head_gain`: near 0, all that is said at
     first is near 0, which is equal weight, or the book."""
     for part in network.modules():
@@ -194,9 +199,9 @@ def begin(network: nn.Module, heads: tuple[nn.Module | None, ...], head_gain: fl
                 nn.init.zeros_(part.bias)
 
 
-def heads_of(actor: nn.Module) -> tuple[nn.Module | None, ...]:
-    """The last layers of an actor."""
-    return (actor.names, actor.whole) if isinstance(actor, SharedActor) else (actor.out,)  # type: ignore[return-value]
+def heads_of(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The last layers of a network."""
+    return tuple(part for name, part in network.named_children() if name in HEADS)
 
 
 def acting(seen: Observation, has_names: bool) -> Tensor:

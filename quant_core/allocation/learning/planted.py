@@ -52,13 +52,21 @@ class _World(NamedTuple):
 
 
 def planted_stage(
-    kind: Kind, seed: int, *, sessions: int = 1500, names: int = 10, every: int = 5, rate_bps: float = 20.0
+    kind: Kind,
+    seed: int,
+    *,
+    sessions: int = 1500,
+    names: int = 10,
+    every: int = 5,
+    rate_bps: float = 20.0,
+    calm_drift: float = CALM_DRIFT,
 ) -> Stage:
     """A market of `names` that is decided on every `every` sessions.
 
     Args:
         kind: what is planted.
         rate_bps: cost of every trade, each side.
+        calm_drift: of a session outside crises; with the default, who cannot tell crises does best in cash.
     Returns:
         columns "forecast.signal" and "risk.volatility" of the names, "regimes.prob_crisis" and "market.volatility" of
         the market, in every kind; those that say nothing are there too.
@@ -71,7 +79,10 @@ def planted_stage(
         raise DataError(f"planted: {names} names; wanted 5 at least, so that a cap of {MAX_POSITION} can be invested.")
     rng = np.random.default_rng([KINDS.index(kind), seed])
     rows = np.arange(21, sessions, every)
-    world = _crisis(rng, sessions, names) if kind == "crisis" else _signal(rng, sessions, names, kind == "signal")
+    if kind == "crisis":
+        world = _crisis(rng, sessions, names, calm_drift)
+    else:
+        world = _signal(rng, sessions, names, kind == "signal")
     signal = _ahead(world.total_return, rows) if kind == "future" else world.signal[rows]
     days = calendar.sessions(FIRST_SESSION, calendar.LAST_DAY)[:sessions]
     shape = world.total_return.shape
@@ -118,13 +129,13 @@ def _signal(rng: np.random.Generator, sessions: int, names: int, speaks: bool) -
     return _World(market + OWN_VOLATILITY * own, seen / np.sqrt(1.0 + SIGNAL_NOISE**2), np.zeros(sessions))
 
 
-def _crisis(rng: np.random.Generator, sessions: int, names: int) -> _World:
+def _crisis(rng: np.random.Generator, sessions: int, names: int, calm_drift: float) -> _World:
     """Two states that last for geometric times; what is told is the state of the session before, blurred."""
     state = np.zeros(sessions, bool)
     for t in range(1, sessions):
         leaves = rng.random() < 1.0 / (CRISIS_SESSIONS if state[t - 1] else CALM_SESSIONS)
         state[t] = state[t - 1] != leaves
-    drift = np.where(state, CRISIS_DRIFT, CALM_DRIFT)
+    drift = np.where(state, CRISIS_DRIFT, calm_drift)
     common = drift + np.where(state, CRISIS_VOLATILITY, CALM_VOLATILITY) * rng.normal(size=sessions)
     own = OWN_VOLATILITY * rng.normal(size=(sessions, names))
     told = np.append(0.0, state[:-1]) + TOLD_NOISE * rng.normal(size=sessions)

@@ -65,7 +65,7 @@ class SoftCritics(nn.Module):
         super().__init__()
         self.qualities = nn.ModuleList(QUALITIES[shape.kind](shape) for _ in range(2))
         for quality in self.qualities:
-            begin(quality, (quality.out,), 1.0)
+            begin(quality, heads_of(quality), 1.0)
 
     def forward(self, obs: Observation, actions: Tensor) -> tuple[Tensor, ...]:
         return tuple(quality(obs, actions) for quality in self.qualities)

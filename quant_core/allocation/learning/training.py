@@ -25,7 +25,7 @@ from stable_baselines3.common.logger import Logger
 
 from quant_core.allocation.learning.agent import AgentConfig
 from quant_core.allocation.learning.baseline import equal_weight_growth
-from quant_core.allocation.learning.networks import Shape
+from quant_core.allocation.learning.networks import HEADS, Shape
 from quant_core.allocation.learning.normalise import NameSharedNormalize
 from quant_core.allocation.learning.policy import Policy, scaling_arrays, seed_policy
 from quant_core.allocation.learning.progress import Arrays, Progress, restore, state_of
@@ -194,7 +194,7 @@ def _exported(task: Task, model: "BaseAlgorithm", env: NameSharedNormalize) -> A
     arrays: Arrays = {}
     for name, value in task.learner.actor(model).state_dict().items():
         part = value.detach().cpu().numpy().copy()
-        is_head = name.split(".")[0] in ("names", "whole", "out")
+        is_head = name.split(".")[0] in HEADS
         arrays[name] = np.ascontiguousarray(part[:: task.learner.n_outputs]) if is_head else part
     return arrays | scaling_arrays(env.scaling)
 
@@ -254,7 +254,8 @@ def _digest(task: Task) -> str:
         market, costs = stage.market, stage.costs
         plain = [*map(str, stage.sessions), *stage.tickers, stage.capital_inr, asdict(stage.rules)]
         digest.update(json.dumps(plain).encode())
-        parts = [stage.decisions, stage.eligible, stage.asset_inputs, stage.market_inputs, stage.book]
+        parts: list[NDArray[Any] | None] = [stage.decisions, stage.eligible, stage.book]
+        parts += [stage.asset_inputs, stage.market_inputs]
         parts += [market.overnight_return, market.intraday_return, market.open_to, market.cash_return_1d]
         parts += [market.dividend_return, *market.delistings]
         parts += [costs.total_buy_rate, costs.total_sell_rate, costs.per_sale_inr]

@@ -223,13 +223,15 @@ def _pushed(policy: Policy, seen: Seen) -> list[tuple[str, Seen]]:
 
 
 def _walk_of(stage: Stage, steps: Sequence[tuple[Any, ...]], last: Floats) -> Walk:
-    wanted, neutral, actions, *earned = (np.asarray(column, dtype=np.float64) for column in zip(*steps, strict=True))
+    columns = (np.asarray(column, dtype=np.float64) for column in zip(*steps, strict=True))
+    wanted, neutral, actions, simple_return, turnover, cost = columns
     weights = np.full((len(stage.decisions), wanted.shape[1]), np.nan)
     weights[: len(wanted)] = wanted
     if len(wanted) == stage.n_made < len(weights):
         weights[stage.n_made] = last
     years = (len(stage.sessions) - 1 - stage.decisions[0]) / SESSIONS_PER_YEAR
-    return Walk(weights, neutral, actions, *earned, cash_return=_cash_return(stage, len(wanted)), years=years)
+    cash_return = _cash_return(stage, len(wanted))
+    return Walk(weights, neutral, actions, simple_return, turnover, cost, cash_return, years)
 
 
 def _cash_return(stage: Stage, count: int) -> Floats:

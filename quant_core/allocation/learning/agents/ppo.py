@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from quant_core.allocation.learning.stage import Stage
 
 
+#: SB3's Adam for PPO, as one kernel for all parameters.
+FUSED = {"eps": 1e-5, "fused": True}
+
+
 @dataclass(frozen=True)
 class PPOConfig(EnvConfig, AgentConfig):
     """How PPO is trained.
@@ -76,7 +80,7 @@ def make_ppo(env: "VecEnv", shape: "Shape", config: PPOConfig, seed: int) -> "PP
 
     from quant_core.allocation.learning.actor_critic import NameSharedActorCritic
 
-    kwargs: dict[str, Any] = {"shape": shape, "log_std_start": config.log_std_start}
+    kwargs: dict[str, Any] = {"shape": shape, "log_std_start": config.log_std_start, "optimizer_kwargs": FUSED}
     return PPO(
         NameSharedActorCritic, env, learning_rate=config.learning_rate, n_steps=config.n_steps // config.n_envs,
         batch_size=config.batch_size, n_epochs=config.n_epochs, gamma=config.gamma, gae_lambda=config.gae_lambda,
