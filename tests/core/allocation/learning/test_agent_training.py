@@ -173,9 +173,21 @@ def test_stages_that_overlap_are_refused(stages):
         fitted("ppo", [stages[0], stages[0]])
 
 
-def test_a_parameter_that_is_no_number_stops_and_keeps_the_checkpoint(stages, tmp_path):
-    with pytest.raises(DataError):
-        fitted("sac", stages, Journal(silent, tmp_path), learning_rate=1e30)
+def test_a_loss_that_is_no_number_stops_and_the_last_checkpoint_is_gone_on_from(stages, tmp_path, monkeypatch):
+    def poisons(optimiser, closure=None):
+        for value in optimiser.param_groups[0]["params"]:
+            value.data.fill_(np.nan)
+
+    def breaks(epoch, values):
+        if epoch == 1:
+            monkeypatch.setattr(torch.optim.Adam, "step", poisons)
+
+    with pytest.raises(DataError, match=r"ppo: log_std is no number any more after step 64.* its best policy"):
+        fitted("ppo", stages, Journal(breaks, tmp_path))
+    monkeypatch.undo()
+    told = []
+    fitted("ppo", stages, Journal(lambda epoch, values: told.append("steps_per_s" in values), tmp_path))
+    assert told == [False, False, True, True]
 
 
 def test_a_policy_of_zeros_is_unresponsive_by_name(ppo, stages):
