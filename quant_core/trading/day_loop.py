@@ -38,8 +38,8 @@ PART = 1e-9  # rounding that must not cost a whole share
 # locked instructions each in every session, a third of its time. Compilation fails where an array is made after all.
 # Indices are unsigned where the compiler cannot see that they never are negative: such a one would count from the end,
 # and asking for it costs as much as the access.
-_UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
-_inlined = numba.njit(inline="always", **_UNCOUNTED)
+UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
+_inlined = numba.njit(inline="always", **UNCOUNTED)
 
 
 @_inlined
@@ -324,8 +324,8 @@ def _close(t, after, account, n, log, n_held):  # type: ignore[no-untyped-def]
     return left, n_held, total
 
 
-@numba.njit(cache=True, nogil=True, **_UNCOUNTED)
-def _run(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True, **UNCOUNTED)
+def run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
     """Sessions t..last as far as the log has room, whose rows count from `first`; the session that is next."""
     rows, falls_due, acted, cash, n = wanted.rows, wanted.due, wanted.acted, account.cash, account.n_active[0]
     n_held, n_taped = log.held_start[t - first], log.tape_start[t - first]
@@ -390,13 +390,13 @@ def advance(first, last, market, charges, terms, wanted, account):  # type: igno
     room = 64 + 2 * (n + wanted.names.size)
     tape, tape_inr = np.empty((2, room), np.int32), np.empty((2, room))
     log = Log(series, counts, held_start, held, held_inr, tape_start, tape, tape_inr)
-    t = _run(first, last, first, market, charges, terms, wanted, account, log, size, impact)
+    t = run_sessions(first, last, first, market, charges, terms, wanted, account, log, size, impact)
     while t < last:
         n_held, n_taped, more = held_start[t - first], tape_start[t - first], 3 * (names + market.delisted_name.size)
         held, held_inr = _longer(held, n_held, more), _longer(held_inr, n_held, more)
         tape, tape_inr = _longer(tape, n_taped, more), _longer(tape_inr, n_taped, more)
         log = Log(series, counts, held_start, held, held_inr, tape_start, tape, tape_inr)
-        t = _run(t, last, first, market, charges, terms, wanted, account, log, size, impact)
+        t = run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact)
     n_held, n_taped = held_start[-1], tape_start[-1]
     return Log(
         series, counts, held_start, held[0, :n_held], held_inr[0, :n_held], tape_start, tape[:, :n_taped],
