@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 
 from quant_assets import trials
 from quant_assets.closure import Tree, installed, reach
@@ -41,7 +42,7 @@ SIMULATED = "simulated"
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
     "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
-    "models", "forecasters", "has_encoder", "regime_methods", "has_regimes",
+    "models", "forecasters", "has_encoder", "regime_methods", "has_regimes", "agents",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
@@ -132,6 +133,23 @@ class Lab:
         """Whether the profile finds market regimes."""
         return bool(self.regime_methods)
 
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """Who learns to trade the forecasts: those that the profile names, else all that there are.
+
+        Raises:
+            UnknownName: one is not registered. DataError: one is blind to regimes that the profile does not have.
+        """
+        named = tuple(AGENTS) if self.profile.agents is None else self.profile.agents
+        for name in named:
+            AGENTS[agent_of(name)]
+            if is_blind(name) and not self.has_regimes:
+                raise DataError(
+                    f"profile {self.profile.name}: the agent {name} is not shown the regimes, but the profile has none; "
+                    f"name {agent_of(name)} instead."
+                )
+        return named
+
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -154,6 +172,9 @@ class Lab:
             "regime_model": {"index_ticker": price, "vix_ticker": self._vix, "methods": self.regime_methods},
         }
         of_size = dict(model_presets(self.profile.model_size).get(asset) or {})
+        if asset.endswith(BLIND):  # as the agent that sees, but for what it is shown
+            seeing = asset.removesuffix(BLIND)
+            derived[asset] = self.settings(seeing) | {"regime_aware": False}
         return derived.get(asset, {}) | of_size | dict(self.profile.presets.get(asset) or {})
 
     @property

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trial_witness, trials
-from quant_assets.asset_names import FORECASTER, FORECASTS, REGIMES
+from quant_assets.asset_names import FORECASTER, FORECASTS, POLICY_WEIGHTS, REGIMES
 from quant_assets.assets.market_data import lists_shown
 from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
@@ -24,6 +24,7 @@ from quant_assets.reporting import report_input
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
+from quant_core.backtest.agents import SEED
 from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
@@ -53,7 +54,10 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     more = (REGIMES,) if lab.has_regimes else ()
-    inputs = ("clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *more)
+    learned = tuple(f"{POLICY_WEIGHTS}{name}" for name in lab.agents)
+    inputs = (
+        "clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *learned, *more
+    )  # fmt: skip
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -80,11 +84,17 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         out_of_sample = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         prices = clean_prices.filter(out_of_sample).collect()
         check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
-        known = [signals[name].filter(out_of_sample).collect() for name in sorted(signals) if name != REGIMES]
+        known = [
+            signals[name].filter(out_of_sample).collect() for name in sorted(signals) if name.startswith(FORECASTS)
+        ]
         scores = pl.concat([Forecasts.create_empty(), *known])
         labels = traded_labels(signals.get(REGIMES), settings.regime_method, out_of_sample)
         with tracked(context, "backtest", config.model_dump()) as mlflow:
-            targets = target_weights.filter(out_of_sample).collect()
+            own = [target_weights, *(signals[name] for name in learned)]
+            targets = pl.concat([table.filter(out_of_sample).collect() for table in own])
+            targets = targets.filter(
+                ~pl.col("strategy").str.contains(SEED, literal=True)
+            )  # of which the mean is traded
             price_after = price_returns_after(lab.dividends_known_until(), end)
             result = simulate(prices, targets, settings, fits_of(scores), price_after)
             found = Evaluation(

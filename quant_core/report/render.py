@@ -4,9 +4,10 @@ The parts of the page are in sections/, one file each; nothing is measured here 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -48,22 +49,20 @@ def render_report(data: ReportInput) -> str:
         DataError: the strategy has no row in the period.
     """
     book = prepare(data)
-    sections = report_sections(book)
+    told = {"lead": lead(book), "headlines": headlines(book), "notes": all_notes(book)}
+    return page_of(book.data, report_sections(book), **told)
+
+
+def page_of(data: Any, sections: Sequence[Section], **told: Any) -> str:
+    """Sections as one HTML page.
+
+    Args:
+        data: with title, profile, start, end, warnings and provenance.
+        told: what the sections "summary" and "notes" say, for a page that has them.
+    """
     axes, drawn = figures_json(block for s in sections for block in s.blocks if isinstance(block, Figure))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            data=book.data,
-            sections=sections,
-            lead=lead(book),
-            headlines=headlines(book),
-            notes=all_notes(book),
-            axes=axes,
-            drawn=drawn,
-            plotly_js=_plotly_js(),
-        )
-    )
+    page = _environment().get_template("report.html.j2")
+    return page.render(data=data, sections=sections, axes=axes, drawn=drawn, plotly_js=_plotly_js(), **told)
 
 
 def markdown_summary(data: ReportInput) -> str:

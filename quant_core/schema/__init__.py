@@ -5,6 +5,7 @@ the name says log; a weight is a fraction of equity. `validate` turns a broken c
 the row.
 """
 
+from quant_core.schema.agents import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
 from quant_core.schema.allocation import CASH, FAILED, BookSettings, TargetWeights
 from quant_core.schema.backtest import (
     BUY,
@@ -106,6 +107,11 @@ __all__ = [
     "TERMINAL_KINDS",
     "TRANSITION",
     "UNADJUSTED",
+    "AgentBooks",
+    "AgentLeads",
+    "AgentRegimes",
+    "AgentSeeds",
+    "AgentYears",
     "BacktestCosts",
     "BacktestDaily",
     "BacktestPositions",
