@@ -1,0 +1,1 @@
+"""One agent a file: its settings, and how it is trained."""
