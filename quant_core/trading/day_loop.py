@@ -325,7 +325,7 @@ def _close(t, after, account, n, log, n_held):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, **_UNCOUNTED)
-def _run(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
+def run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
     """Sessions t..last as far as the log has room, whose rows count from `first`; the session that is next."""
     rows, falls_due, acted, cash, n = wanted.rows, wanted.due, wanted.acted, account.cash, account.n_active[0]
     n_held, n_taped = log.held_start[t - first], log.tape_start[t - first]
@@ -390,13 +390,13 @@ def advance(first, last, market, charges, terms, wanted, account):  # type: igno
     room = 64 + 2 * (n + wanted.names.size)
     tape, tape_inr = np.empty((2, room), np.int32), np.empty((2, room))
     log = Log(series, counts, held_start, held, held_inr, tape_start, tape, tape_inr)
-    t = _run(first, last, first, market, charges, terms, wanted, account, log, size, impact)
+    t = run_sessions(first, last, first, market, charges, terms, wanted, account, log, size, impact)
     while t < last:
         n_held, n_taped, more = held_start[t - first], tape_start[t - first], 3 * (names + market.delisted_name.size)
         held, held_inr = _longer(held, n_held, more), _longer(held_inr, n_held, more)
         tape, tape_inr = _longer(tape, n_taped, more), _longer(tape_inr, n_taped, more)
         log = Log(series, counts, held_start, held, held_inr, tape_start, tape, tape_inr)
-        t = _run(t, last, first, market, charges, terms, wanted, account, log, size, impact)
+        t = run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact)
     n_held, n_taped = held_start[-1], tape_start[-1]
     return Log(
         series, counts, held_start, held[0, :n_held], held_inr[0, :n_held], tape_start, tape[:, :n_taped],

@@ -1,4 +1,1 @@
-"""Learning to allocate: what a market looks like to an agent, the environment, the agents and their policies.
-
-Nothing here is imported with the package; torch, gymnasium and Stable-Baselines3 come with the modules that need them.
-"""
+"""Allocation that is learned: what an agent sees and does (`environment`, `vector`), and the agents themselves."""
