@@ -48,10 +48,6 @@ class NameSharedNormalize(VecNormalize):
         self._earned, self._steps = 0.0, 0
         self._refresh()
 
-    def step_async(self, actions: NDArray[Any]) -> None:
-        self._decided = None if self._growth is None else self.venv.decision.copy()  # type: ignore[attr-defined]
-        self.venv.step_async(actions)
-
     def step_wait(self) -> VecEnvStepReturn:
         seen, rewards, dones, infos = self.venv.step_wait()
         assert isinstance(seen, dict)
@@ -113,7 +109,7 @@ class NameSharedNormalize(VecNormalize):
         """Rewards without the part that `baseline` explains."""
         if self._growth is None:
             return rewards
-        growth = self._growth[self._decided]
+        growth = self._growth[self.venv.last.decision]  # type: ignore[attr-defined]
         if self.training:
             self._share.learn(growth, rewards.astype(np.float64))
         found: Floats = rewards - self._share.beta * growth

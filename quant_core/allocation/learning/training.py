@@ -323,7 +323,16 @@ def _digest(task: Task) -> str:
     """SHA-256 of both stages."""
     digest = hashlib.sha256()
     for stage in (task.train, task.validation):
-        digest.update(stage.digest.encode())
+        market, costs = stage.market, stage.costs
+        parts = (
+            stage.decisions, stage.eligible, stage.asset_inputs, stage.market_inputs, stage.book, market.overnight_return,
+            market.intraday_return, market.open_to, market.cash_return_1d, market.dividend_return, *market.delistings,
+            costs.total_buy_rate, costs.total_sell_rate, costs.per_sale_inr,
+        )  # fmt: skip
+        plain = [*map(str, stage.sessions), *stage.tickers, stage.capital_inr, asdict(stage.rules)]
+        digest.update(json.dumps(plain).encode())
+        for part in parts:
+            digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ looks at the mean book's account, and what they want is averaged, so one account
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_core.allocation.learning.env_config import EnvConfig
+from quant_core.allocation.learning.environment import PortfolioEnv
 from quant_core.allocation.learning.policy import Policy, Seen
 from quant_core.allocation.learning.stage import Stage
-from quant_core.allocation.learning.vector import VectorPortfolioEnv
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
 
@@ -33,6 +34,7 @@ class Walk:
         neutral: (K, N) what an action of zeros would have wanted: equal weight, or the book.
         actions: (K, A).
         simple_return, turnover, cost: (K,) from each decision to the next; cost as a fraction of equity.
+        cash_return: (K,) what cash earned in that time.
         years: that the decisions span.
     """
 
@@ -42,18 +44,19 @@ class Walk:
     simple_return: Floats
     turnover: Floats
     cost: Floats
+    cash_return: Floats
     years: float
 
     def figures(self) -> dict[str, float]:
-        """Net of costs: growth (mean log growth a year), sharpe (a year, of decisions' returns), worst drawdown,
-        turnover and cost a year, and how far the book is from what zeros would want (one-way)."""
-        growth = np.log1p(self.simple_return)
-        spread = self.simple_return.std()
+        """Net of costs: growth (mean log growth a year), sharpe (a year, of decisions' returns beyond cash), worst
+        drawdown, turnover and cost a year, and how far the book is from what zeros would want (one-way)."""
+        growth, beyond = np.log1p(self.simple_return), self.simple_return - self.cash_return
+        spread = beyond.std()
         equity = np.exp(np.append(0.0, growth.cumsum()))
         per_year = len(growth) / self.years
         return {
             "growth": float(growth.sum() / self.years),
-            "sharpe": float(self.simple_return.mean() / spread * math.sqrt(per_year)) if spread > 0.0 else 0.0,
+            "sharpe": float(beyond.mean() / spread * math.sqrt(per_year)) if spread > 0.0 else 0.0,
             "drawdown": float((1.0 - equity / np.maximum.accumulate(equity)).max()),
             "turnover_ann": float(self.turnover.sum() / self.years),
             "cost_ann": float(self.cost.sum() / self.years),
@@ -78,8 +81,8 @@ class Walk:
         return pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns})
 
     def _tilts(self) -> Floats:
-        made = self.weights[: len(self.neutral)]
-        return np.nan_to_num(made - self.neutral)
+        made: Floats = np.nan_to_num(self.weights[: len(self.neutral)] - self.neutral)
+        return made
 
 
 def walk(policies: Sequence[Policy], stage: Stage, config: Any) -> dict[str, Floats]:
@@ -109,25 +112,48 @@ def walk_mean(policies: Sequence[Policy], stage: Stage, config: Any) -> Walk:
     env = whole_stage(stage, config)
     for policy in policies:
         policy.require(env.asset_columns, env.market_columns, f"walk of {policy.agent}")
-    rows: list[tuple[Floats, ...]] = []
-    seen, over = env.reset(), False
+    steps: list[tuple[Any, ...]] = []
+    seen, _ = env.reset(options={"start": 0})
+    over = False
     while not over:
-        actions = np.stack([policy.act(seen)[0] for policy in policies])
-        neutral = env.weights_of(np.zeros_like(actions[:1]))[0]
-        wanted = np.mean([env.weights_of(action[None])[0] for action in actions], axis=0)
-        seen, _, done, _ = env.step_weights(wanted[None])
-        over = bool(done[0])
-        last = env.last
-        rows.append((wanted, neutral, actions.mean(axis=0), *(last[name][0] for name in EARNED)))
-    return _walk_of(stage, rows)
+        actions = [policy.act(seen) for policy in policies]
+        neutral, wanted = env.weights_of(np.zeros_like(actions[0])), _mean_of(env, actions)
+        seen, _, ruined, ended, info = env.step_weights(wanted)
+        over = ruined or ended
+        steps.append((wanted, neutral, np.mean(actions, axis=0), *_earned(info)))
+    last = _mean_of(env, [policy.act(seen) for policy in policies])  # of a decision that is filled beyond the stage
+    return _walk_of(stage, steps, last)
 
 
-EARNED = ("simple_return", "turnover", "cost")
+def walk_weights(stage: Stage, weights: Floats) -> Walk:
+    """Given weights (D, N) on the same account, to compare with; its neutral book and actions are zeros."""
+    env = whole_stage(stage, EnvConfig())
+    env.reset(options={"start": 0})
+    steps: list[tuple[Any, ...]] = []
+    over = False
+    while not over:
+        wanted = weights[len(steps)]
+        _, _, ruined, ended, info = env.step_weights(wanted)
+        over = ruined or ended
+        steps.append((wanted, np.zeros(len(wanted)), np.zeros(1), *_earned(info)))
+    return _walk_of(stage, steps, weights[-1])
 
 
-def whole_stage(stage: Stage, config: Any) -> VectorPortfolioEnv:
+def _earned(info: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return, turnover and cost as a fraction of the equity before."""
+    before = info["equity"] / (1.0 + info["return"])
+    return info["return"], info["turnover"], info["cost"] / before
+
+
+def whole_stage(stage: Stage, config: Any) -> PortfolioEnv:
     """One account over the whole stage, from its first decision on."""
-    return VectorPortfolioEnv(stage, replace(config, episode_decisions=0), n_envs=1, seed=0, whole=True)
+    return PortfolioEnv(stage, replace(config, episode_decisions=0))
+
+
+def _mean_of(env: PortfolioEnv, actions: Sequence[Any]) -> Floats:
+    """(N,) mean of the weights that actions want at this decision, NaN where one of them keeps a name."""
+    found: Floats = np.mean([env.weights_of(action) for action in actions], axis=0)
+    return found
 
 
 def why_unresponsive(found: Walk) -> str | None:
@@ -168,15 +194,16 @@ def responsiveness(policy: Policy, stage: Stage, config: Any) -> dict[str, float
     env = whole_stage(stage, config)
     policy.require(env.asset_columns, env.market_columns, f"responsiveness of {policy.agent}")
     moves: dict[str, list[float]] = {}
-    seen, over = env.reset(), False
+    seen, _ = env.reset(options={"start": 0})
+    over = False
     while not over:
         action = policy.act(seen)
         wanted = env.weights_of(action)
         for block, pushed in _pushed(policy, seen):
             other = env.weights_of(policy.act(pushed))
             moves.setdefault(block, []).append(float(0.5 * np.nansum(np.abs(other - wanted))))
-        seen, _, done, _ = env.step(action)
-        over = bool(done[0])
+        seen, _, ruined, ended, _ = env.step(action)
+        over = ruined or ended
     return {block: float(np.mean(found)) for block, found in moves.items()}
 
 
@@ -195,9 +222,19 @@ def _pushed(policy: Policy, seen: Seen) -> list[tuple[str, Seen]]:
     return [(column.partition(".")[0], pushed) for column, pushed in found]
 
 
-def _walk_of(stage: Stage, rows: Sequence[tuple[Any, ...]]) -> Walk:
-    wanted, neutral, actions, *earned = (np.asarray(column, dtype=np.float64) for column in zip(*rows, strict=True))
+def _walk_of(stage: Stage, steps: Sequence[tuple[Any, ...]], last: Floats) -> Walk:
+    wanted, neutral, actions, *earned = (np.asarray(column, dtype=np.float64) for column in zip(*steps, strict=True))
     weights = np.full((len(stage.decisions), wanted.shape[1]), np.nan)
     weights[: len(wanted)] = wanted
-    first, last = stage.decisions[0], len(stage.sessions) - 1
-    return Walk(weights, neutral, actions, *earned, years=(last - first) / SESSIONS_PER_YEAR)
+    if len(wanted) == stage.n_made < len(weights):
+        weights[stage.n_made] = last
+    years = (len(stage.sessions) - 1 - stage.decisions[0]) / SESSIONS_PER_YEAR
+    return Walk(weights, neutral, actions, *earned, cash_return=_cash_return(stage, len(wanted)), years=years)
+
+
+def _cash_return(stage: Stage, count: int) -> Floats:
+    """(K,) what cash earns from each of the first K decisions to the next, or to the end."""
+    growth = np.append(0.0, np.cumsum(np.log1p(stage.market.cash_return_1d)))
+    ends = np.append(stage.decisions[1:count], len(stage.sessions) - 1)
+    found: Floats = np.expm1(growth[ends + 1] - growth[stage.decisions[:count] + 1])
+    return found
