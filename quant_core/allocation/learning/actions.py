@@ -5,10 +5,10 @@
 - partial: one number. w = held + (1 + a) / 2 (book - held).
 
 The first two are then projected onto {0 <= w <= max_position, sum w <= 1 - kept} and rid of positions below
-min_position, as `trading.weights.make_feasible` does it. All zeros are equal weight in direct mode and, to the last bit,
-the book in residual mode; -1 in partial mode trades nothing. A name that is held and cannot be traded is kept (NaN).
-A tilt may leave a name at the book's own weight where that is above max_position, never raise it further; partial mode
-stays between what is held and the book, and is not projected.
+min_position, as `trading.weights.make_feasible` does it. All zeros are equal weight in direct mode and, to the last
+bit, the book in residual mode; -1 in partial mode trades nothing. A name that is held and cannot be traded is kept
+(NaN). A tilt may leave a name at the book's own weight where that is above max_position, never raise it further;
+partial mode stays between what is held and the book, and is not projected.
 """
 
 from typing import NamedTuple
@@ -154,7 +154,7 @@ def _partial(a, held, buyable, closed, book, wanted):  # type: ignore[no-untyped
 
 @_uncounted
 def feasible(wish, cap, total, smallest, weights):  # type: ignore[no-untyped-def]
-    """Write `make_feasible` of the wishes with a cap a name and this total; `cap` is changed where names are dropped."""
+    """Write `make_feasible` of the wishes with a cap a name and this total; `cap` becomes 0 where a name is dropped."""
     project(wish, cap, total, weights)
     if smallest <= 0.0:
         return

@@ -36,6 +36,7 @@ class AgentConfig:
         network: "shared", one set of weights for all names, for any number of them; "mlp", the flattened observation.
         sizes: width of each layer of a shared network.
         mlp_sizes: of a perceptron.
+        market_baseline: take the part of rewards that equal weight's growth explains out of them, see `baseline`.
         log_std_start: of the exploration at the beginning.
         n_seeds: policies trained, with seeds `seed`, `seed` + 1000 ...; their mean is the trial.
         threads: of the CPU; sums are cut by thread: another number, other last bits. None leaves torch's.
@@ -55,6 +56,7 @@ class AgentConfig:
     network: Network = "shared"
     sizes: tuple[int, ...] = (64, 64)
     mlp_sizes: tuple[int, ...] = (256, 256)
+    market_baseline: bool = True
     log_std_start: float = -1.0
     seed: int = 0
     n_seeds: int = 3

@@ -96,9 +96,9 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Decide, and go to the next decision.
 
         Returns:
-            observation, reward, terminated, truncated, and of the step "return" (simple, net of costs), "cost" (rupees),
-            "turnover" (one-way), "fill_date" (None where nothing was decided), "equity" (rupees), "weights" (N,) that
-            were wanted, NaN for a name that is kept.
+            observation, reward, terminated, truncated, and of the step "return" (simple, net of costs), "cost"
+            (rupees), "turnover" (one-way), "fill_date" (None where nothing was decided), "equity" (rupees), "weights"
+            (N,) that were wanted, NaN for a name that is kept.
         Raises:
             DataError: an action of another shape or not finite, a reward that is not finite, an episode that is over.
         """

@@ -105,7 +105,9 @@ _uncounted = numba.njit(cache=True, error_model="numpy", _nrt=False)
 
 
 @numba.njit(cache=True)
-def engine_of(panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, seen, parameters, kernel):  # type: ignore[no-untyped-def] # fmt: skip
+def engine_of(  # type: ignore[no-untyped-def]
+    panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, seen, parameters, kernel
+):
     return Engine(
         panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, seen, parameters, kernel
     )
@@ -192,10 +194,10 @@ def _wish(e, action, script, limits, scratch, state):  # type: ignore[no-untyped
 @_uncounted
 def _says(wanted):  # type: ignore[no-untyped-def]
     """Whether any name is not merely kept."""
+    known = False
     for i in range(wanted.size):
-        if wanted[i] == wanted[i]:
-            return True
-    return False
+        known |= wanted[i] == wanted[i]
+    return known
 
 
 @_uncounted

@@ -132,8 +132,8 @@ class Episodes:
             e = int(np.argmax(bad))
             raise DataError(
                 f"environment {self.stage.when(self.state.place[e, loop.DECISION])}: weights of episode {e} run from "
-                f"{known[e].min()} to {known[e].max()} and sum to {known[e].sum()}; wanted numbers >= 0 of at most 1 in "
-                "all, NaN for a name that is kept."
+                f"{known[e].min()} to {known[e].max()} and sum to {known[e].sum()}; wanted numbers >= 0 of at most 1 "
+                "in all, NaN for a name that is kept."
             )
         self.state.wanted[:] = wanted
 
@@ -143,8 +143,8 @@ class Episodes:
             action = self.actions[episode]
             k = int(np.argmax(~np.isfinite(action)))
             raise DataError(
-                f"environment {self.stage.when(decision)}: number {k} of the action of episode {episode} is {action[k]}; "
-                "wanted numbers from -1 to 1; look for a policy whose parameters are no longer finite."
+                f"environment {self.stage.when(decision)}: number {k} of the action of episode {episode} is "
+                f"{action[k]}; wanted numbers from -1 to 1; look for a policy whose parameters are no longer finite."
             )
         figures = self.state.figures[episode]
         raise DataError(
@@ -207,8 +207,8 @@ def _check(stage: Stage, config: EnvConfig, n_episodes: int) -> None:
         )
     if stage.n_made == 0:
         raise DataError(
-            f"environment: no decision of the stage, from {stage.when(0)} on, is filled by {stage.sessions[-1]}; choose "
-            "a longer window."
+            f"environment: no decision of the stage, from {stage.when(0)} on, is filled by {stage.sessions[-1]}; "
+            "choose a longer window."
         )
 
 

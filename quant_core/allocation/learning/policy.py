@@ -7,6 +7,7 @@ network is trained belongs to `training`, where weights are made of actions to t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ Singles = NDArray[np.float32]
 #: "assets" (B, N, F), "market" (B, M), "mask" (B, N) 1.0 where a name may be bought or is held; or without B.
 Seen = Mapping[str, Singles]
 CLIP = 10.0
+SCALING = ("names_mean", "names_scale", "market_mean", "market_scale")
 #: A column that varied less than this while training says nothing, and is only centred.
 LEAST_SPREAD = 1e-6
 
@@ -139,23 +141,33 @@ def policies_of(fitted: Fitted) -> tuple[Policy, ...]:
     n_assets = facts["n_asset_columns"]
     columns = fitted.manifest.columns
     found = []
+    kind = fitted.manifest.kind
     for number in range(facts["n_seeds"]):
         prefix = f"seed{number}."
         own = {name.removeprefix(prefix): part for name, part in fitted.arrays.items() if name.startswith(prefix)}
-        parts = ("names_mean", "names_scale", "market_mean", "market_scale")
-        scaling = Scaling(*(own.pop(f"scaling.{part}") for part in parts))
         found.append(
-            Policy(
-                fitted.manifest.kind, own, scaling, columns[:n_assets], columns[n_assets:], facts["is_squashed"],
-                facts["n_names"],
-            )
-        )  # fmt: skip
+            seed_policy(kind, own, columns[:n_assets], columns[n_assets:], facts["is_squashed"], facts["n_names"])
+        )
     return tuple(found)
+
+
+def seed_policy(
+    agent: str,
+    arrays: Mapping[str, NDArray[Any]],
+    asset_columns: tuple[str, ...],
+    market_columns: tuple[str, ...],
+    is_squashed: bool,
+    n_names: int | None,
+) -> Policy:
+    """A policy from a seed's arrays: the actor's, and `scaling.<part>`."""
+    scaling = Scaling(*(arrays[f"scaling.{part}"] for part in SCALING))
+    own = {name: part for name, part in arrays.items() if not name.startswith("scaling.")}
+    return Policy(agent, own, scaling, asset_columns, market_columns, is_squashed, n_names)
 
 
 def scaling_arrays(scaling: Scaling) -> dict[str, Floats]:
     """A scaling as a seed's arrays hold it."""
-    return {f"scaling.{part}": np.asarray(value, dtype=np.float64) for part, value in vars(scaling).items() if part[0] != "_"}
+    return {f"scaling.{part}": np.asarray(getattr(scaling, part), dtype=np.float64) for part in SCALING}
 
 
 def _said(arrays: Mapping[str, Singles], seen: Seen) -> Singles:

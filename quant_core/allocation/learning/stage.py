@@ -156,8 +156,8 @@ class Stage:
         rows, t = self.decisions, len(self.sessions)
         if not len(rows) or (np.diff(rows) <= 0).any() or rows[0] < 0 or rows[-1] >= t:
             raise DataError(
-                f"stage: decisions are rows {rows.tolist()[:5]}... ({len(rows)}); wanted one at least, ascending, from 0 "
-                f"to {t - 1}; {REMEDY}"
+                f"stage: decisions are rows {rows.tolist()[:5]}... ({len(rows)}); wanted one at least, ascending, "
+                f"from 0 to {t - 1}; {REMEDY}"
             )
         empty = np.flatnonzero(~self.buyable.any(axis=1))
         if len(empty):

@@ -118,7 +118,7 @@ class VectorPortfolioEnv(VecEnv):
         return self._stepped(by_action=False)
 
     def weights_of(self, actions: ArrayLike) -> Floats:
-        """(E, N) weights that actions would want at the episodes' decisions, NaN for a name kept; nothing is stepped."""
+        """(E, N) weights that actions would want where the episodes stand, NaN for a name kept; nothing is stepped."""
         self.step_async(np.asarray(actions))
         self._episodes.want()
         return self._episodes.state.wanted.copy()

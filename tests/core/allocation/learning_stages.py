@@ -86,7 +86,7 @@ def wild_stage(seed, sessions=60, names=6, rules=None, every=None, nse=True):
 
 
 def ledger_of(stage, weights, start=0):
-    """The backtest of (M, N) weights decided one after another from decision `start` on; a row of NaN decides nothing."""
+    """The backtest of (M, N) weights decided one by one from decision `start` on; a row of NaN decides nothing."""
     rows, names, amounts, decided = [], [], [], []
     for row, wanted in zip(stage.decisions[start : start + len(weights)].tolist(), weights, strict=True):
         if np.isnan(wanted).all():

@@ -1,4 +1,4 @@
-"""The environment: the backtest's account to the last bit, Gymnasium's and stable-baselines3's rules, resets, windows."""
+"""The environment: the backtest's account to the last bit, the rules of Gymnasium and stable-baselines3, windows."""
 
 import numpy as np
 import pytest
