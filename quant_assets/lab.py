@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 
 from quant_assets import trials
 from quant_assets.closure import Tree, installed, reach
@@ -21,6 +20,7 @@ from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile, model_presets
 from quant_assets.review_log import reviewed_actions
+from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
@@ -145,8 +145,8 @@ class Lab:
             AGENTS[agent_of(name)]
             if is_blind(name) and not self.has_regimes:
                 raise DataError(
-                    f"profile {self.profile.name}: the agent {name} is not shown the regimes, but the profile has none; "
-                    f"name {agent_of(name)} instead."
+                    f"profile {self.profile.name}: the agent {name} is not shown the regimes, but the profile has "
+                    f"none; name {agent_of(name)} instead."
                 )
         return named
 

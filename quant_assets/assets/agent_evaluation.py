@@ -28,7 +28,8 @@ ASSET, PAGE = "rl_evaluation", "agents.html"
 SHOWN_BOOKS = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann")
 #: What the page draws of how policies were trained and of what moves them.
 CURVES = {
-    "agent": pl.String, "fold": pl.String, "seed": pl.Int32, "step": pl.Int64, "validation_score": pl.Float64,
+    "agent": pl.String, "fold": pl.String, "seed": pl.Int32, "steps": pl.Int64, "validation_growth": pl.Float64,
+    "validation_sharpe": pl.Float64,
 }  # fmt: skip
 RESPONSIVENESS = {"agent": pl.String, "fold": pl.String, "block": pl.String, "weight_change": pl.Float64}
 
@@ -134,10 +135,10 @@ def curves_of(fitted: Mapping[str, Mapping[str, Fitted]]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=CURVES)]
     for agent, folds in fitted.items():
         for fold, one in folds.items():
-            if "step" in one.curve.columns:
+            if "steps" in one.curve.columns:
                 named = one.curve.with_columns(agent=pl.lit(agent), fold=pl.lit(fold))
                 parts.append(named.select(pl.col(name).cast(kind) for name, kind in CURVES.items()))
-    return pl.concat(parts).sort("agent", "fold", "seed", "step")
+    return pl.concat(parts).sort("agent", "fold", "seed", "steps")
 
 
 def responsiveness_of(fitted: Mapping[str, Mapping[str, Fitted]]) -> pl.DataFrame:

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from quant_core.allocation.learning.agent import AGENTS, AgentConfig, agent_of
 
 from quant_assets.asset_names import FORECASTS, POLICY, POLICY_WEIGHTS, REGIMES
 from quant_assets.assets.market_data import SINGLE_RUN
@@ -16,6 +15,7 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.allocation.held import followed
+from quant_core.allocation.learning.agent import AGENTS, AgentConfig, agent_of
 from quant_core.allocation.learning.folds import REFUSED, WALK_SESSIONS, fit_policy, policy_weights
 from quant_core.allocation.learning.inputs import MarketTables
 from quant_core.errors import DataError
@@ -42,22 +42,22 @@ def _policy(lab: Lab, name: str) -> dg.AssetsDefinition:
     loaded: AgentConfig = lab.defaults(f"{POLICY}{name}")
     model = followed(lab.forecasters, lab.defaults(BOOK))[0]
     before = lab.partitions.before_fold
+    months = read_by(lab, model, loaded)
     encoder = {ENCODER: dg.AssetIn(lab.key(ENCODER))} if reads_embeddings(lab, loaded) else {}
 
     def fit(settings: AgentConfig, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
         within_inputs(name, settings, loaded)
-        return fit_policy(
-            agent_of(name), tables_of(lab, inputs, model, settings, fold, fold.test_start - timedelta(days=1)), fold, settings, lab.defaults(BOOK),
-            lab.defaults("backtest"), log,
-        )  # fmt: skip
+        tables = tables_of(lab, inputs, model, settings, fold, fold.test_start - timedelta(days=1))
+        limits, account = lab.defaults(BOOK), lab.defaults("backtest")
+        return fit_policy(agent_of(name), tables, fold, settings, limits, account, log)
 
     return fitted_asset(lab, FittedAsset(
         name=f"{POLICY}{name}",
         op=f"rl_{name}",
         group="agents",
-        description=f"{AGENTS[agent_of(name)].summary}; trained once a fold on what the folds before it forecast out of "
-        "sample, several seeds; a fold with too few such years has no policy.",
-        ins={asset: dg.AssetIn(lab.key(asset), partition_mapping=before) for asset in read_by(lab, model, loaded)} | encoder,
+        description=f"{AGENTS[agent_of(name)].summary.rstrip('.')}; trained once a fold on what the folds before it "
+        "forecast out of sample, several seeds; a fold with too few such years has no policy.",
+        ins={each: dg.AssetIn(lab.key(each), partition_mapping=before) for each in months} | encoder,
         fit=fit,
         made_by=_policy,
         registered=(AGENTS.entry(agent_of(name)),),
@@ -73,8 +73,8 @@ def within_inputs(name: str, settings: AgentConfig, loaded: AgentConfig) -> None
     for setting in ("book", "embedding_components"):
         if getattr(settings, setting) != getattr(loaded, setting):
             raise DataError(
-                f"{POLICY}{name}: this run has {setting} {getattr(settings, setting)!r}, the profile's weights are made "
-                f"with {getattr(loaded, setting)!r}; set it in the profile's presets instead."
+                f"{POLICY}{name}: this run has {setting} {getattr(settings, setting)!r}, the profile's weights are "
+                f"made with {getattr(loaded, setting)!r}; set it in the profile's presets instead."
             )
 
 
@@ -128,8 +128,8 @@ def _weights(lab: Lab, name: str) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         kinds={"polars", "parquet"},
         dagster_type=FRAME,
-        description=f"What {name} decides to hold, each month by the policy of its fold: the mean of its seeds, and each "
-        "of them; empty where there is no policy.",
+        description=f"What {name} decides to hold, each month by the policy of its fold: the mean of its seeds, and "
+        "each of them; empty where there is no policy.",
         code_version=lab.code(asset, _weights, AGENTS.entry(agent_of(name))),
         ins={
             **{each: dg.AssetIn(lab.key(each), partition_mapping=walked) for each in read_by(lab, model, settings)},
@@ -140,7 +140,7 @@ def _weights(lab: Lab, name: str) -> dg.AssetsDefinition:
     def weights(context: dg.AssetExecutionContext, policy: Any, **inputs: Any) -> pl.DataFrame:
         """What an agent decides to hold."""
         span, fitted = month_span(context), fitted_of(policy)
-        parts = [TargetWeights.create_empty()]
+        parts: list[pl.DataFrame] = [TargetWeights.create_empty()]
         for fold_name, one in sorted(fitted.items()):
             own = fold_named(fold_name)
             tables = tables_of(lab, inputs, model, settings, own, min(span[1], own.test_end))

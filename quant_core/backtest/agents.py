@@ -71,7 +71,7 @@ def agent_tables(result: Backtest, agents: Sequence[str], regimes: pl.DataFrame,
     return AgentTables(
         books=_table(AgentBooks, books, "strategy"),
         seeds=_table(AgentSeeds, _seeds(whole, agents), "agent"),
-        leads=_table(AgentLeads, pl.DataFrame(_leads(returns, agents, seed), infer_schema_length=None), "agent", "other"),
+        leads=_table(AgentLeads, _leads(returns, agents, seed), "agent", "other"),
         regimes=_table(AgentRegimes, _by_regime(by_regime), "strategy", "regime"),
         years=_table(AgentYears, _by_year(returns), "strategy", "year"),
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _or_none(values: np.ndarray, of: object) -> float | None:
     return float(of(values)) if len(values) else None  # type: ignore[operator]
 
 
-def _leads(returns: pl.DataFrame, agents: Sequence[str], seed: int) -> list[dict[str, object]]:
+def _leads(returns: pl.DataFrame, agents: Sequence[str], seed: int) -> pl.DataFrame:
     """Difference of Sharpe ratios of every agent's mean and every other book on the sessions that both have."""
     others = [name for name in returns.columns if name != "date" and not is_seed(name)]
     rows: list[dict[str, object]] = []
@@ -130,7 +130,7 @@ def _leads(returns: pl.DataFrame, agents: Sequence[str], seed: int) -> list[dict
                 "agent": agent, "other": other, "n_sessions": len(pair), "sharpe_ann": own, "other_sharpe_ann": theirs,
                 "lead_ann": own - theirs, "lead_low_ann": low, "lead_high_ann": high,
             })  # fmt: skip
-    return rows
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _by_regime(table: pl.DataFrame | None) -> pl.DataFrame:

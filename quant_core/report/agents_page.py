@@ -42,7 +42,7 @@ class AgentsInput:
         start, end: first and last session.
         growth: `date` and a column a book: what one rupee had become, net of costs; the benchmark is called so.
         books, seeds, leads, regimes, years: AgentBooks, AgentSeeds, AgentLeads, AgentRegimes, AgentYears.
-        curves: `agent`, `fold`, `step`, `seed`, `validation_score`; may be empty.
+        curves: `agent`, `fold`, `seed`, `steps`, `validation_growth`, `validation_sharpe`; may be empty.
         responsiveness: `agent`, `fold`, `block`, `weight_change`; may be empty.
         untrained: fold -> why it has no policy.
         warnings: what a reader must not miss.
@@ -81,7 +81,8 @@ def profit(data: AgentsInput) -> Section:
     ranked = data.books.sort("sharpe_ann", "strategy", descending=[True, False], nulls_last=True)
     table = frame_table(
         "profit", "Profit", ranked.select(PROFIT), unit="a year, net of costs",
-        caption="Every book opens with the same cash on the same day. Agents are means of their seeds.", labels=STRATEGY,
+        caption="Every book opens with the same cash on the same day. Agents are means of their seeds.",
+        labels=STRATEGY,
     )  # fmt: skip
     return Section("profit", "Profit", (growth_figure(data), table, *lead_blocks(data)))
 
@@ -158,7 +159,8 @@ def reliability(data: AgentsInput) -> Section:
         tuple(
             Series(
                 agent, rounded(worst["sharpe_median_ann"][k : k + 1], 3), "chosen", x=[agent],
-                low=rounded(worst["sharpe_low_ann"][k : k + 1], 3), high=rounded(worst["sharpe_high_ann"][k : k + 1], 3),
+                low=rounded(worst["sharpe_low_ann"][k : k + 1], 3),
+                high=rounded(worst["sharpe_high_ann"][k : k + 1], 3),
             )
             for k, agent in enumerate(worst["agent"])
         ),
@@ -214,15 +216,15 @@ def curve_figure(data: AgentsInput, agent: str) -> Figure | None:
     own = data.curves.filter(pl.col("agent") == agent) if data.curves.height else data.curves
     if own.is_empty():
         return None
-    mean = own.group_by("fold", "step").agg(pl.col("validation_score").mean()).sort("fold", "step")
-    steps = mean["step"].unique().sort().to_list()
+    mean = own.group_by("fold", "steps").agg(pl.col("validation_sharpe").mean()).sort("fold", "steps")
+    steps = mean["steps"].unique().sort().to_list()
     lines = []
     for slot, (fold, rows) in enumerate(sorted(mean.partition_by("fold", as_dict=True).items())):
-        at = dict(rows.select("step", "validation_score").iter_rows())
+        at = dict(rows.select("steps", "validation_sharpe").iter_rows())
         values = pl.Series([at.get(step) for step in steps], dtype=pl.Float64)
         lines.append(Series(f"fold {fold[0]}", rounded(values), "other", slot))
     return Figure(
-        f"curve-{agent}", f"How {agent} learned", "score of the validation years, mean over seeds",
+        f"curve-{agent}", f"How {agent} learned", "Sharpe ratio of the validation years a year, mean over seeds",
         "Of each seed the policy with the best score is kept.", steps, tuple(lines), x_kind="number",
         x_title="decisions taken in training", x_format=",.0f", y_format=".2f", hover_format=".3f", half=True,
     )  # fmt: skip

@@ -21,7 +21,9 @@ Floats = NDArray[np.float64]
 def equal_weight_growth(stage: Stage) -> Floats:
     """(D,) log growth of equal weight in the eligible names, gross, from each decision's close to the next one's; the
     last one's to the end."""
-    overnight, intraday = (np.nan_to_num(part) for part in (stage.market.overnight_return, stage.market.intraday_return))
+    overnight, intraday = (
+        np.nan_to_num(part) for part in (stage.market.overnight_return, stage.market.intraday_return)
+    )
     growth = (1.0 + overnight) * (1.0 + intraday)
     ends = np.append(stage.decisions[1:], len(stage.sessions) - 1)
     found = np.zeros(len(ends))

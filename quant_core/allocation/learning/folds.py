@@ -1,18 +1,18 @@
 """One fold's policy: trained on what earlier folds forecast out of sample, walked from the fold's start on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import polars as pl
-from quant_core.allocation.learning.agent import AGENTS, AgentConfig
-from quant_core.allocation.learning.stage import Stage
-from quant_core.allocation.learning.walk import walk
 
 from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
+from quant_core.allocation.learning.agent import AGENTS, AgentConfig
 from quant_core.allocation.learning.inputs import LOOKBACK_SESSIONS, Compression, MarketTables, stage_of
-from quant_core.errors import DataError
+from quant_core.allocation.learning.policy import Policy, policies_of
+from quant_core.allocation.learning.stage import Stage
 from quant_core.fitted import Fitted, Log, Manifest, code_version, guard, plain_settings
 from quant_core.folds import Fold
 from quant_core.schema import CASH, TargetWeights, validate
@@ -23,10 +23,10 @@ from quant_core.trading.weights import Array
 WARM_UP_SESSIONS = 42
 #: Sessions before a fold that its walk reads.
 WALK_SESSIONS = WARM_UP_SESSIONS + LOOKBACK_SESSIONS + 1
-MEAN, SEED = "mean", "seed_"
+MEAN = "mean"
 #: Arrays of a policy's artifact beside its networks.
 CENTER, BASIS = "inputs.center", "inputs.basis"
-REFUSED = "refused"
+REFUSED, RESPONSIVENESS = "refused", "responsiveness"
 
 
 def fit_policy(
@@ -41,8 +41,8 @@ def fit_policy(
     """
     known = tables.until(date.fromordinal(fold.test_start.toordinal() - 1))
     begun = known.forecasts["date"].min()
-    years = 0 if begun is None else fold.test_start.year - begun.year
-    if years < config.training_years:
+    years = fold.test_start.year - begun.year if isinstance(begun, date) else 0
+    if not isinstance(begun, date) or years < config.training_years:
         return _untrained(agent, fold, config, f"{years} years of forecasts before {fold.name}")
     split = date(fold.test_start.year - config.validation_years, 1, 1)
     last = date.fromordinal(fold.test_start.toordinal() - 1)
@@ -52,7 +52,17 @@ def fit_policy(
     validation = stage_of(known, split, last, limits, account, config.half_life_sessions, short)
     fitted = AGENTS[agent].train(train, validation, config, log)
     kept = {} if short is None else {CENTER: short.center, BASIS: short.basis}
-    return replace(fitted, arrays={**fitted.arrays, **kept})
+    told = {RESPONSIVENESS: _moved(policies_of(fitted), validation, config)}
+    manifest = replace(fitted.manifest, facts=fitted.manifest.facts | told)
+    return replace(fitted, arrays={**fitted.arrays, **kept}, manifest=manifest)
+
+
+def _moved(policies: Sequence[Policy], stage: Stage, config: AgentConfig) -> dict[str, float]:
+    """`responsiveness`, mean over seeds."""
+    from quant_core.allocation.learning.walk import responsiveness
+
+    moves = [responsiveness(policy, stage, config) for policy in policies]
+    return {block: float(np.mean([each[block] for each in moves])) for block in moves[0]}
 
 
 def _untrained(agent: str, fold: Fold, config: AgentConfig, reason: str) -> Fitted:
@@ -75,6 +85,8 @@ def policy_weights(
     Returns:
         TargetWeights of the strategies `agent` and `agent_seed_<n>`; none where nothing was trained.
     """
+    from quant_core.allocation.learning.walk import walk
+
     first, last = max(span[0], fold.test_start), min(span[1], fold.test_end)
     if REFUSED in fitted.manifest.facts or first > last:
         return TargetWeights.create_empty()
@@ -84,12 +96,12 @@ def policy_weights(
     stage = stage_of(tables, begin, last, limits, account, half_life, short)
     days = pl.Series("date", [stage.sessions[row] for row in stage.decisions], dtype=pl.Date)
     own = days.is_between(first, last)
-    parts = [TargetWeights.create_empty()]
-    for name, weights in walk(fitted, stage).items():
+    inside = pl.col("date").is_in(days.filter(own).implode())
+    parts: list[pl.DataFrame] = [TargetWeights.create_empty()]
+    for name, weights in walk(policies_of(fitted), stage, config_of(fitted)).items():
         strategy = agent if name == MEAN else f"{agent}_{name}"
-        parts.append(_rows(weights, days, stage).filter(pl.col("date").is_in(days.filter(own).implode())).with_columns(
-            strategy=pl.lit(strategy)
-        ).select(TargetWeights.column_names()))  # fmt: skip
+        rows = _rows(weights, days, stage).filter(inside).with_columns(strategy=pl.lit(strategy))
+        parts.append(rows.select(TargetWeights.column_names()))
     table = pl.concat(parts).sort("date", "strategy", "ticker")
     guard(fitted.manifest, table)
     return validate(table, TargetWeights, f"weights of {agent}", "report this as a bug.")
@@ -107,16 +119,8 @@ def _rows(weights: Array, days: pl.Series, stage: Stage) -> pl.DataFrame:
     return pl.concat([named, cash])
 
 
-def check_inputs(fitted: Fitted, stage: Stage) -> None:
-    """Refuse a policy that was trained on other inputs.
-
-    Raises:
-        DataError: names the first column that differs.
-    """
-    wanted, found = fitted.manifest.columns, (*stage.asset_names, *stage.market_names)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(
-            f"policy {fitted.manifest.kind}: was trained on {missing[0]}, which the market lacks ({len(missing)} such); "
-            "materialize rl_policy again with the profile's present models, regimes and encoder."
-        )
+def config_of(fitted: Fitted) -> AgentConfig:
+    """The settings that a policy was trained with."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in fitted.manifest.config.items()}
+    config: AgentConfig = AGENTS[fitted.manifest.kind].config_class(**given)
+    return config

@@ -12,11 +12,11 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from quant_core.allocation.learning.stage import Stage
 
 from quant_core import calendar, dense
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
+from quant_core.allocation.learning.stage import Stage
 from quant_core.allocation.smoothing import centred_ranks, smoothed
 from quant_core.allocation.strategy import known_on
 from quant_core.dense import Flags, Integers
@@ -30,6 +30,7 @@ from quant_core.trading.weights import Array
 RISK_SESSIONS, SHORT_SESSIONS, LONG_SESSIONS = 63, 5, 252
 #: Sessions before the first decision that inputs look back on.
 LOOKBACK_SESSIONS = LONG_SESSIONS + 1
+KEYS = {"date": pl.Date, "ticker": pl.String}
 #: A standardised input is cut here: a wild day must not move a policy further than it has ever learned.
 LARGEST = 4.0
 #: Standard deviation of a rank that is uniform over -1/2..1/2.
@@ -55,9 +56,7 @@ class MarketTables:
     forecasts: pl.DataFrame
     book: pl.DataFrame
     regimes: pl.DataFrame
-    embeddings: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String})
-    )
+    embeddings: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=KEYS))
 
     def until(self, last: date) -> "MarketTables":
         """The same without what came later."""

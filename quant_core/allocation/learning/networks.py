@@ -62,7 +62,9 @@ class SetBody(nn.Module):
     def __init__(self, n_inputs: int, n_market: int, sizes: tuple[int, ...], activation: Callable[..., Tensor]) -> None:
         super().__init__()
         widths = (n_inputs, *sizes)
-        self.layers = nn.ModuleList(SetLayer(width, n_market, wider) for width, wider in zip(widths, sizes, strict=False))
+        self.layers = nn.ModuleList(
+            SetLayer(width, n_market, wider) for width, wider in zip(widths, sizes, strict=False)
+        )
         self.activation = activation
 
     def forward(self, rows: Tensor, market: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

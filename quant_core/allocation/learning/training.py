@@ -224,9 +224,7 @@ def _exported(task: Task, model: "BaseAlgorithm", env: NameSharedNormalize) -> A
 
 def _policy(task: Task, arrays: Mapping[str, NDArray[Any]]) -> Policy:
     n_names = len(task.train.tickers) if task.config.network == "mlp" else None
-    return seed_policy(
-        task.kind, arrays, task.asset_columns, task.market_columns, task.learner.is_squashed, n_names
-    )
+    return seed_policy(task.kind, arrays, task.asset_columns, task.market_columns, task.learner.is_squashed, n_names)
 
 
 def _state(task: Task, model: Any, env: NameSharedNormalize, now: Progress) -> State:
