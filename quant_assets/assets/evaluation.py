@@ -20,6 +20,7 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.partitions import months_of
 from quant_assets.pictures import book_pictures, ic_picture
+from quant_assets.promotions import gate_of
 from quant_assets.reporting import report_input
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
@@ -38,6 +39,7 @@ from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
+PROMOTION_SHOWN = ("strategy", "status", "sharpe_ann", "reasons")
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -106,12 +108,14 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 trial_witness.changed_settings(lab, "backtest", context.run.tags, context.run.run_config),
                 trial_witness.witness(lab, context.instance),
             )  # fmt: skip
+            gate = gate_of(lab, result, trials.load(lab.root, lab.profile.name, end))
             noted = trial_witness.noted(lab)
             mlflow.log_metrics({"new_trials": new})
             mlflow.set_tags(noted)
         context.add_output_metadata({
             **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
             "metrics": markdown_table(headline(result.metrics), 30), **_by_regime_shown(found.by_regime),
+            "promotion": markdown_table(gate.candidates.select(PROMOTION_SHOWN), 60),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
             "trades": result.trades.height, "new_trials": new, **noted,

@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.measures import performance as p
-from quant_core.schema import Sensitivity, table_of, validate
+from quant_core.schema import Sensitivity, StressedReturns, table_of, validate
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, run_ledger
@@ -56,6 +56,20 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
         "backtest sensitivity",
         "report it.",
     )
+
+
+def returns_at(
+    panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float
+) -> pl.DataFrame:
+    """StressedReturns of every strategy at so many times the costs."""
+    costs = config.cost_schedule(panel.sessions).scaled(multiple)
+    parts = [StressedReturns.create_empty()]
+    for name, plan in plans.items():
+        book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
+        days = pl.Series(panel.sessions[plan.start :], dtype=pl.Date)
+        parts.append(pl.DataFrame({"date": days, "strategy": name, "simple_return_1d": book.simple_return}))
+    table = pl.concat(parts).sort("date", "strategy")
+    return validate(table, StressedReturns, "backtest stressed", "report it.")
 
 
 def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scenario]:

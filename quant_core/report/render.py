@@ -26,6 +26,7 @@ from quant_core.report.sections.overview import (
 )
 from quant_core.report.sections.periods import performance_section
 from quant_core.report.sections.portfolio import portfolio_section
+from quant_core.report.sections.promotion import promotion_section
 from quant_core.report.sections.regimes import regime_section
 from quant_core.report.sections.robustness import robustness_section
 from quant_core.report.sections.trades import trades_section
@@ -106,6 +107,7 @@ def report_sections(book: Prepared) -> list[Section]:
     made = [
         comparison_section(book),
         summary_section(book, verdict(book)),
+        promotion_section(book),
         performance_section(book),
         regime_section(book),
         risk_section(book),

@@ -68,6 +68,8 @@ def build(
         trips=_trips(strategies, days, rng),
         sensitivity=_sensitivity(metrics),
         significance=_significance(metrics),
+        promotion=_promotion(strategies),
+        promotion_leads=_promotion_leads(strategies),
         quality=quality,
         decay=_decay(),
         quantiles=_quantiles(),
@@ -251,6 +253,22 @@ def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
         for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema=schema.Significance.create_empty().schema, orient="row")
+
+
+def _candidates(strategies: Sequence[str]) -> list[str]:
+    return [name for name in strategies if name.startswith("top_n_") and name != "top_n_ridge"]
+
+
+def _promotion(strategies: Sequence[str]) -> pl.DataFrame:
+    why = "not above equal weight (0.40 against 0.45); deflated Sharpe ratio 0.71 over 3 own tries, wanted 0.95"
+    rows = [(name, "not promoted", 480, 0.40, 3, 0.21, 0.71, why) for name in _candidates(strategies)]
+    return pl.DataFrame(rows, schema=schema.Promotion.create_empty().schema, orient="row")
+
+
+def _promotion_leads(strategies: Sequence[str]) -> pl.DataFrame:
+    known = (("top_n_ridge", 0.30, 0.10, -0.2, 0.41), ("equal_weight", 0.45, -0.05, -0.5, 0.3))
+    rows = [(name, *row) for name in _candidates(strategies) for row in known]
+    return pl.DataFrame(rows, schema=schema.PromotionLeads.create_empty().schema, orient="row")
 
 
 def _decay() -> pl.DataFrame:
