@@ -103,6 +103,7 @@ class Sensitivity(dy.Schema):
     max_drawdown = dy.Float64(nullable=True)
     turnover_ann = dy.Float64(nullable=True)
     cost_ann = dy.Float64(nullable=True)  # fraction of mean equity a year
+    exposure = dy.Float64(nullable=True)  # mean share that is invested
 
 
 class Significance(dy.Schema):

@@ -225,7 +225,7 @@ def _sensitivity(metrics: pl.DataFrame) -> pl.DataFrame:
         for scenario, values in levels.items():
             for k, level in enumerate(values):
                 sharpe, cagr = row["sharpe_ann"] - 0.07 * k, row["cagr"] - 0.012 * k
-                rows.append((row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1)))
+                rows.append((row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1), 0.95))
     return pl.DataFrame(rows, schema=schema.Sensitivity.create_empty().schema, orient="row")
 
 
