@@ -73,6 +73,8 @@ def report_input(
         metrics=result.metrics,
         sensitivity=result.sensitivity,
         significance=significance_table(result.daily, result.benchmark, luck, seed=SEED),
+        attribution=found.attribution,
+        transfer=found.transfer,
         promotion=gate.candidates,
         promotion_leads=gate.leads,
         overfitting=overfitting_of(tried, days),

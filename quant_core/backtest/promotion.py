@@ -1,5 +1,5 @@
-"""The gate between a backtest and money: does a candidate beat ridge, equal weight and the index at twice the costs, and
-more than its own tries would by luck?
+"""The gate between a backtest and money: is a candidate ahead of ridge, equal weight and the index at twice the costs,
+and further than its own tries would be by luck?
 
 A candidate is promoted where, over the sessions that it shares with all its rivals and net of twice the costs, its
 Sharpe ratio is above each of theirs, and its deflated Sharpe ratio is at least DEFLATED_LEAST. Deflation counts the
@@ -134,9 +134,7 @@ def _row(name: str, moments: SharpeMoments, luck: Luck, leads: Sequence[Mapping[
     hurdle = luck.over_cash_z / math.sqrt(max(moments.n_sessions, 1))
     own, deflated = moments.sharpe_1d * SQRT_YEAR, probabilistic_sharpe(moments, hurdle)
     lost = [row for row in leads if not row["lead_ann"] > 0.0]
-    reasons = [
-        f"not above {RIVALS[row['rival']]} ({own:.2f} against {row['rival_sharpe_ann']:.2f})" for row in lost
-    ]
+    reasons = [f"not above {RIVALS[row['rival']]} ({own:.2f} against {row['rival_sharpe_ann']:.2f})" for row in lost]
     if not deflated >= DEFLATED_LEAST:
         tries = "1 own try" if luck.n_trials == 1 else f"{luck.n_trials} own tries"
         reasons.append(f"deflated Sharpe ratio {deflated:.2f} over {tries}, wanted {DEFLATED_LEAST:g}")

@@ -25,8 +25,8 @@ EXTRA_DELAYS = (0, 1, 2)
 HAIRCUTS = (0.0, 1.0)
 #: Square-root impact of the capacity curve where the backtest itself assumes less (Toth et al., 2011: about 1).
 CAPACITY_IMPACT = 1.0
-#: Largest share of a name's average day that the capacity curve trades in a session, where the backtest allows more. Ten
-#: per cent is a usual limit of institutional desks; what is left of an order stays open until the next decision.
+#: Largest share of a name's average day that the capacity curve trades in a session, where the backtest allows more: a
+#: usual limit of institutional desks. What is left of an order stays open until the next decision.
 CAPACITY_PARTICIPATION = 0.10
 
 
@@ -62,9 +62,7 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
     )
 
 
-def returns_at(
-    panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float
-) -> pl.DataFrame:
+def returns_at(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float) -> pl.DataFrame:
     """StressedReturns of every strategy at so many times the costs."""
     costs = config.cost_schedule(panel.sessions).scaled(multiple)
     parts = [StressedReturns.create_empty()]

@@ -1,7 +1,7 @@
 """Many histories of the same sessions resampled together: how often each session is drawn, and sums by one product.
 
-`bootstrap` resamples one measure of a few series; here a resample is a row of counts, so that means and Sharpe ratios of
-any number of books, and the differences between them, come of one matrix product with the same sessions drawn for all.
+`bootstrap` resamples one measure of a few series; here a resample is a row of counts, so that means and Sharpe ratios
+of any number of books, and differences between them, come of one matrix product with the same sessions drawn for all.
 
 Source: Politis and Romano (1994), The stationary bootstrap, JASA 89; Ledoit and Wolf (2008), Robust performance
 hypothesis testing with the Sharpe ratio, Journal of Empirical Finance 15 (both books of a pair are drawn together).

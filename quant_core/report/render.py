@@ -13,6 +13,7 @@ import polars as pl
 from quant_core.report.blocks import Figure, Section, figures_json, paired
 from quant_core.report.formats import defused, spec, write
 from quant_core.report.inputs import Prepared, ReportInput, prepare
+from quant_core.report.sections.attribution import attribution_section
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
 from quant_core.report.sections.losses import risk_section
@@ -109,6 +110,7 @@ def report_sections(book: Prepared) -> list[Section]:
         summary_section(book, verdict(book)),
         promotion_section(book),
         performance_section(book),
+        attribution_section(book),
         regime_section(book),
         risk_section(book),
         portfolio_section(book),

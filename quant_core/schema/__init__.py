@@ -10,6 +10,7 @@ from quant_core.schema.backtest import (
     BENCHMARK,
     BUY,
     CARRIED,
+    COMPONENTS,
     DELISTING,
     DIVIDEND,
     EQUAL_WEIGHT_BOOK,
@@ -22,6 +23,7 @@ from quant_core.schema.backtest import (
     RIDGE_BOOK,
     RIVALS,
     SELL,
+    Attribution,
     BacktestCosts,
     BacktestDaily,
     BacktestPositions,
@@ -33,6 +35,7 @@ from quant_core.schema.backtest import (
     Sensitivity,
     Significance,
     StressedReturns,
+    TransferCoefficients,
 )
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
 from quant_core.schema.contract import OPTIONAL, dtypes_of, table_of, validate
@@ -91,6 +94,7 @@ __all__ = [
     "CARRIED",
     "CASH",
     "CHANNEL_PREFIX",
+    "COMPONENTS",
     "CONFIRMED_KINDS",
     "CRISIS",
     "DELISTING",
@@ -125,6 +129,7 @@ __all__ = [
     "TERMINAL_KINDS",
     "TRANSITION",
     "UNADJUSTED",
+    "Attribution",
     "BacktestCosts",
     "BacktestDaily",
     "BacktestPositions",
@@ -162,6 +167,7 @@ __all__ = [
     "StressedReturns",
     "TargetWeights",
     "TrainingLabels",
+    "TransferCoefficients",
     "dtypes_of",
     "table_of",
     "validate",

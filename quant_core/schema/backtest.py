@@ -17,6 +17,8 @@ RIVALS: Mapping[str, str] = {
     INDEX_FUND: "holding the index",
     BENCHMARK: "the benchmark",
 }
+#: The parts of an active return, in the order in which they are read; told in `backtest.return_attribution`.
+COMPONENTS = ("market", "size", "sector", "signal", "luck", "cash", "trading", "cost")
 PROMOTED, NOT_PROMOTED, OPEN = "promoted", "not promoted", "open"
 
 
@@ -158,6 +160,25 @@ class PromotionLeads(dy.Schema):
     lead_ann = dy.Float64(nullable=True)
     lead_low_ann = dy.Float64(nullable=True)  # stationary bootstrap of both together, 95 %
     lead_high_ann = dy.Float64(nullable=True)
+
+
+class Attribution(dy.Schema):
+    """What a book's return over the benchmark's was made of: means of daily parts x 252, which add up to "active"."""
+
+    strategy = dy.String(primary_key=True)
+    component = dy.String(primary_key=True, check=lambda c: c.is_in([*COMPONENTS, "active"]))
+    return_ann = dy.Float64()
+    low_ann = dy.Float64(nullable=True)  # stationary bootstrap, 95 %
+    high_ann = dy.Float64(nullable=True)
+
+
+class TransferCoefficients(dy.Schema):
+    """How much of a model's view is in the book that follows it."""
+
+    strategy = dy.String(primary_key=True)
+    model = dy.String()
+    n_sessions = dy.Int32()
+    transfer_coefficient = dy.Float64(nullable=True)  # mean over sessions; 1: active weights are in proportion
 
 
 class BenchmarkReturns(dy.Schema):

@@ -68,6 +68,8 @@ def build(
         trips=_trips(strategies, days, rng),
         sensitivity=_sensitivity(metrics),
         significance=_significance(metrics),
+        attribution=_attribution(strategies, rng),
+        transfer=_transfer(strategies),
         promotion=_promotion(strategies),
         promotion_leads=_promotion_leads(strategies),
         quality=quality,
@@ -225,7 +227,9 @@ def _sensitivity(metrics: pl.DataFrame) -> pl.DataFrame:
         for scenario, values in levels.items():
             for k, level in enumerate(values):
                 sharpe, cagr = row["sharpe_ann"] - 0.07 * k, row["cagr"] - 0.012 * k
-                rows.append((row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1), 0.95))
+                rows.append(
+                    (row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1), 0.95)
+                )
     return pl.DataFrame(rows, schema=schema.Sensitivity.create_empty().schema, orient="row")
 
 
@@ -253,6 +257,20 @@ def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
         for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema=schema.Significance.create_empty().schema, orient="row")
+
+
+def _attribution(strategies: Sequence[str], rng: np.random.Generator) -> pl.DataFrame:
+    rows = []
+    for name in strategies:
+        parts = rng.normal(0.0, 0.02, len(schema.COMPONENTS))
+        table = [*zip(schema.COMPONENTS, parts, strict=True), ("active", parts.sum())]
+        rows += [(name, part, float(mean), float(mean) - 0.03, float(mean) + 0.03) for part, mean in table]
+    return pl.DataFrame(rows, schema=schema.Attribution.create_empty().schema, orient="row")
+
+
+def _transfer(strategies: Sequence[str]) -> pl.DataFrame:
+    rows = [(name, name.removeprefix("top_n_"), 480, 0.35) for name in strategies if name.startswith("top_n_")]
+    return pl.DataFrame(rows, schema=schema.TransferCoefficients.create_empty().schema, orient="row")
 
 
 def _candidates(strategies: Sequence[str]) -> list[str]:

@@ -15,11 +15,11 @@ from quant_core.report.render import ReportInput, markdown_summary, render_repor
 Make = Callable[..., ReportInput]
 MAX_BYTES = 8_000_000
 SECTIONS = [
-    "strategies", "summary", "promotion", "performance", "regimes", "risk", "portfolio", "trades", "forecast-quality", "models",
+    "strategies", "summary", "promotion", "performance", "attribution", "regimes", "risk", "portfolio", "trades", "forecast-quality", "models",
     "robustness", "notes", "provenance",
 ]  # fmt: skip
 OPTIONAL = (
-    "positions", "trades", "costs", "trips", "sensitivity", "significance", "promotion",
+    "positions", "trades", "costs", "trips", "sensitivity", "significance", "attribution", "transfer", "promotion",
     "promotion_leads", "quality", "decay", "quantiles", "regimes",
     "by_regime", "sectors", "overfitting", "data_quality", "scorecard", "pit", "reliability", "pairs", "contributions",
 )  # fmt: skip
