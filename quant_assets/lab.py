@@ -355,6 +355,7 @@ class Lab:
             "features": lambda: [self.sectors().write_csv()],
             "backtest": lambda: [
                 members_text(self.membership(), end), str(price_returns_after(self.dividends_known_until(), end)),
+                self.sectors().write_csv(),
             ],
             "forecast_quality": lambda: [self.sectors().write_csv()],
             "backtest_report": lambda: [

@@ -34,6 +34,13 @@ JUDGED: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "sell_multiple": ("buffered", (1.0, 1.5, 2.0, 3.0)),
     "quadratic_cost": ("partial_adjustment", (0.05, 0.2, 0.8)),
 }
+#: The settings that each of the books takes from a fold's choice.
+CHOSEN_BY: Mapping[str, tuple[str, ...]] = {
+    "buffered": ("half_life_sessions", "sell_multiple"),
+    "volatility_targeted": ("half_life_sessions", "sell_multiple"),
+    "partial_adjustment": ("half_life_sessions", "quadratic_cost"),
+    "cost_aware_mean_variance": ("half_life_sessions",),
+}
 #: A slice of fewer sessions chooses nothing.
 FEWEST_SESSIONS = 60
 Said = tuple[pl.DataFrame, int]
@@ -64,6 +71,16 @@ def fit_book_settings(
         rows.append(named.select(pl.col(name).cast(kind) for name, kind in dtypes_of(BookSettings).items()))
     table = pl.concat(rows).sort("fold", "model", "setting", "value")
     return validate(table, BookSettings, "book_settings", "report this as a bug.")
+
+
+def n_untaken(book: str, config: AllocationConfig) -> int:
+    """How many settings of a book of this kind were tried on a validation slice and not taken, a fold.
+
+    Args:
+        book: name of the registered strategy; 0 for one that chooses nothing there.
+    """
+    candidates = {"half_life_sessions": HALF_LIVES, **{name: values for name, (_, values) in JUDGED.items()}}
+    return sum(len(_candidates(candidates[name], getattr(config, name))) - 1 for name in CHOSEN_BY.get(book, ()))
 
 
 def ic_by_lag(scores: pl.DataFrame, prices: pl.DataFrame, horizon: int) -> Array:

@@ -14,6 +14,7 @@ import polars as pl
 from quant_core.report.blocks import Figure, Section, figures_json, paired
 from quant_core.report.formats import defused, spec, write
 from quant_core.report.inputs import Prepared, ReportInput, prepare
+from quant_core.report.sections.attribution import attribution_section
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
 from quant_core.report.sections.losses import risk_section
@@ -27,6 +28,7 @@ from quant_core.report.sections.overview import (
 )
 from quant_core.report.sections.periods import performance_section
 from quant_core.report.sections.portfolio import portfolio_section
+from quant_core.report.sections.promotion import promotion_section
 from quant_core.report.sections.regimes import regime_section
 from quant_core.report.sections.robustness import robustness_section
 from quant_core.report.sections.trades import trades_section
@@ -105,7 +107,9 @@ def report_sections(book: Prepared) -> list[Section]:
     made = [
         comparison_section(book),
         summary_section(book, verdict(book)),
+        promotion_section(book),
         performance_section(book),
+        attribution_section(book),
         regime_section(book),
         risk_section(book),
         portfolio_section(book),
