@@ -223,7 +223,7 @@ class Compression:
 
 
 def _numbers(embeddings: pl.DataFrame) -> Array:
-    return embeddings.drop("date", "ticker").to_numpy().astype(np.float64).reshape(embeddings.height, -1)
+    return embeddings.drop("date", "ticker").to_numpy().astype(np.float64).reshape(embeddings.height, embeddings.width - len(KEYS))
 
 
 def _embedding_inputs(
