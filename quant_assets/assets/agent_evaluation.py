@@ -18,11 +18,11 @@ from quant_assets.reporting import SEED, provenance
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
 from quant_core.allocation.learning.folds import REFUSED
-from quant_core.backtest.agents import BENCHMARK, AgentTables, agent_tables, is_seed
+from quant_core.backtest.agents import BENCHMARK, AgentTables, agent_tables, is_seed, since
 from quant_core.backtest.simulate import Backtest, simulate
 from quant_core.fitted import Fitted
 from quant_core.market.lists import price_returns_after
-from quant_core.schema import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears, TargetWeights
+from quant_core.schema import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
 
 ASSET, PAGE = "rl_evaluation", "agents.html"
 SHOWN_BOOKS = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann")
@@ -86,7 +86,8 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
             labels = traded_labels(inputs.get(REGIMES), settings.regime_method, tested)
             price_after = price_returns_after(lab.dividends_known_until(), end)
             account = replace(settings, until=None, capital_levels_inr=())
-            result = simulate(prices, beside(decided, others), account, price_returns_after=price_after)
+            whole = simulate(prices, pl.concat([decided, others]), account, price_returns_after=price_after)
+            result = since(whole, decided["date"].min())  # type: ignore[arg-type]
             tables = agent_tables(result, lab.agents, labels, SEED)
             curves, moves = curves_of(fitted), responsiveness_of(fitted)
             html = render_agents(
@@ -108,12 +109,6 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
         return table_files(**tables._asdict(), curves=curves, responsiveness=moves) | {PAGE: html.encode()}
 
     return evaluation
-
-
-def beside(decided: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    """TargetWeights of the agents, and of the other books from the agents' first decision on."""
-    first = decided["date"].min()
-    return pl.concat([decided, others.filter(pl.col("date") >= first)]).select(TargetWeights.column_names())
 
 
 def empty() -> AgentTables:

@@ -1,8 +1,8 @@
 """What learning agents earned beside books that learn nothing: by agent, by seed, by regime and by year.
 
 The axes are those of TradeMaster's evaluation: profit and risk, diversity of the holdings, reliability over seeds,
-universality over kinds of markets, explainability. Everything starts with the same cash on the same day, and pays the
-same costs.
+universality over kinds of markets, explainability. Everything is measured over the agents' sessions and pays the same
+costs; books that began before hold then what they held, as one that keeps its names could not begin anew.
 
 Source: Sun et al., TradeMaster: a holistic quantitative trading platform empowered by reinforcement learning, NeurIPS
 Datasets and Benchmarks (2023); Ledoit and Wolf (2008) for intervals of differences of Sharpe ratios.
@@ -10,12 +10,15 @@ Datasets and Benchmarks (2023); Ledoit and Wolf (2008) for intervals of differen
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from quant_core.backtest.by_regime import performance_by_regime
+from quant_core.backtest.metrics import measure
 from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.measures.joint_bootstrap import central, drawn_counts, drawn_sharpes, longest_block
@@ -54,11 +57,20 @@ def is_seed(strategy: str) -> bool:
     return SEED in strategy
 
 
+def since(result: Backtest, first: date) -> Backtest:
+    """What happened from a session on, which only opens the accounts, measured again."""
+    dated = ("daily", "positions", "trades", "costs", "benchmark", "failures")
+    inside = {name: getattr(result, name).filter(pl.col("date") >= first) for name in dated}
+    trips = result.trips.filter(pl.col("exit_date").is_null() | (pl.col("exit_date") >= first))
+    cut = replace(result, trips=trips, **inside)
+    return replace(cut, metrics=measure(cut.daily, cut.positions, cut.trades, trips, cut.benchmark))
+
+
 def agent_tables(result: Backtest, agents: Sequence[str], regimes: pl.DataFrame, seed: int) -> AgentTables:
     """The tables of a backtest of agents, their seeds and other books that all start on the same day.
 
     Args:
-        result: of `simulate`.
+        result: of `simulate`, cut by `since` to the agents' sessions.
         agents: strategies that are means of seeds.
         regimes: (date, regime) of the traded method; may be empty.
         seed: of the bootstrap.

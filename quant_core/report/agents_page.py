@@ -30,6 +30,7 @@ PROFIT = ("strategy", "cagr", "sharpe_ann", "turnover_ann", "cost_ann")
 RISK = ("strategy", "volatility_ann", "max_drawdown", "sortino_ann", "calmar")
 DIVERSITY = ("strategy", "effective_names", "largest_weight")
 STRATEGY = {"strategy": "Book"}
+BENCHMARK = "benchmark"
 #: Books that the figure of growth shows beside the agents, in this order, where they are there.
 SHOWN_BESIDE = 4
 
@@ -81,7 +82,8 @@ def profit(data: AgentsInput) -> Section:
     ranked = data.books.sort("sharpe_ann", "strategy", descending=[True, False], nulls_last=True)
     table = frame_table(
         "profit", "Profit", ranked.select(PROFIT), unit="a year, net of costs",
-        caption="Every book opens with the same cash on the same day. Agents are means of their seeds.",
+        caption="All over the agents' sessions; books that began before hold then what they held. Agents are means of "
+        "their seeds.",
         labels=STRATEGY,
     )  # fmt: skip
     return Section("profit", "Profit", (growth_figure(data), table, *lead_blocks(data)))
@@ -90,10 +92,10 @@ def profit(data: AgentsInput) -> Section:
 def growth_figure(data: AgentsInput) -> Figure:
     """Growth of one rupee of the agents and of the best other books."""
     others = data.books.filter(~pl.col("is_agent")).sort("sharpe_ann", descending=True, nulls_last=True)["strategy"]
-    beside = [name for name in others if name in data.growth.columns][:SHOWN_BESIDE]
+    beside = [name for name in others if name in data.growth.columns and name != BENCHMARK][:SHOWN_BESIDE]
     thin = data.growth.filter(week_ends(data.growth["date"]))
     lines = [Series(name, rounded(thin[name]), "other", slot) for slot, name in enumerate([*data.agents, *beside])]
-    index = [Series("the index", rounded(thin["benchmark"]), "benchmark")] if "benchmark" in thin.columns else []
+    index = [Series("the index", rounded(thin[BENCHMARK]), "benchmark")] if BENCHMARK in thin.columns else []
     return Figure(
         "growth", "Growth of \u20b91", "rupees, net of costs, at the ends of weeks",
         f"{listed(data.agents)} beside the {plural(len(beside), 'other book')} with the highest Sharpe ratio.",

@@ -94,10 +94,10 @@ def stage_of(
     at = np.searchsorted(np.array(history.tickers.to_list()), np.array(panel.tickers.to_list()))
     dates = pl.Series("date", calendar.sessions(begin, days[-1]), dtype=pl.Date)
     looked = _Looked(history, dates, rows, at, history.eligible[np.ix_(rows, at)])
-    wanted = _book(decided, days, panel.tickers)
+    wanted = _book(known.book.filter(pl.col("ticker") != FAILED, pl.col("date") >= begin), days, looked, panel.tickers)
     asset = {
         **_forecast_inputs(known.forecasts, looked, panel.tickers, half_life_sessions), **_risk_inputs(looked),
-        "book.weight": np.nan_to_num(wanted) / limits.max_position,
+        "book.weight": wanted / limits.max_position,
         **_embedding_inputs(known.embeddings, compression, days, panel.tickers, looked.eligible),
     }  # fmt: skip
     market = {**_market_inputs(looked), **_regime_inputs(known.regimes, days)}
@@ -150,10 +150,42 @@ def _buyable_days(prices: pl.DataFrame, days: pl.Series) -> pl.Series:
     return prices.filter(IS_ELIGIBLE, pl.col("date").is_in(days.implode()))["date"].unique().sort()
 
 
-def _book(decided: pl.DataFrame, days: pl.Series, tickers: pl.Series) -> Array:
-    """(D, N) weights that the book wants; NaN keeps what is held, 0 for a name that it does not name."""
-    named = decided.filter(pl.col("ticker").is_in(tickers.implode()))
-    return dense.cells(named, days, tickers, "book").floats(named["weight"], empty=0.0)
+def _book(rows: pl.DataFrame, days: pl.Series, looked: "_Looked", tickers: pl.Series) -> Array:
+    """(D, N) weights that the book wants to hold after each of `days`, those that it keeps among them.
+
+    Args:
+        rows: its decisions since the history began: what it keeps has come of them.
+    """
+    every = rows["date"].unique().sort()
+    named = rows.filter(pl.col("ticker").is_in(tickers.implode()))
+    wanted = dense.cells(named, every, tickers, "book").floats(named["weight"], empty=0.0)
+    at = looked.sessions.search_sorted(every).to_numpy()
+    level = np.cumprod(1.0 + np.nan_to_num(looked.history.total_return_1d[:, looked.columns]), axis=0)[at]
+    eligible = looked.history.eligible[np.ix_(at, looked.columns)]
+    return kept_weights(wanted, level, eligible)[every.search_sorted(days).to_numpy()]
+
+
+def kept_weights(wanted: Array, level: Array, eligible: Flags) -> Array:
+    """(D, N) weights after each decision, where NaN in `wanted` keeps what an account without costs holds by then.
+
+    What the first decision keeps is not known: it is taken to be what that leaves of 1, alike in the names kept that may
+    be bought.
+
+    Args:
+        level: (D, N) value of one rupee in each name.
+        eligible: (D, N).
+    """
+    found, held = np.zeros_like(wanted), np.zeros(wanted.shape[1])
+    for k, row in enumerate(wanted):
+        kept, named = np.isnan(row), np.nan_to_num(row)
+        if k:
+            grown = found[k - 1] * level[k] / level[k - 1]
+            held = grown / (1.0 - found[k - 1].sum() + grown.sum())
+        else:
+            held[kept & eligible[0]] = max(1.0 - named.sum(), 0.0) / max((kept & eligible[0]).sum(), 1)
+        room = max(1.0 - held[kept].sum(), 0.0)
+        found[k] = np.where(kept, held, named * min(room / max(named.sum(), 1e-12), 1.0))
+    return found
 
 
 def _forecast_inputs(
@@ -223,7 +255,12 @@ class Compression:
 
 
 def _numbers(embeddings: pl.DataFrame) -> Array:
-    return embeddings.drop("date", "ticker").to_numpy().astype(np.float64).reshape(embeddings.height, embeddings.width - len(KEYS))
+    return (
+        embeddings.drop("date", "ticker")
+        .to_numpy()
+        .astype(np.float64)
+        .reshape(embeddings.height, embeddings.width - len(KEYS))
+    )
 
 
 def _embedding_inputs(
