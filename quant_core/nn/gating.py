@@ -21,6 +21,8 @@ from quant_core.nn.dropout import Dropout
 #: Scale of the weighing network's layer norm at first. At 1 a new network prefers some variable tenfold by chance, and
 #: a weak signal does not undo it; from even weights a preference is a learnt one. Tried on planted signals.
 FIRST_PREFERENCE = 0.1
+#: Size of a hushed variable at first, in that of the others.
+FIRST_WHISPER = 0.1
 
 
 class GatedLinear(nn.Module):
@@ -139,16 +141,26 @@ class VariableSelection(nn.Module):
 
         token = out(sum_v w_v GRN_v(e_v)),  w = softmax(GRN(e_1 ... e_V, context))
 
+    A new selection says 0 of inputs that are all 0, and a token of about 1 of others: a constant part would fill the
+    recurrent layers behind it before anything of the inputs does.
+
     Embeddings are linear, so what follows one linearly is multiplied into it: the same function in fewer products.
 
     Args:
         columns: how many columns each variable has: 1 a number, several a one-hot category.
         inner: channels of a variable, 2 or more; as many as `width` is the published network; fewer are an economy,
             with one projection at the end.
+        hushed: so many of the variables, the last ones, begin faint.
     """
 
     def __init__(
-        self, columns: Sequence[int], width: int, n_context: int = 0, inner: int = 16, dropout: float = 0.0
+        self,
+        columns: Sequence[int],
+        width: int,
+        n_context: int = 0,
+        inner: int = 16,
+        dropout: float = 0.0,
+        hushed: int = 0,
     ) -> None:
         super().__init__()
         if inner < 2:
@@ -161,6 +173,19 @@ class VariableSelection(nn.Module):
         self.weigh = GatedResidual(n * inner, width, n, n_context, dropout)
         nn.init.constant_(self.weigh.norm.weight, FIRST_PREFERENCE)
         self.out = nn.Linear(inner, width) if inner != width else nn.Identity()
+        self._begin(hushed)
+
+    @torch.no_grad()
+    def _begin(self, hushed: int) -> None:
+        """No constant part, and tokens of size 1: a mean of V has a variance of 1 / V, `out` leaves a third of it."""
+        n = self.embed.n_variables
+        self.norm.weight[n - hushed :] *= FIRST_WHISPER
+        self.eval()  # a dropped channel is no part of what is constant
+        self.norm.bias.sub_(self._own(torch.zeros(1, len(self.embed.owner))))
+        self.train()
+        if isinstance(self.out, nn.Linear):
+            self.out.weight *= math.sqrt(3.0 * n)
+            self.out.bias.zero_()
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         rows = x.flatten(0, -2)  # (..., F) -> (N, F)

@@ -15,7 +15,7 @@ class EncoderConfig:
 
     Args:
         d_model: width of a token, a multiple of `heads` (and of twice that for rotary positions).
-        pooling: "cls" a learned token behind the newest, "last" the newest one, "mean" over time.
+        pooling: "last" the newest token, "cls" a learned one behind it, "mean" over time.
     """
 
     d_model: int = 128
@@ -23,7 +23,7 @@ class EncoderConfig:
     layers: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
-    pooling: Pooling = "cls"
+    pooling: Pooling = "last"
     positions: Positions = "sinusoidal"
 
     def __post_init__(self) -> None:
@@ -51,6 +51,7 @@ class TFTConfig:
         lstm_layers: layers of the encoder and of the decoder.
         selection_width: channels in which a variable passes its own network. Equal to d_model it is the published
             network; fewer, with one projection after the selection, do nearly all of its work in a part of the time.
+        first_memory: sessions, the longest memory that a unit of the LSTMs begins with; None leaves torch's own.
     """
 
     d_model: int = 128
@@ -58,6 +59,7 @@ class TFTConfig:
     lstm_layers: int = 1
     dropout: float = 0.1
     selection_width: int = 16
+    first_memory: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.d_model, self.heads, self.lstm_layers) < 1 or self.d_model % self.heads:

@@ -58,12 +58,13 @@ class TemporalFusion(nn.Module):
         width, inner, dropout = config.d_model, config.selection_width, config.dropout
         self.sizes = (n_past, n_known, sum(static))
         self.select_static = VariableSelection(static, width, 0, inner, dropout)
-        self.select_past = VariableSelection([1] * (n_past + n_known), width, width, inner, dropout)
-        self.select_future = VariableSelection([1] * n_known, width, width, inner, dropout)
+        # hushed: the calendar is the same for all names of a date, which are told apart by the past inputs
+        self.select_past = VariableSelection([1] * (n_past + n_known), width, width, inner, dropout, hushed=n_known)
+        self.select_future = VariableSelection([1] * n_known, width, width, inner, dropout, hushed=n_known)
         self.for_selection, self.for_hidden, self.for_cell, self.for_enrichment = (
             GatedResidual(width, width, width, dropout=dropout) for _ in range(4)
         )
-        self.local = EncoderDecoder(width, config.lstm_layers, dropout)
+        self.local = EncoderDecoder(width, config.lstm_layers, dropout, config.first_memory)
         self.local_skip = GatedSkip(width, dropout)
         self.enrich = GatedResidual(width, width, width, width, dropout)
         self.attention = InterpretableAttention(width, config.heads)

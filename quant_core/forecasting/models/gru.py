@@ -27,11 +27,14 @@ class GRUConfig(NetConfig):
     Args:
         d_model: units of a layer.
         dropout: between layers and on the state that is read.
+        is_long: whether units begin with memories of 1 to `sequence_sessions` sessions, by which what happened weeks
+            ago is learned; else as torch begins them, with memories of two or three.
     """
 
     d_model: int = 64
     layers: int = 2
     dropout: float = 0.1
+    is_long: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,7 +50,8 @@ def body(config: GRUConfig, sizes: Sizes) -> "nn.Module":
     from quant_core.nn import recurrent
     from quant_core.nn.forecaster import PastOnly
 
-    shape = recurrent.GRUConfig(config.d_model, config.layers, config.dropout)
+    memory = config.sequence_sessions if config.is_long else None
+    shape = recurrent.GRUConfig(config.d_model, config.layers, config.dropout, first_memory=memory)
     return PastOnly(recurrent.GRU(sizes.past, shape))
 
 

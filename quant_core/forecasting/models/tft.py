@@ -46,7 +46,9 @@ class TFTConfig(NetConfig):
         Raises:
             DataError: no network has it.
         """
-        return shapes.TFTConfig(self.d_model, self.heads, self.lstm_layers, self.dropout, self.selection_width)
+        return shapes.TFTConfig(
+            self.d_model, self.heads, self.lstm_layers, self.dropout, self.selection_width, self.sequence_sessions
+        )
 
 
 def body(config: TFTConfig, sizes: Sizes) -> "nn.Module":

@@ -26,7 +26,8 @@ class TransformerConfig(NetConfig):
 
     Args:
         d_model: width of a token, a multiple of `heads`.
-        pooling: what is read: "cls" a learned token, "last" the newest session, "mean" all of them.
+        pooling: what is read: "last" the newest session, "mean" all of them, "cls" a learned token, which knows nothing
+            of the newest session at first and learns slower what hangs on it (docs/benchmarks.md).
         positions: "sinusoidal" or "rotary".
     """
 
@@ -35,7 +36,7 @@ class TransformerConfig(NetConfig):
     layers: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
-    pooling: Pooling = "cls"
+    pooling: Pooling = "last"
     positions: Positions = "sinusoidal"
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from quant_core.errors import DataError
-from quant_core.nn.recurrent import GRU, EncoderDecoder, GRUConfig
+from quant_core.nn.recurrent import GRU, EncoderDecoder, GRUConfig, remember
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,46 @@ def test_an_encoder_begins_in_the_given_state() -> None:
     past, future, hidden, memory = (torch.randn(*shape) for shape in ((2, 1, 4), (2, 1, 4), (2, 4), (2, 4)))
     first, _ = cell(past[:, 0], (hidden, memory))
     torch.testing.assert_close(own(past, future, hidden, memory)[:, 0], first, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_units_begin_with_memories_from_one_session_to_the_longest(kind: type[nn.GRU] | type[nn.LSTM]) -> None:
+    network = kind(3, 200, num_layers=2)
+    remember(network, 40)
+    for value in network.all_weights:
+        value[0].data.zero_()  # of inputs and states: biases alone are left
+        value[1].data.zero_()
+    biases = network.bias_ih_l1 + network.bias_hh_l1
+    memory = biases[200:400].exp()
+    assert 1.0 <= memory.min() < 5.0 < 36.0 < memory.max() <= 40.0
+    begin = torch.ones(2, 1, 200)
+    if isinstance(network, nn.LSTM):
+        _, (_, end) = network(torch.zeros(10, 1, 3), (begin, begin))
+        fed = biases[:200].sigmoid() * biases[400:600].tanh()
+    else:
+        _, end = network(torch.zeros(10, 1, 3), begin)
+        reset = biases[:200].sigmoid()  # of what the state says to the candidate: its bias alone
+        fed = (network.bias_ih_l1[400:] + reset * network.bias_hh_l1[400:]).tanh() / (1.0 + memory)
+    expected, kept = torch.ones(200), memory / (1.0 + memory)  # a session keeps m / (1 + m) of the state
+    for _ in range(10):
+        expected = kept * expected + fed
+    torch.testing.assert_close(end[1, 0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_what_was_a_month_ago_reaches_a_new_state_with_memories_alone() -> None:
+    def reach(first_memory: int | None) -> float:
+        torch.manual_seed(0)
+        x = torch.randn(16, 48, 3, requires_grad=True)
+        GRU(3, GRUConfig(d_model=32, layers=1, first_memory=first_memory)).eval()(x).sum().backward()
+        assert x.grad is not None
+        return float(x.grad[:, -30].norm() / x.grad[:, -1].norm())
+
+    assert reach(None) < 1e-4 < 0.1 < reach(48)
+
+
+def test_a_memory_of_no_session_is_refused() -> None:
+    with pytest.raises(DataError, match="first memory of 0"):
+        GRU(3, GRUConfig(first_memory=0))
 
 
 @pytest.mark.parametrize("wrong", [{"d_model": 0}, {"layers": 0}, {"dropout": 1.0}])

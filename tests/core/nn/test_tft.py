@@ -221,6 +221,19 @@ def test_the_true_variables_get_the_largest_weights() -> None:
     assert said.future.mean(dim=(0, 1)).argmax() == 1
 
 
+@pytest.mark.parametrize("inner", [8, 16])
+def test_a_new_selection_says_nothing_of_nothing_and_its_last_variables_faintly(inner: int) -> None:
+    own = VariableSelection([1] * 5, 16, n_context=0, inner=inner, dropout=0.5, hushed=2).eval()
+    assert own(torch.zeros(1, 5))[0].abs().max() < 1e-6
+    loud, faint = own(torch.eye(5)[:1])[0].norm(), own(torch.eye(5)[4:])[0].norm()
+    assert faint < 0.3 * loud
+
+
+def test_a_new_selection_makes_tokens_of_about_one() -> None:
+    sizes = [float(VariableSelection([1] * n, 16, inner=8)(torch.randn(400, n))[0].std()) for n in (3, 12, 40)]
+    assert all(0.3 < size < 1.5 for size in sizes)
+
+
 def test_a_new_network_prefers_no_variable() -> None:
     weights = VariableSelection([1] * 5, 16, inner=8)(torch.randn(50, 5))[1]
     assert weights.min() > 0.12
