@@ -135,20 +135,16 @@ class Lab:
 
     @cached_property
     def agents(self) -> tuple[str, ...]:
-        """Who learns to trade the forecasts: those that the profile names, else all that there are.
+        """Who learns to trade the forecasts: those that the profile names, else all that there are. One that is not
+        shown the regimes is left out where there are none, as it would be the agent that is.
 
         Raises:
-            UnknownName: one is not registered. DataError: one is blind to regimes that the profile does not have.
+            UnknownName: one is not registered.
         """
         named = tuple(AGENTS) if self.profile.agents is None else self.profile.agents
         for name in named:
             AGENTS[agent_of(name)]
-            if is_blind(name) and not self.has_regimes:
-                raise DataError(
-                    f"profile {self.profile.name}: the agent {name} is not shown the regimes, but the profile has "
-                    f"none; name {agent_of(name)} instead."
-                )
-        return named
+        return tuple(name for name in named if self.has_regimes or not is_blind(name))
 
     # ---- settings ---------------------------------------------------------------------------------------------------
 

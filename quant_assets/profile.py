@@ -48,8 +48,8 @@ class Profile:
         regimes: methods that find market regimes, `<name>_embeddings` for one that reads the encoder's embeddings; None
             for all, [] for none.
         regime_method: the one of them that is traded on and reported by.
-        agents: who learn to trade the forecasts, `<name>_blind` for one that is not shown the regimes; None for all,
-            [] for none.
+        agents: who learn to trade the forecasts, `<name>_blind` for one that is not shown the regimes (left out where
+            there are none); None for all, [] for none.
         model_size: of the models: "default" (the settings classes' own), or a file of presets/models: tiny (a demo),
             small (two cores), large (a data-centre GPU).
         price_index, total_return_index: benchmark tickers as the source calls them.
