@@ -38,8 +38,8 @@ PART = 1e-9  # rounding that must not cost a whole share
 # locked instructions each in every session, a third of its time. Compilation fails where an array is made after all.
 # Indices are unsigned where the compiler cannot see that they never are negative: such a one would count from the end,
 # and asking for it costs as much as the access.
-_UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
-_inlined = numba.njit(inline="always", **_UNCOUNTED)
+UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
+_inlined = numba.njit(inline="always", **UNCOUNTED)
 
 
 @_inlined
@@ -324,7 +324,7 @@ def _close(t, after, account, n, log, n_held):  # type: ignore[no-untyped-def]
     return left, n_held, total
 
 
-@numba.njit(cache=True, nogil=True, **_UNCOUNTED)
+@numba.njit(cache=True, nogil=True, **UNCOUNTED)
 def run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
     """Sessions t..last as far as the log has room, whose rows count from `first`; the session that is next."""
     rows, falls_due, acted, cash, n = wanted.rows, wanted.due, wanted.acted, account.cash, account.n_active[0]

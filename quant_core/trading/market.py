@@ -256,7 +256,7 @@ def _cash_returns(cash_return_1d: ArrayLike, n_sessions: int) -> Floats:
         raise DataError(
             f"ledger: cash_return_1d row {bad[0]} is {rate.ravel()[bad[0]]}; wanted a finite number above -1."
         )
-    return np.ascontiguousarray(np.broadcast_to(rate.ravel(), (n_sessions,)))
+    return np.broadcast_to(rate.ravel(), (n_sessions,)).copy()  # a view could not be written to, which is another type
 
 
 def _events(delistings: tuple[ArrayLike, ...], shape: tuple[int, ...]) -> Delistings:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.trading.arrays import CASH, COST, EQUITY, N_SERIES, TURNOVER, AccountState, Log, Terms, Wanted
-from quant_core.trading.day_loop import run_sessions
+from quant_core.trading.day_loop import UNCOUNTED, run_sessions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_uncounted = numba.njit(cache=True, error_model="numpy", _nrt=False)  # makes no array, as in `day_loop`
+_uncounted = numba.njit(cache=True, forceinline=True, **UNCOUNTED)
 
 
 class Accounts(NamedTuple):
@@ -37,9 +37,9 @@ class Accounts(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Decisions that may still fall due, the first `count` of Q for each account; as in `arrays.Wanted`."""
+    """Decisions that may still fall due, the first `n` of Q for each account; as in `arrays.Wanted`."""
 
-    count: Integers  # (E,)
+    n: Integers  # (E,)
     rows: Integers  # (E, Q)
     due: Integers  # (E, Q)
     start: Integers  # (E, Q + 1)
@@ -85,17 +85,17 @@ def open_at(accounts, waiting, e, session, capital):  # type: ignore[no-untyped-
     """Account `e` holds cash only, at the close of `session`, and nothing waits."""
     accounts.value[e], accounts.order[e], accounts.listed[e] = 0.0, 0.0, False
     accounts.cash[e, 0], accounts.n_active[e, 0] = capital, 0
-    accounts.opening[e], waiting.count[e] = session, 0
+    accounts.opening[e], waiting.n[e] = session, 0
 
 
 @_uncounted
 def decide(waiting, e, session, due, weights):  # type: ignore[no-untyped-def]
     """Account `e` wants `weights` (N,) when the decision of `session` falls due; NaN keeps, what is 0 is sold."""
-    over, count, start = 0, waiting.count[e], waiting.start[e]
+    over, count, start = 0, waiting.n[e], waiting.start[e]
     while over < count and waiting.due[e, over] <= session:
         over += 1
     _forget(waiting, e, over)
-    k, keeps = waiting.count[e], False
+    k, keeps = waiting.n[e], False
     at = start[k]
     for i in range(weights.size):
         amount = weights[i]
@@ -105,13 +105,13 @@ def decide(waiting, e, session, due, weights):  # type: ignore[no-untyped-def]
             at += 1
     waiting.rows[e, k], waiting.due[e, k], start[k + 1] = session, due, at
     waiting.keeps[e, k], waiting.acted[e, k] = keeps, True
-    waiting.count[e] = k + 1
+    waiting.n[e] = k + 1
 
 
 @_uncounted
 def _forget(waiting, e, over):  # type: ignore[no-untyped-def]
     """Move the decisions behind the first `over` ones to the front."""
-    left, start = waiting.count[e] - over, waiting.start[e]
+    left, start = waiting.n[e] - over, waiting.start[e]
     first = start[over]
     for k in range(left):
         waiting.rows[e, k], waiting.due[e, k] = waiting.rows[e, k + over], waiting.due[e, k + over]
@@ -120,7 +120,7 @@ def _forget(waiting, e, over):  # type: ignore[no-untyped-def]
         waiting.names[e, k], waiting.amounts[e, k] = waiting.names[e, first + k], waiting.amounts[e, first + k]
     for k in range(left + 1):
         start[k] = start[k + over] - first
-    waiting.count[e] = left
+    waiting.n[e] = left
 
 
 @_uncounted
@@ -134,7 +134,7 @@ def through(first, last, market, charges, terms, accounts, waiting, e, peak):  #
         accounts.value[e], accounts.order[e], accounts.decided[e], accounts.active[e], accounts.listed[e],
         accounts.cash[e], accounts.n_active[e],
     )  # fmt: skip
-    k = waiting.count[e]
+    k = waiting.n[e]
     wanted = Wanted(
         waiting.rows[e][:k], waiting.due[e][:k], waiting.start[e][: k + 1], waiting.names[e], waiting.amounts[e],
         waiting.keeps[e][:k], waiting.acted[e][:k],

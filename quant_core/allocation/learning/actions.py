@@ -17,11 +17,12 @@ import numba
 import numpy as np
 
 from quant_core.allocation.learning.env_config import MODES, EnvConfig
+from quant_core.trading.day_loop import UNCOUNTED
 from quant_core.trading.weights import SUM_TOLERANCE, Array
 
 DIRECT, RESIDUAL, PARTIAL = range(len(MODES))
 ROUNDS = 200  # of the search for tau; it ends after about ten
-_uncounted = numba.njit(cache=True, error_model="numpy", _nrt=False)
+_uncounted = numba.njit(cache=True, **UNCOUNTED)
 
 
 class Limits(NamedTuple):

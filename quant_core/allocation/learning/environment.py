@@ -23,9 +23,9 @@ Observation = dict[str, NDArray[np.float32]]
 Array = NDArray[np.float64]
 
 
-def observation_space(episodes: Episodes) -> spaces.Dict:
+def observation_space(episodes: Episodes) -> Any:
     """Of one episode."""
-    seen = episodes.seen
+    seen = episodes.sheet()
     return spaces.Dict(
         {
             "assets": spaces.Box(-np.inf, np.inf, seen.assets.shape[1:], np.float32),
@@ -35,7 +35,7 @@ def observation_space(episodes: Episodes) -> spaces.Dict:
     )
 
 
-def action_space(episodes: Episodes) -> spaces.Box:
+def action_space(episodes: Episodes) -> Any:
     """Of one episode."""
     return spaces.Box(-1.0, 1.0, episodes.actions.shape[1:], np.float32)
 
@@ -88,9 +88,10 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         start = self._episodes.start(self.np_random, (options or {}).get("start"))
-        self._episodes.begin(0, start)
+        seen = self._episodes.sheet()
+        self._episodes.begin(seen, 0, start)
         self._ready = True
-        return self._observation(), {"start": start, "date": self.stage.sessions[int(self.stage.decisions[start])]}
+        return _observation(seen), {"start": start, "date": self.stage.sessions[int(self.stage.decisions[start])]}
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide, and go to the next decision.
@@ -123,12 +124,13 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._episodes.state.wanted[0].copy()
 
     def _stepped(self, by_action: bool) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        self._episodes.step(by_action)
+        seen = self._episodes.sheet()
+        self._episodes.step(seen, by_action)
         ends = self._episodes.state.place[0, loop.ENDS]
         self._ready = bool(ends == loop.RUNS)
         figures = self._episodes.state.figures[0].tolist()
         over = bool(ends == loop.TERMINATED), bool(ends == loop.TRUNCATED)
-        return self._observation(), figures[loop.REWARD], *over, self._info(figures)
+        return _observation(seen), figures[loop.REWARD], *over, self._info(figures)
 
     def _check_runs(self) -> None:
         if not self._ready:
@@ -143,10 +145,6 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             )
         self._episodes.actions[0] = given
 
-    def _observation(self) -> Observation:
-        seen = self._episodes.seen
-        return {"assets": seen.assets[0].copy(), "market": seen.market[0].copy(), "mask": seen.mask[0].copy()}
-
     def _info(self, figures: list[float]) -> dict[str, Any]:
         state = self._episodes.state
         fill = state.fill[0]
@@ -158,3 +156,7 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "fill_date": self.stage.sessions[fill] if fill >= 0 else None,
             "weights": state.wanted[0].copy(),
         }
+
+
+def _observation(seen: loop.Seen) -> Observation:
+    return {"assets": seen.assets[0], "market": seen.market[0], "mask": seen.mask[0]}

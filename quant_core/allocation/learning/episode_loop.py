@@ -13,6 +13,7 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from quant_core.allocation.learning.actions import weights_for
+from quant_core.trading.day_loop import UNCOUNTED
 from quant_core.trading.side_by_side import decide, open_at, through, weights_of
 
 Floats = NDArray[np.float64]
@@ -96,33 +97,31 @@ class Engine(structref.StructRefProxy):  # type: ignore[misc]
 
 
 FIELDS = [
-    "panel", "charges", "rules", "accounts", "waiting", "script", "terms", "limits", "scratch", "state", "seen",
-    "parameters", "kernel",
+    "panel", "charges", "rules", "accounts", "waiting", "script", "terms", "limits", "scratch", "state", "parameters",
+    "kernel",
 ]  # fmt: skip
 structref.define_boxing(EngineType, Engine)
 structref.define_constructor(Engine, EngineType, FIELDS)
-_uncounted = numba.njit(cache=True, error_model="numpy", _nrt=False)
+_uncounted = numba.njit(cache=True, forceinline=True, **UNCOUNTED)
 
 
 @numba.njit(cache=True)
 def engine_of(  # type: ignore[no-untyped-def]
-    panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, seen, parameters, kernel
+    panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, parameters, kernel
 ):
-    return Engine(
-        panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, seen, parameters, kernel
-    )
+    return Engine(panel, charges, rules, accounts, waiting, script, terms, limits, scratch, state, parameters, kernel)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def begin(engine, e, decision, length):  # type: ignore[no-untyped-def]
-    """Episode `e` opens an account at the close of a decision, and lasts `length` decisions."""
+def begin(engine, seen, e, decision, length):  # type: ignore[no-untyped-def]
+    """Episode `e` opens an account at the close of a decision, and lasts `length` decisions; `seen` is written."""
     script, state, terms = engine.script, engine.state, engine.terms
     open_at(engine.accounts, engine.waiting, e, script.rows[decision], terms.capital)
     state.place[e, DECISION], state.place[e, LEFT], state.place[e, ENDS] = decision, length, RUNS
     state.figures[e], state.memory[e], state.held[e], state.wanted[e] = 0.0, 0.0, 0.0, 0.0
     state.figures[e, EQUITY], state.figures[e, PEAK] = terms.capital, terms.capital
     state.fill[e] = -1
-    _observe(e, decision, script, terms, 1.0, state, engine.seen)
+    _observe(e, decision, script, terms, 1.0, state, seen)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -143,10 +142,11 @@ def wanted_by(engine, actions):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def step_all(engine, actions, by_action, e):  # type: ignore[no-untyped-def]
+def step_all(engine, seen, actions, by_action, e):  # type: ignore[no-untyped-def]
     """Take every episode from its decision to the next one.
 
     Args:
+        seen: written: the observations.
         actions: (E, A).
         by_action: False decides what `state.wanted` says already instead, and does not read the actions.
         e: written: (1,) the episode that stopped it.
@@ -157,7 +157,7 @@ def step_all(engine, actions, by_action, e):  # type: ignore[no-untyped-def]
         engine.panel, engine.charges, engine.rules, engine.accounts, engine.waiting,
     )  # fmt: skip
     script, terms, limits, scratch = engine.script, engine.terms, engine.limits, engine.scratch
-    state, seen, parameters, kernel = engine.state, engine.seen, engine.parameters, engine.kernel
+    state, parameters, kernel = engine.state, engine.parameters, engine.kernel
     e[0] = _first_nan(actions) if by_action else -1
     if e[0] >= 0:
         return BAD_ACTION

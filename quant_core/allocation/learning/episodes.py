@@ -67,11 +67,6 @@ class Episodes:
             wanted=np.zeros(shape),
             fill=np.zeros(n_episodes, np.int64),
         )
-        self.seen = loop.Seen(
-            assets=np.zeros((*shape, len(self.columns.asset)), np.float32),
-            market=np.zeros((n_episodes, len(self.columns.market)), np.float32),
-            mask=np.zeros(shape, np.float32),
-        )
         self._bad = np.zeros(1, np.int64)
         self._engine = self._made(shown)
 
@@ -95,19 +90,31 @@ class Episodes:
             )
         return int(at)
 
-    def begin(self, episode: int, start: int) -> None:
-        """Open an account at a decision."""
+    def sheet(self) -> loop.Seen:
+        """Room for the observations of all episodes, with nothing in it yet."""
+        shape = (self.n_episodes, len(self.stage.tickers))
+        return loop.Seen(
+            assets=np.empty((*shape, len(self.columns.asset)), np.float32),
+            market=np.empty((self.n_episodes, len(self.columns.market)), np.float32),
+            mask=np.empty(shape, np.float32),
+        )
+
+    def begin(self, seen: loop.Seen, episode: int, start: int) -> None:
+        """Open an account at a decision, and write what is known there."""
         length = self.stage.n_made - start
         asked = self.config.episode_decisions
-        loop.begin(self._engine, episode, start, min(asked, length) if asked else length)
+        loop.begin(self._engine, seen, episode, start, min(asked, length) if asked else length)
 
-    def step(self, by_action: bool = True) -> None:
-        """Take every episode to its next decision, through `actions` or, without them, what `state.wanted` says.
+    def step(self, seen: loop.Seen, by_action: bool = True) -> None:
+        """Take every episode to its next decision, and write what is known there.
+
+        Args:
+            by_action: through `actions`, else what `state.wanted` says.
 
         Raises:
             DataError: an action or a reward that is not a number; an episode that is over.
         """
-        code = loop.step_all(self._engine, self.actions, by_action, self._bad)
+        code = loop.step_all(self._engine, seen, self.actions, by_action, self._bad)
         if code:
             self._refuse(code, int(self._bad[0]))
 
@@ -171,7 +178,7 @@ class Episodes:
                 market=np.ascontiguousarray(stage.market_inputs[:, shown[1]]),
                 buyable=stage.buyable,
                 closed=stage.closed,
-                book=np.ascontiguousarray(np.broadcast_to(book, (len(stage.decisions), names))),
+                book=np.broadcast_to(book, (len(stage.decisions), names)).copy(),
             ),
             loop.Terms(
                 n_sessions=stage.market.n_sessions,
@@ -185,7 +192,6 @@ class Episodes:
             limits_of(config),
             Scratch(np.zeros(names), np.zeros(names)),
             self.state,
-            self.seen,
             _padded(reward.parameters(config)),
             reward.kernel,
         )

@@ -3,7 +3,7 @@
 - "future": the return that a name is about to earn is in the observation. Who does not learn this learns nothing.
 - "signal": a noisy, slowly moving signal whose forecast is worth more than trading on it costs.
 - "none": the same, and the signal says nothing.
-- "crisis": all names fall together in spells of high volatility, which block "regimes" tells a session late, with noise.
+- "crisis": all names fall together in spells of high volatility; block "regimes" tells of them a session late, blurred.
 
 All prices move within the session, between a fill at the open and the close. `book` is an oracle's: it knows how the
 market was made, minds costs, and decides on what is observed. Made for tests and benchmarks, never for results.
@@ -75,7 +75,9 @@ def planted_stage(
     signal = _ahead(world.total_return, rows) if kind == "future" else world.signal[rows]
     days = calendar.sessions(FIRST_SESSION, calendar.LAST_DAY)[:sessions]
     shape = world.total_return.shape
-    market = Market(np.zeros(shape), world.total_return, np.ones(shape, bool), cash_return_1d=CASH_RETURN_1D)
+    market = Market(
+        np.zeros(shape), world.total_return, np.ones(shape, bool), cash_return_1d=np.array([CASH_RETURN_1D])
+    )
     costs = FlatCosts(rate_bps, 0.0, 0.0).schedule(days)
     return Stage(
         sessions=days,

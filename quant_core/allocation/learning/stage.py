@@ -3,6 +3,7 @@
 Where the numbers come from is the caller's question; here they are arrays that must agree.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -108,8 +109,7 @@ class Stage:
         Raises:
             DataError: no decision in these sessions.
         """
-        days = np.array(self.sessions)
-        begin, end = int(np.searchsorted(days, first)), int(np.searchsorted(days, last, side="right"))
+        begin, end = bisect_left(self.sessions, first), bisect_right(self.sessions, last)
         kept = (self.decisions >= begin) & (self.decisions < end)
         if not kept.any():
             raise DataError(

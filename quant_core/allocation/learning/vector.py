@@ -5,6 +5,7 @@ over begins anew at once; its last observation is in its info, as stable-baselin
 otherwise: what a step earned is in `last`, for all episodes at once.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ Floats = NDArray[np.float64]
 Stepped = tuple[Observation, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]
 
 
+SHEETS = 3  # the newest observation, the one before it, and the next
+
+
 class Last(NamedTuple):
     """What the newest step of each episode did; one that began anew is told as it ended."""
 
@@ -33,6 +37,30 @@ class Last(NamedTuple):
     equity: Floats  # (E,) rupees
     weights: Floats  # (E, N) wanted, NaN for a name that is kept
     decision: NDArray[np.int64]  # (E,) row of the stage's decisions that they were decided at
+
+
+class _Sheets:
+    """Observations to hand out, written on again once nobody holds one any more.
+
+    New arrays of this size come from the system page by page, which costs some per cent of a step. Who keeps an
+    observation, or a view of it, keeps its sheet, and others are made.
+    """
+
+    def __init__(self, episodes: Episodes) -> None:
+        self._new = episodes.sheet
+        self._sheets = [episodes.sheet() for _ in range(SHEETS)]
+        self._alone = _references(self._sheets[0])  # of a sheet that nobody holds
+
+    def free(self) -> loop.Seen:
+        """A sheet that nobody holds."""
+        for sheet in self._sheets:
+            if _references(sheet) == self._alone:
+                return sheet
+        return self._new()
+
+
+def _references(sheet: loop.Seen) -> tuple[int, ...]:
+    return tuple(sys.getrefcount(sheet[k]) for k in range(len(sheet)))
 
 
 class VectorPortfolioEnv(VecEnv):
@@ -61,7 +89,7 @@ class VectorPortfolioEnv(VecEnv):
         self._episodes = Episodes(stage, config or EnvConfig(), n_envs)
         self.render_mode = None
         super().__init__(n_envs, observation_space(self._episodes), action_space(self._episodes))
-        self._start = start
+        self._start, self._sheets = start, _Sheets(self._episodes)
         self._rewards, self._lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
         self.seed(seed)
         self._random = [np_random(each)[0] for each in self._seeds]
@@ -86,11 +114,12 @@ class VectorPortfolioEnv(VecEnv):
             own if seed is None else np_random(seed)[0] for own, seed in zip(self._random, self._seeds, strict=True)
         ]
         self._reset_seeds()
+        seen = self._sheets.free()
         for e in range(self.num_envs):
-            self._begin(e)
+            self._begin(seen, e)
         self._rewards[:], self._lengths[:] = 0.0, 0
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        return self._observation()
+        return seen._asdict()
 
     def step_async(self, actions: NDArray[Any]) -> None:
         if np.shape(actions) != self._episodes.actions.shape:
@@ -124,9 +153,9 @@ class VectorPortfolioEnv(VecEnv):
         return self._episodes.state.wanted.copy()
 
     def _stepped(self, by_action: bool) -> Stepped:
-        state = self._episodes.state
+        state, seen = self._episodes.state, self._sheets.free()
         decided = state.place[:, loop.DECISION].copy()
-        self._episodes.step(by_action)
+        self._episodes.step(seen, by_action)
         self.last = self._told(decided)
         rewards = state.figures[:, loop.REWARD].copy()
         self._rewards += rewards
@@ -134,9 +163,9 @@ class VectorPortfolioEnv(VecEnv):
         done = state.place[:, loop.ENDS] != loop.RUNS
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for e in np.flatnonzero(done):
-            infos[e] = self._ended(int(e))
-            self._begin(int(e))
-        return self._observation(), rewards.astype(np.float32), done, infos
+            infos[e] = self._ended(seen, int(e))
+            self._begin(seen, int(e))
+        return seen._asdict(), rewards.astype(np.float32), done, infos
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -156,23 +185,24 @@ class VectorPortfolioEnv(VecEnv):
     def _chosen(self, indices: Any) -> Sequence[int]:
         return list(self._get_indices(indices))
 
-    def _begin(self, e: int) -> None:
-        self._episodes.begin(e, self._episodes.start(self._random[e], self._start))
+    def _begin(self, seen: loop.Seen, e: int) -> None:
+        self._episodes.begin(seen, e, self._episodes.start(self._random[e], self._start))
 
     def _told(self, decided: NDArray[np.int64]) -> Last:
         figures, wanted = self._episodes.state.figures, self._episodes.state.wanted
-        kept = (figures[:, k].copy() for k in (loop.STEP_RETURN, loop.STEP_COST, loop.STEP_TURNOVER, loop.EQUITY))
-        return Last(*kept, wanted.copy(), decided)
+        return Last(
+            simple_return=figures[:, loop.STEP_RETURN].copy(),
+            cost=figures[:, loop.STEP_COST].copy(),
+            turnover=figures[:, loop.STEP_TURNOVER].copy(),
+            equity=figures[:, loop.EQUITY].copy(),
+            weights=wanted.copy(),
+            decision=decided,
+        )
 
-    def _ended(self, e: int) -> dict[str, Any]:
+    def _ended(self, seen: loop.Seen, e: int) -> dict[str, Any]:
         """What stable-baselines3 reads of an episode that is over, and its reward and length."""
-        seen = self._episodes.seen
         truncated = bool(self._episodes.state.place[e, loop.ENDS] == loop.TRUNCATED)
         told = {"r": float(self._rewards[e]), "l": int(self._lengths[e]), "t": 0.0}
         self._rewards[e], self._lengths[e] = 0.0, 0
-        last = {"assets": seen.assets[e].copy(), "market": seen.market[e].copy(), "mask": seen.mask[e].copy()}
+        last = {name: array[e].copy() for name, array in seen._asdict().items()}
         return {"terminal_observation": last, "TimeLimit.truncated": truncated, "episode": told}
-
-    def _observation(self) -> Observation:
-        seen = self._episodes.seen
-        return {"assets": seen.assets.copy(), "market": seen.market.copy(), "mask": seen.mask.copy()}
