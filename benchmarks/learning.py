@@ -14,6 +14,7 @@ residual: the agent tilts the oracle's book of the signal market. Wanted: never 
 """
 
 import argparse
+import json
 import math
 import os
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from quant_core.allocation.learning.agent import AGENTS
-from quant_core.allocation.learning.planted import MAX_POSITION, RATES, _towards, planted_stage, split
+from quant_core.allocation.learning.planted import MAX_POSITION, RATES, planted_stage, split
 from quant_core.allocation.learning.policy import policies_of
 from quant_core.allocation.learning.stage import Stage
 from quant_core.allocation.learning.walk import Walk, walk_mean, walk_weights
@@ -32,23 +33,27 @@ SESSIONS, SHARES = 5000, (0.6, 0.2, 0.2)
 PLANTED = {"signal": "signal", "none": "none", "regime": "crisis", "residual": "signal"}
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)  # of the oracle's softmax, in logits a standard deviation of the signal
 COMMON: dict[str, Any] = {
-    "reward": "log_return", "episode_decisions": 52, "n_envs": 16, "n_seeds": 1, "total_steps": 40_960,
-    "eval_every": 4_096, "patience": None, "stop_on": "sharpe",
+    "reward": "log_return", "episode_decisions": 52, "n_envs": 16, "n_seeds": 1, "patience": None, "stop_on": "sharpe",
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "ppo": {"gamma": 0.5, "ent_coef": 0.0, "batch_size": 256, "learning_rate": 1e-3},
+    "ppo": {
+        "gamma": 0.5, "ent_coef": 0.0, "batch_size": 256, "learning_rate": 2e-3, "total_steps": 32_768,
+        "eval_every": 4_096,
+    },
     "sac": {
         "gamma": 0.5, "learning_rate": 1e-3, "entropy_start": 0.01, "target_entropy": -1.0, "sizes": (32, 32),
-        "total_steps": 24_576,
+        "total_steps": 8_192, "eval_every": 1_024,
     },
 }  # fmt: skip
+#: What agents see of the crisis market: its volatilities would tell crises to those who see no regimes, too.
+REGIME_BLOCKS = ("forecast", "regimes")
 
 
 def told(walk: Walk) -> str:
     figures = walk.figures()
     return (
-        f"Sharpe {figures['sharpe']:5.2f}  drawdown {figures['drawdown']:5.1%}  turnover {figures['turnover_ann']:5.1f}  "
-        f"moved {figures['move']:4.2f}"
+        f"Sharpe {figures['sharpe']:5.2f}  drawdown {figures['drawdown']:5.1%}  "
+        f"turnover {figures['turnover_ann']:5.1f}  moved {figures['move']:4.2f}"
     )
 
 
@@ -88,6 +93,14 @@ def best_oracle(test: Stage) -> Walk:
     return max((walk_weights(test, book) for book in books), key=lambda walk: walk.figures()["sharpe"])
 
 
+def _towards(aim: np.ndarray, rate: float) -> np.ndarray:
+    """(D, N) weights that go the share `rate` of the way to the aim at each decision."""
+    book = aim.copy()
+    for d in range(1, len(aim)):
+        book[d] = book[d - 1] + rate * (aim[d] - book[d - 1])
+    return book
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=tuple(PLANTED))
@@ -95,13 +108,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--loud", action="store_true")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to try")
+    parser.add_argument("--set", default="{}", metavar="JSON", help="settings to try")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {options.kind}, {SESSIONS} sessions, seeds from {options.first}")
-    tried = {pair.partition("=")[0]: eval(pair.partition("=")[2]) for pair in options.set}  # noqa: S307
+    tried = json.loads(options.set)
     for name in options.agents.split(","):
         settings = COMMON | SETTINGS[name] | tried
         settings["mode"] = "residual" if options.kind == "residual" else "direct"
+        settings["blocks"] = REGIME_BLOCKS if options.kind == "regime" else None
         good = [judged(options.kind, name, options.first + k, settings, options.loud) for k in range(options.seeds)]
         print(f"{name}: {sum(good)} of {len(good)} seeds as wanted", flush=True)
 
@@ -115,7 +129,9 @@ def judged(kind: str, name: str, seed: int, settings: dict[str, Any], loud: bool
     even = equal_weight(test)
     oracle = best_oracle(test) if kind == "signal" else walk_weights(test, test.book)
     sharpe, best, fair = (found.figures()["sharpe"] for found in (walk, oracle, even))
-    print(f"{name} {seed}: {told(walk)} | equal weight {told(even)} | oracle {told(oracle)}, {seconds:.0f} s", flush=True)
+    print(
+        f"{name} {seed}: {told(walk)} | equal weight {told(even)} | oracle {told(oracle)}, {seconds:.0f} s", flush=True
+    )
     if kind == "signal":
         return sharpe > fair and sharpe >= 0.6 * best
     if kind == "none":

@@ -41,7 +41,7 @@ def write_state(path: Path, state: State, fingerprint: str) -> None:
     Raises:
         DataError: it cannot be written; the former one is still there.
     """
-    plain = {name: np.ascontiguousarray(value) for name, value in state.arrays.items()}
+    plain = {name: np.array(value, order="C") for name, value in state.arrays.items()}
     about = {"format": FORMAT, "fingerprint": fingerprint, "digest": _digest(plain), **state.facts}
     temporary = path.with_name(f".{path.name}.tmp")
     try:

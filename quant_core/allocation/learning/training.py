@@ -28,8 +28,9 @@ from quant_core.allocation.learning.baseline import equal_weight_growth
 from quant_core.allocation.learning.networks import Shape
 from quant_core.allocation.learning.normalise import NameSharedNormalize
 from quant_core.allocation.learning.policy import Policy, scaling_arrays, seed_policy
+from quant_core.allocation.learning.progress import Arrays, Progress, restore, state_of
 from quant_core.allocation.learning.stage import Stage
-from quant_core.allocation.learning.state_file import State, read_state, write_state
+from quant_core.allocation.learning.state_file import read_state, write_state
 from quant_core.allocation.learning.vector import VectorPortfolioEnv
 from quant_core.allocation.learning.walk import walk_one, why_unresponsive
 from quant_core.errors import DataError
@@ -38,8 +39,6 @@ from quant_core.runtime import torch_threads
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -75,24 +74,6 @@ class Task:
     asset_columns: tuple[str, ...]
     market_columns: tuple[str, ...]
     shape: Shape
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """Where a seed stands after `evaluation` evaluations.
-
-    Args:
-        best: arrays of the best policy so far.
-        waited: evaluations since then.
-    """
-
-    evaluation: int
-    steps: int
-    best: Arrays
-    best_score: float
-    best_steps: int
-    waited: int
-    curve: list[dict[str, float]]
 
 
 def fit(kind: str, learner: Learner, train: Stage, validation: Stage, config: Any, log: Log) -> Fitted:
@@ -170,7 +151,7 @@ def _fit_seed(task: Task, number: int, log: Log) -> Progress:
         speed = {"steps_per_s": chunk / (time.perf_counter() - started)}
         now = _after(task, now, _exported(task, model, env), now.steps + chunk, env.mean_reward())
         if file is not None:
-            write_state(file, _state(task, model, env, now), mark)
+            write_state(file, state_of(model, learner.optimisers(model), env, now), mark)
         _tell(log, task, number, now.curve[-1] | speed)
     return now
 
@@ -181,11 +162,7 @@ def _begun(task: Task, model: "BaseAlgorithm", env: NameSharedNormalize, file: P
     if state is None:
         nothing = Progress(-1, 0, {}, -math.inf, 0, 0, [])
         return _after(task, nothing, _exported(task, model, env), 0, 0.0)
-    _restore(task, model, env, state)
-    facts = dict(state.facts)
-    for name in ("entropy", "replay_pos", "replay_full"):
-        facts.pop(name, None)
-    return Progress(best=state.part("best"), **facts)
+    return restore(model, task.learner.optimisers(model), env, state)
 
 
 def _after(task: Task, now: Progress, exported: Arrays, steps: int, reward: float) -> Progress:
@@ -225,53 +202,6 @@ def _exported(task: Task, model: "BaseAlgorithm", env: NameSharedNormalize) -> A
 def _policy(task: Task, arrays: Mapping[str, NDArray[Any]]) -> Policy:
     n_names = len(task.train.tickers) if task.config.network == "mlp" else None
     return seed_policy(task.kind, arrays, task.asset_columns, task.market_columns, task.learner.is_squashed, n_names)
-
-
-def _state(task: Task, model: Any, env: NameSharedNormalize, now: Progress) -> State:
-    """Everything that the next evaluation depends on."""
-    arrays = {f"policy.{name}": value.detach().cpu().numpy() for name, value in model.policy.state_dict().items()}
-    for name, optimiser in task.learner.optimisers(model).items():
-        for place, moments in optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser.{name}.{place}.{key}": part.cpu().numpy() for key, part in moments.items()}
-    arrays |= {f"normal.{name}": value for name, value in env.state().items()}
-    arrays |= {f"best.{name}": value for name, value in now.best.items()}
-    facts = {name: value for name, value in vars(now).items() if name != "best"}
-    if getattr(model, "log_ent_coef", None) is not None:
-        facts["entropy"] = float(model.log_ent_coef.detach().item())
-    if getattr(model, "replay_buffer", None) is not None:
-        facts |= {"replay_pos": model.replay_buffer.pos, "replay_full": model.replay_buffer.full}
-        arrays |= {f"replay.{name}": part for name, part in _remembered(model.replay_buffer).items()}
-    return State(arrays, facts)
-
-
-def _restore(task: Task, model: Any, env: NameSharedNormalize, state: State) -> None:
-    """Put algorithm and statistics where `_state` found them."""
-    model.policy.load_state_dict({name: torch.from_numpy(value) for name, value in state.part("policy").items()})
-    for name, optimiser in task.learner.optimisers(model).items():
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in state.part(f"optimiser.{name}").items():
-            place, _, moment = key.partition(".")
-            moments.setdefault(int(place), {})[moment] = torch.from_numpy(value)
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    env.restore(state.part("normal"))
-    model.num_timesteps = state.facts["steps"]
-    if "entropy" in state.facts:
-        model.log_ent_coef.data.fill_(state.facts["entropy"])
-    if "replay_pos" in state.facts:
-        buffer = model.replay_buffer
-        buffer.pos, buffer.full = state.facts["replay_pos"], state.facts["replay_full"]
-        kept = state.part("replay")
-        for name, part in _remembered(buffer).items():
-            part[:] = kept[name]
-
-
-def _remembered(buffer: Any) -> Arrays:
-    """Views of the part of a replay buffer that is filled, by name."""
-    size = buffer.size()
-    parts = {f"now.{key}": value for key, value in buffer.observations.items()}
-    parts |= {f"next.{key}": value for key, value in buffer.next_observations.items()}
-    parts |= {name: getattr(buffer, name) for name in ("actions", "rewards", "dones", "timeouts")}
-    return {name: value[:size] for name, value in parts.items()}
 
 
 def _require_finite(task: Task, model: "BaseAlgorithm", now: Progress) -> None:
@@ -322,13 +252,12 @@ def _digest(task: Task) -> str:
     digest = hashlib.sha256()
     for stage in (task.train, task.validation):
         market, costs = stage.market, stage.costs
-        parts = (
-            stage.decisions, stage.eligible, stage.asset_inputs, stage.market_inputs, stage.book, market.overnight_return,
-            market.intraday_return, market.open_to, market.cash_return_1d, market.dividend_return, *market.delistings,
-            costs.total_buy_rate, costs.total_sell_rate, costs.per_sale_inr,
-        )  # fmt: skip
         plain = [*map(str, stage.sessions), *stage.tickers, stage.capital_inr, asdict(stage.rules)]
         digest.update(json.dumps(plain).encode())
+        parts = [stage.decisions, stage.eligible, stage.asset_inputs, stage.market_inputs, stage.book]
+        parts += [market.overnight_return, market.intraday_return, market.open_to, market.cash_return_1d]
+        parts += [market.dividend_return, *market.delistings]
+        parts += [costs.total_buy_rate, costs.total_sell_rate, costs.per_sale_inr]
         for part in parts:
             digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()

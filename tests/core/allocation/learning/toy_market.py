@@ -41,7 +41,11 @@ class ToyMarket(VecEnv):
         shape = (self.num_envs, self.n_names)
         self.future = self.rng.standard_normal(shape)
         rows = np.stack([0.01 * self.future, self.rng.standard_normal(shape)], axis=-1)
-        return {"assets": rows.astype(np.float32), "market": np.full((self.num_envs, 1), 5.0, np.float32), "mask": self.mask}
+        return {
+            "assets": rows.astype(np.float32),
+            "market": np.full((self.num_envs, 1), 5.0, np.float32),
+            "mask": self.mask,
+        }
 
     def step_async(self, actions: np.ndarray) -> None:
         self.actions = actions
