@@ -16,8 +16,9 @@ def buffered(inputs: DecisionInputs) -> pl.DataFrame:
 
     Bought is what ranks among the first n = 2 x top_n, where a place is free; sold what ranks below sell_multiple x n.
     Between the two, and without a score, a name is kept. With most_sector no more than that share of the n names is
-    bought into one sector, and places left by it go to the next ranks, down to those that are sold. Weights are those of `book_weighting` on purchase; a name that
-    drifts further than `drift_band` from them, or above max_position, is traded back, nothing else is.
+    bought into one sector, and places left by it go to the next ranks, down to those that are sold. Weights are those
+    of `book_weighting` on purchase; a name that drifts further than `drift_band` from them, or above max_position, is
+    traded back, nothing else is.
 
     Source: Novy-Marx and Velikov (2016), A taxonomy of anomalies and their trading costs: a buy/hold spread is the most
     effective of the simple ways to save costs.
