@@ -13,7 +13,7 @@ import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.measures import performance as p
-from quant_core.schema import Sensitivity, StressedReturns, table_of, validate
+from quant_core.schema import Sensitivity, StressedReturns, dtypes_of, table_of, validate
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, run_ledger
@@ -65,7 +65,7 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
 def returns_at(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float) -> pl.DataFrame:
     """StressedReturns of every strategy at so many times the costs."""
     costs = config.cost_schedule(panel.sessions).scaled(multiple)
-    parts = [StressedReturns.create_empty()]
+    parts = [pl.DataFrame(schema=dtypes_of(StressedReturns))]
     for name, plan in plans.items():
         book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
         days = pl.Series(panel.sessions[plan.start :], dtype=pl.Date)

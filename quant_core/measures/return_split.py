@@ -12,7 +12,8 @@ book is known here.
 
 Sources: Grinold and Kahn, Active Portfolio Management (2000), ch. 17 (attribution by cross-sectional regression);
 Brinson, Hood and Beebower (1986), Determinants of portfolio performance (sectors); Clarke, de Silva and Thorley (2002),
-Portfolio constraints and the fundamental law of active management, Financial Analysts Journal 58 (transfer coefficient).
+Portfolio constraints and the fundamental law of active management, Financial Analysts Journal 58 (transfer
+coefficient).
 """
 
 from dataclasses import dataclass

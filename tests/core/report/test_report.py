@@ -15,7 +15,8 @@ from quant_core.report.render import ReportInput, markdown_summary, render_repor
 Make = Callable[..., ReportInput]
 MAX_BYTES = 8_000_000
 SECTIONS = [
-    "strategies", "summary", "promotion", "performance", "attribution", "regimes", "risk", "portfolio", "trades", "forecast-quality", "models",
+    "strategies", "summary", "promotion", "performance", "attribution", "regimes", "risk", "portfolio", "trades",
+    "forecast-quality", "models",
     "robustness", "notes", "provenance",
 ]  # fmt: skip
 OPTIONAL = (
