@@ -22,6 +22,7 @@ from quant_core.backtest.agents import BENCHMARK, AgentTables, agent_tables, is_
 from quant_core.backtest.simulate import Backtest, simulate
 from quant_core.fitted import Fitted
 from quant_core.market.lists import price_returns_after
+from quant_core.report.inputs import tested_span
 from quant_core.schema import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
 
 ASSET, PAGE = "rl_evaluation", "agents.html"
@@ -154,7 +155,7 @@ def page_input(
     """What render_agents needs."""
     from quant_core.report.agents_page import AgentsInput
 
-    first, last = result.daily["date"].min(), result.daily["date"].max()
+    first, last = tested_span(result.daily)
     return AgentsInput(
         title=f"{lab.profile.name}: learning agents {first:%b %Y} to {last:%b %Y}", profile=lab.profile.name,
         start=first, end=last, growth=growth(result), **tables._asdict(), curves=curves, responsiveness=moves,  # type: ignore[arg-type]

@@ -168,8 +168,8 @@ def _book(rows: pl.DataFrame, days: pl.Series, looked: "_Looked", tickers: pl.Se
 def kept_weights(wanted: Array, level: Array, eligible: Flags) -> Array:
     """(D, N) weights after each decision, where NaN in `wanted` keeps what an account without costs holds by then.
 
-    What the first decision keeps is not known: it is taken to be what that leaves of 1, alike in the names kept that may
-    be bought.
+    What the first decision keeps is not known: it is taken to be what that leaves of 1, alike in the names kept that
+    may be bought.
 
     Args:
         level: (D, N) value of one rupee in each name.
