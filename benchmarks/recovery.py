@@ -48,6 +48,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 #: A faint linear signal is learned at once, and then noise; of nothing, nothing more is learned by more work.
 FEWER = {"linear": {"epochs": 3}, "shuffled": {"epochs": 2, "windows_per_epoch": 4000}}
+#: What was of today is found by a GRU that begins with short memories; chosen on seeds 100 and 101.
+SHORT = {"learning_rate": 1e-3, "is_long": False}
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def ic(scores: pl.DataFrame, forward: pl.DataFrame) -> tuple[float, float]:
     return float(daily.mean()), float(daily.std(ddof=1) / math.sqrt(len(daily)))
 
 
-def recover(name: str, seen: Market, seed: int, more: dict[str, int]) -> tuple[float, float, float, list[str]]:
+def recover(name: str, seen: Market, seed: int, more: dict[str, Any]) -> tuple[float, float, float, list[str]]:
     """Rank IC, its standard error, seconds of the fit, and inputs by importance where the model says so."""
     model = MODELS[name]
     settings = {**SETTINGS[name], **more} if name in SETTINGS else {}
@@ -139,7 +141,8 @@ def compare(kind: str, seed: int, models: list[str], ics: dict[str, list[float]]
     best, error = ic(seen.oracle, seen.forward)
     print(f"seed {seed}: oracle {best:.3f} +- {error:.3f}", flush=True)
     for name in models:
-        found, error, seconds, first = recover(name, seen, seed, FEWER.get(kind, {}))
+        more = FEWER.get(kind, {}) | (SHORT if (kind, name) == ("linear", "gru") else {})
+        found, error, seconds, first = recover(name, seen, seed, more)
         ics.setdefault(name, []).append(found)
         told = f"{found:6.3f} +- {error:.3f}  {found / best:5.2f} of the oracle's  {seconds:5.0f} s CPU"
         print(f"  {name:12} {told}  {', '.join(first[:5])}", flush=True)
