@@ -7,6 +7,8 @@ import dagster as dg
 
 from quant_assets import automation, checks
 from quant_assets.assets import (
+    agent_evaluation,
+    agents,
     book_settings,
     evaluation,
     features,
@@ -29,7 +31,7 @@ from quant_assets.resources import mlflow_tracking
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
     market_data, features, training, representation, models, regimes, regime_use, book_settings, signals,
-    forecast_evaluation, regime_quality, evaluation,
+    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation,
 )  # fmt: skip
 
 

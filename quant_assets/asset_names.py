@@ -3,3 +3,4 @@
 FORECASTER, FORECASTS = "forecaster_", "forecasts_"  # and a model's name
 BOOK_SETTINGS = "book_settings"
 REGIME_MODEL, REGIMES, REGIME_BOOKS = "regime_model", "regimes", "regime_books"
+POLICY, POLICY_WEIGHTS = "rl_policy_", "weights_"  # and an agent's name

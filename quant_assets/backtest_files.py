@@ -21,6 +21,8 @@ class Evaluation:
     lost: pl.DataFrame  # date: sessions of the tested span without a price of any member
     regimes: pl.DataFrame  # date, regime: the traded method's label of each session; empty without regimes
     by_regime: pl.DataFrame  # measures of each strategy and the benchmark in each regime
+    attribution: pl.DataFrame  # Attribution: what each book's active return was made of
+    transfer: pl.DataFrame  # TransferCoefficients
     transitions: pl.DataFrame  # how the regimes followed each other
 
     def files(self) -> dict[str, bytes]:

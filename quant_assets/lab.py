@@ -20,6 +20,7 @@ from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile, model_presets
 from quant_assets.review_log import reviewed_actions
+from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds
@@ -41,7 +42,7 @@ SIMULATED = "simulated"
 #: holds the ones that they map to), and its settings, which count whether it asks or not.
 PLUMBING = frozenset({
     "key", "prefix", "root", "partitions", "code", "config", "source_class", "settings_classes", "changed_settings",
-    "models", "forecasters", "has_encoder", "regime_methods", "has_regimes",
+    "models", "forecasters", "has_encoder", "regime_methods", "has_regimes", "agents",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
 BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
@@ -132,6 +133,19 @@ class Lab:
         """Whether the profile finds market regimes."""
         return bool(self.regime_methods)
 
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """Who learns to trade the forecasts: those that the profile names, else all that there are. One that is not
+        shown the regimes is left out where there are none, as it would be the agent that is.
+
+        Raises:
+            UnknownName: one is not registered.
+        """
+        named = tuple(AGENTS) if self.profile.agents is None else self.profile.agents
+        for name in named:
+            AGENTS[agent_of(name)]
+        return tuple(name for name in named if self.has_regimes or not is_blind(name))
+
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -154,6 +168,9 @@ class Lab:
             "regime_model": {"index_ticker": price, "vix_ticker": self._vix, "methods": self.regime_methods},
         }
         of_size = dict(model_presets(self.profile.model_size).get(asset) or {})
+        if asset.endswith(BLIND):  # as the agent that sees, but for what it is shown
+            seeing = asset.removesuffix(BLIND)
+            derived[asset] = self.settings(seeing) | {"regime_aware": False}
         return derived.get(asset, {}) | of_size | dict(self.profile.presets.get(asset) or {})
 
     @property
@@ -334,6 +351,7 @@ class Lab:
             "features": lambda: [self.sectors().write_csv()],
             "backtest": lambda: [
                 members_text(self.membership(), end), str(price_returns_after(self.dividends_known_until(), end)),
+                self.sectors().write_csv(),
             ],
             "forecast_quality": lambda: [self.sectors().write_csv()],
             "backtest_report": lambda: [

@@ -25,7 +25,6 @@ UNREAD = {
     "raw_ohlcv": {MEMBERSHIP, SECTORS, CHARGES, RATES},
     "clean_prices": {SECTORS, CHARGES, RATES},
     "features": {CHARGES, RATES},
-    "backtest": {SECTORS},
     "forecast_quality": {MEMBERSHIP, CHARGES, RATES},
 }
 

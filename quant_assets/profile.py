@@ -26,7 +26,7 @@ PRESETS = Path(__file__).parent / "presets"
 MODEL_PRESETS = PRESETS / "models"
 DEFAULT_SIZE = "default"
 #: Entries that list registered names.
-NAME_LISTS = ("models", "strategies", "regimes")
+NAME_LISTS = ("models", "strategies", "regimes", "agents")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Profile:
         regimes: methods that find market regimes, `<name>_embeddings` for one that reads the encoder's embeddings; None
             for all, [] for none.
         regime_method: the one of them that is traded on and reported by.
+        agents: who learn to trade the forecasts, `<name>_blind` for one that is not shown the regimes (left out where
+            there are none); None for all, [] for none.
         model_size: of the models: "default" (the settings classes' own), or a file of presets/models: tiny (a demo),
             small (two cores), large (a data-centre GPU).
         price_index, total_return_index: benchmark tickers as the source calls them.
@@ -75,6 +77,7 @@ class Profile:
     strategies: tuple[str, ...] | None = None
     regimes: tuple[str, ...] | None = None
     regime_method: str = "hmm"
+    agents: tuple[str, ...] | None = None
     model_size: str = DEFAULT_SIZE
     price_index: str = "^NSEI"
     total_return_index: str | None = "NIFTY 50 TRI"

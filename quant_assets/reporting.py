@@ -11,6 +11,7 @@ from quant_assets import trials
 from quant_assets.backtest_files import Evaluation
 from quant_assets.forecast_tables import ForecastTables
 from quant_assets.lab import Lab
+from quant_assets.promotions import gate_of
 from quant_core.backtest.notes import benchmark_notes, delisting_notes, failure_notes, late_notes, trading_notes
 from quant_core.backtest.simulate import Backtest
 from quant_core.cleaning.coverage import suspect_warnings
@@ -54,6 +55,7 @@ def report_input(
     register = trials.read(lab.root, lab.profile.name, witness)
     own = histories(result.daily, result.benchmark)
     tried, luck = register.until(end), trials.hurdle(register, own, end)
+    gate = gate_of(lab, result, tried)
     damage, days = register_damage(register, own), result.benchmark["date"][1:]
     horizon = max((lab.defaults(f"forecaster_{name}").horizon_sessions for name in lab.forecasters), default=1)
     return ReportInput(
@@ -71,6 +73,10 @@ def report_input(
         metrics=result.metrics,
         sensitivity=result.sensitivity,
         significance=significance_table(result.daily, result.benchmark, luck, seed=SEED),
+        attribution=found.attribution,
+        transfer=found.transfer,
+        promotion=gate.candidates,
+        promotion_leads=gate.leads,
         overfitting=overfitting_of(tried, days),
         overfitting_by_family=overfitting_by_family(tried, days, registered),
         register_damage=damage,

@@ -18,6 +18,7 @@ SPAN = [
     "raw_ohlcv.n_tickers=8",
     "profile.models=[ridge]",
     "profile.regimes=[]",
+    "profile.agents=[]",
     "forecaster_ridge.importance_dates=10",
 ]
 COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("--set", setting))]

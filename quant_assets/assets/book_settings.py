@@ -47,7 +47,7 @@ def _book_settings(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         fitted = {name: fitted_of(forecasters[f"{FORECASTER}{name}"])[own.name] for name in models}
         prices = clean_prices.filter(pl.col("date") < own.test_start).collect()
         limits, account = lab.defaults("target_weights"), lab.defaults("backtest")
-        table = fit_book_settings(own.name, said_of(fitted), prices, limits, account)
+        table = fit_book_settings(own.name, said_of(fitted), prices, limits, account, lab.sectors())
         context.add_output_metadata({
             "chosen": markdown_table(table.filter("is_chosen").select("model", "setting", "value", "merit"), 40),
             "tried": markdown_table(table.select("model", "setting", "value", "merit"), 60),

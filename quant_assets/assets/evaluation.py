@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trial_witness, trials
-from quant_assets.asset_names import FORECASTER, FORECASTS, REGIMES
+from quant_assets.asset_names import FORECASTER, FORECASTS, POLICY_WEIGHTS, REGIMES
 from quant_assets.assets.market_data import lists_shown
 from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
@@ -20,24 +20,28 @@ from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.partitions import months_of
 from quant_assets.pictures import book_pictures, ic_picture
+from quant_assets.promotions import gate_of
 from quant_assets.reporting import report_input
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
+from quant_core.backtest.agents import SEED
 from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
+from quant_core.backtest.return_attribution import attribution
 from quant_core.backtest.simulate import simulate
 from quant_core.cleaning.coverage import defect_counts, lost_sessions, member_coverage
 from quant_core.folds import fold as fold_named
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.market.lists import price_returns_after
 from quant_core.report.config import ReportConfig
-from quant_core.schema import REGIME_NAMES, Forecasts, Regimes
+from quant_core.schema import COMPONENTS, REGIME_NAMES, Forecasts, Regimes
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
 SHOWN = ("strategy", "cagr", "sharpe_ann", "max_drawdown")
+PROMOTION_SHOWN = ("strategy", "status", "sharpe_ann", "reasons")
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -53,7 +57,10 @@ def build(lab: Lab) -> list[dg.AssetsDefinition]:
 def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
     config_type: Any = lab.config("backtest")
     more = (REGIMES,) if lab.has_regimes else ()
-    inputs = ("clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *more)
+    learned = tuple(f"{POLICY_WEIGHTS}{name}" for name in lab.agents)
+    inputs = (
+        "clean_prices", "target_weights", "features", *(f"{FORECASTS}{model}" for model in models), *learned, *more
+    )  # fmt: skip
 
     @dg.asset(
         key_prefix=lab.prefix,
@@ -80,13 +87,22 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         out_of_sample = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         prices = clean_prices.filter(out_of_sample).collect()
         check_threshold(lab.defaults("target_weights").rebalance, settings.trade_threshold)
-        known = [signals[name].filter(out_of_sample).collect() for name in sorted(signals) if name != REGIMES]
+        known = [
+            signals[name].filter(out_of_sample).collect() for name in sorted(signals) if name.startswith(FORECASTS)
+        ]
         scores = pl.concat([Forecasts.create_empty(), *known])
         labels = traded_labels(signals.get(REGIMES), settings.regime_method, out_of_sample)
         with tracked(context, "backtest", config.model_dump()) as mlflow:
-            targets = target_weights.filter(out_of_sample).collect()
+            own = [target_weights, *(signals[name] for name in learned)]
+            targets = pl.concat([table.filter(out_of_sample).collect() for table in own])
+            targets = targets.filter(
+                ~pl.col("strategy").str.contains(SEED, literal=True)
+            )  # of which the mean is traded
             price_after = price_returns_after(lab.dividends_known_until(), end)
             result = simulate(prices, targets, settings, fits_of(scores), price_after)
+            parts, transfer = attribution(
+                result.daily, result.positions, result.benchmark, prices, scores, lab.sectors()
+            )
             found = Evaluation(
                 result,
                 *evaluate_forecasts(scores, features.filter(out_of_sample), prices),
@@ -96,6 +112,8 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 regimes=labels,
                 by_regime=performance_by_regime(result.daily, result.benchmark, labels),
                 transitions=regime_transitions(labels),
+                attribution=parts,
+                transfer=transfer,
             )
             for row in result.metrics.iter_rows(named=True):
                 mlflow.log_metrics(
@@ -106,12 +124,15 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
                 trial_witness.changed_settings(lab, "backtest", context.run.tags, context.run.run_config),
                 trial_witness.witness(lab, context.instance),
             )  # fmt: skip
+            gate = gate_of(lab, result, trials.load(lab.root, lab.profile.name, end))
             noted = trial_witness.noted(lab)
             mlflow.log_metrics({"new_trials": new})
             mlflow.set_tags(noted)
         context.add_output_metadata({
             **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
             "metrics": markdown_table(headline(result.metrics), 30), **_by_regime_shown(found.by_regime),
+            "promotion": markdown_table(gate.candidates.select(PROMOTION_SHOWN), 60),
+            "attribution": markdown_table(side_by_side(parts), 60),
             "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
             "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
             "trades": result.trades.height, "new_trials": new, **noted,
@@ -164,6 +185,13 @@ def _by_regime_shown(by_regime: pl.DataFrame) -> dict[str, dg.MetadataValue]:
 def headline(metrics: pl.DataFrame) -> pl.DataFrame:
     """The columns that the asset's page shows."""
     return metrics.select(name for name in SHOWN if name in metrics.columns)
+
+
+def side_by_side(attribution: pl.DataFrame) -> pl.DataFrame:
+    """One row a strategy and one column a part of its active return, a year."""
+    columns = (*COMPONENTS, "active")
+    wide = attribution.pivot(on="component", on_columns=columns, index="strategy", values="return_ann")
+    return wide.rename({name: f"{name}_return_ann" for name in columns})
 
 
 def _backtest_report(lab: Lab, strategies: Sequence[str]) -> dg.AssetsDefinition:

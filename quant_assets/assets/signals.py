@@ -203,7 +203,7 @@ def _target_weights(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         settings = within_history(core_settings(AllocationConfig, config), loaded)
         scores = pl.concat([signals[name].collect() for name in sorted(signals) if name.startswith(FORECASTS)])
         prices = clean_prices.collect()
-        known = (*regimes_known(signals), settings_chosen(signals))
+        known = (*regimes_known(signals), settings_chosen(signals), lab.sectors())
         decided = decide_all(prices, scores, settings, *month_span(context), *known)
         for row in decided.failures.iter_rows(named=True):
             context.log.warning(f"{row['strategy']} kept its book on {row['date']}: {row['reason']}")

@@ -26,6 +26,9 @@ class BookConfig:
         max_turnover: largest one-way turnover of one of its decisions.
         is_benchmark_relative: whether its risk is that of the difference to the price index.
         least_beta, most_beta: bounds of its book's beta to the price index; None for none.
+        most_tracking_error: largest yearly standard deviation of the difference to the price index; None for none.
+        most_sector: largest share of one sector, in the optimiser's weights and in the names that a buffered book buys;
+            None for none. Names without a sector are one of their own.
         target_volatility: yearly standard deviation at which a volatility-targeted book aims, at most.
         volatility_sessions: trailing sessions that its volatility is measured on.
 
@@ -46,6 +49,8 @@ class BookConfig:
     is_benchmark_relative: bool = False
     least_beta: float | None = None
     most_beta: float | None = None
+    most_tracking_error: float | None = None
+    most_sector: float | None = None
     target_volatility: float = 0.15
     volatility_sessions: int = 60
 
@@ -75,5 +80,11 @@ class BookConfig:
             raise DataError(f"allocation: max_turnover is {self.max_turnover}; wanted a share above 0, at most 1.")
         if self.least_beta is not None and self.most_beta is not None and self.least_beta > self.most_beta:
             raise DataError(f"allocation: least_beta {self.least_beta} is above most_beta {self.most_beta}.")
+        if self.most_tracking_error is not None and not self.most_tracking_error > 0.0:
+            raise DataError(
+                f"allocation: most_tracking_error is {self.most_tracking_error}; wanted above 0, 0.05 for 5 % a year."
+            )
+        if self.most_sector is not None and not 0.0 < self.most_sector <= 1.0:
+            raise DataError(f"allocation: most_sector is {self.most_sector}; wanted a share above 0, at most 1.")
         if self.volatility_sessions < 2:
             raise DataError(f"allocation: volatility_sessions is {self.volatility_sessions}; wanted at least 2.")

@@ -34,14 +34,22 @@ JUDGED: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "sell_multiple": ("buffered", (1.0, 1.5, 2.0, 3.0)),
     "quadratic_cost": ("partial_adjustment", (0.05, 0.2, 0.8)),
 }
+#: The settings that each of the books takes from a fold's choice.
+CHOSEN_BY: Mapping[str, tuple[str, ...]] = {
+    "buffered": ("half_life_sessions", "sell_multiple"),
+    "volatility_targeted": ("half_life_sessions", "sell_multiple"),
+    "partial_adjustment": ("half_life_sessions", "quadratic_cost"),
+    "cost_aware_mean_variance": ("half_life_sessions",),
+}
 #: A slice of fewer sessions chooses nothing.
 FEWEST_SESSIONS = 60
 Said = tuple[pl.DataFrame, int]
 
 
 def fit_book_settings(
-    fold: str, said: Mapping[str, Said], prices: pl.DataFrame, config: AllocationConfig, account: AccountConfig
-) -> pl.DataFrame:
+    fold: str, said: Mapping[str, Said], prices: pl.DataFrame, config: AllocationConfig, account: AccountConfig,
+    sectors: pl.DataFrame | None = None,
+) -> pl.DataFrame:  # fmt: skip
     """Candidates and choice of every model of a fold.
 
     Args:
@@ -49,6 +57,7 @@ def fit_book_settings(
         prices: CleanPrices before the fold, from a full history before the slices on.
         config: limits, timing and defaults of the books.
         account: costs and rules that the candidates are tried with.
+        sectors: ticker, sector, for settings that bound them.
     Returns:
         BookSettings; none for a model whose slice is shorter than FEWEST_SESSIONS: the defaults hold.
     """
@@ -58,12 +67,22 @@ def fit_book_settings(
             continue
         last = scores["date"].max()
         known = prices.filter(pl.col("date") <= last)
-        tried = _tried(model, scores, horizon, known, config, account)
+        tried = _tried(model, scores, horizon, known, config, account, sectors)
         table = pl.DataFrame(tried, schema=["setting", "value", "merit", "is_chosen"], orient="row")
         named = table.with_columns(fold=pl.lit(fold), model=pl.lit(model), fit_end=pl.lit(last, pl.Date))
         rows.append(named.select(pl.col(name).cast(kind) for name, kind in dtypes_of(BookSettings).items()))
     table = pl.concat(rows).sort("fold", "model", "setting", "value")
     return validate(table, BookSettings, "book_settings", "report this as a bug.")
+
+
+def n_untaken(book: str, config: AllocationConfig) -> int:
+    """How many settings of a book of this kind were tried on a validation slice and not taken, a fold.
+
+    Args:
+        book: name of the registered strategy; 0 for one that chooses nothing there.
+    """
+    candidates = {"half_life_sessions": HALF_LIVES, **{name: values for name, (_, values) in JUDGED.items()}}
+    return sum(len(_candidates(candidates[name], getattr(config, name))) - 1 for name in CHOSEN_BY.get(book, ()))
 
 
 def ic_by_lag(scores: pl.DataFrame, prices: pl.DataFrame, horizon: int) -> Array:
@@ -98,7 +117,7 @@ def half_life_merits(ics: Array, half_lives: Array) -> Array:
 
 def _tried(
     model: str, scores: pl.DataFrame, horizon: int, prices: pl.DataFrame, config: AllocationConfig,
-    account: AccountConfig,
+    account: AccountConfig, sectors: pl.DataFrame | None,
 ) -> list[tuple[str, float, float | None, bool]]:  # fmt: skip
     """(setting, value, merit, is_chosen) of every candidate; the half-life first, with which the others are tried."""
     lives = _candidates(HALF_LIVES, config.half_life_sessions)
@@ -112,7 +131,9 @@ def _tried(
     for setting, (book, values) in JUDGED.items():
         tried = _candidates(values, getattr(config, setting))
         changes: list[dict[str, Any]] = [{setting: value} for value in tried]
-        sharpes = _net_sharpes(book, [replace(base, **change) for change in changes], forecasts, prices, account)
+        sharpes = _net_sharpes(
+            book, [replace(base, **change) for change in changes], forecasts, prices, account, sectors
+        )
         best = _best(tried, sharpes, getattr(config, setting))
         found += [
             (setting, value, float(merit) if np.isfinite(merit) else None, value == best)
@@ -143,12 +164,13 @@ def _as_forecasts(model: str, scores: pl.DataFrame, horizon: int) -> pl.DataFram
 
 
 def _net_sharpes(
-    book: str, configs: list[AllocationConfig], forecasts: pl.DataFrame, prices: pl.DataFrame, account: AccountConfig
-) -> Array:
+    book: str, configs: list[AllocationConfig], forecasts: pl.DataFrame, prices: pl.DataFrame, account: AccountConfig,
+    sectors: pl.DataFrame | None,
+) -> Array:  # fmt: skip
     """Net Sharpe ratio a year of a book under each of the settings, over the dates of the forecasts; NaN: no book."""
     first, last = forecasts["date"].min(), forecasts["date"].max()
     assert isinstance(first, date) and isinstance(last, date)  # noqa: PT018 - for the type checker
-    inputs = decision_inputs(prices, forecasts, configs[0], first, last)
+    inputs = decision_inputs(prices, forecasts, configs[0], first, last, sectors=sectors)
     if inputs.decision_dates.is_empty():
         return np.full(len(configs), np.nan)
     books = [decide(book, replace(inputs, config=config)).filter(pl.col("ticker") != CASH) for config in configs]

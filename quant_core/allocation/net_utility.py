@@ -7,9 +7,11 @@ Source: Boyd et al. (2017), Multi-period trading via convex optimization, sectio
 transaction costs and holding constraints. Solver: Goulart and Chen (2024), Clarabel.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant_core.allocation.cone import REMEDY
 from quant_core.errors import DataError
@@ -34,6 +36,9 @@ class Problem:
         hedged: (N,) covariance with a benchmark that risk is relative to; None for risk as such.
         most_turnover: largest one-way turnover, half the sum of the changes; None for no limit.
         beta, least_beta, most_beta: (N,) betas and the bounds of their weighted mean; None for no bound.
+        sector, most_sector: (N,) number of each name's sector and (S,) largest weight of each; None for no bound.
+        joint, most_tracking_error: (N + 1, N + 1) covariance a year with the benchmark last, and the largest standard
+            deviation of the difference to it; None for no bound.
     """
 
     expected: Array
@@ -48,6 +53,20 @@ class Problem:
     beta: Array | None = None
     least_beta: float | None = None
     most_beta: float | None = None
+    sector: NDArray[np.int64] | None = None
+    most_sector: Array | None = None
+    joint: Array | None = None
+    most_tracking_error: float | None = None
+
+
+#: The setting of each bound, and what lifts it.
+LIFTED: Mapping[str, Mapping[str, None]] = {
+    "max_turnover": {"most_turnover": None},
+    "least_beta": {"least_beta": None},
+    "most_beta": {"most_beta": None},
+    "most_sector": {"most_sector": None},
+    "most_tracking_error": {"most_tracking_error": None},
+}
 
 
 def utility(problem: Problem, weights: Array) -> float:
@@ -59,11 +78,32 @@ def utility(problem: Problem, weights: Array) -> float:
 
 
 def most_net_utility(problem: Problem) -> Array:
-    """(N,) weights w with the most `utility` under 0 <= w <= cap, sum w = total, the turnover and the beta bounds.
+    """(N,) weights w with the most `utility` under 0 <= w <= cap, sum w = total, and the bounds that there are:
+
+        sum |w - held| / 2 <= most_turnover,  least_beta <= beta' w <= most_beta,  sum of a sector's w <= most_sector,
+        |L' (w, -1)| <= most_tracking_error  with joint = L L'.
 
     Raises:
-        DataError: no weights keep all the bounds, or the solver found none.
+        DataError: no weights keep all the bounds, or the solver found none; names the bound without which it does.
     """
+    found, status = _solved(problem)
+    if found is None:
+        to_blame = _to_blame(problem)
+        bounds = f"all the bounds; {' or '.join(to_blame)} rules them out: widen it" if to_blame else "all the bounds"
+        raise DataError(
+            f"mean-variance: no weights of {len(problem.expected)} names keep {bounds} ({status}), or {REMEDY}"
+        )
+    return np.clip(found, 0.0, problem.cap)
+
+
+def _to_blame(problem: Problem) -> list[str]:
+    """Settings of the bounds each of which, if it were lifted alone, would leave a solution."""
+    present = [name for name, change in LIFTED.items() if any(getattr(problem, key) is not None for key in change)]
+    return [name for name in present if _solved(replace(problem, **LIFTED[name]))[0] is not None]  # type: ignore[arg-type]
+
+
+def _solved(problem: Problem) -> tuple[Array | None, str]:
+    """The weights, None where there are none, and what the solver says."""
     import clarabel
     from scipy import sparse
 
@@ -72,6 +112,11 @@ def most_net_utility(problem: Problem) -> Array:
     matrix = sparse.block_diag([sparse.csc_matrix(np.triu(p.risk_aversion * p.covariance)), sparse.csc_matrix((n, n))])
     rows, limits = _bounds(p)
     cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(len(limits) - 1)]
+    if p.joint is not None and p.most_tracking_error is not None:
+        root = np.linalg.cholesky(p.joint).T
+        ball = np.vstack([np.zeros(2 * n), np.hstack([-root[:, :n], np.zeros((n + 1, n))])])
+        rows, limits = np.vstack([rows, ball]), np.concatenate([limits, [p.most_tracking_error], -root[:, n]])
+        cones.append(clarabel.SecondOrderConeT(n + 2))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
@@ -84,12 +129,8 @@ def most_net_utility(problem: Problem) -> Array:
         settings,
     )
     solved = solver.solve()
-    if str(solved.status) not in ("Solved", "AlmostSolved"):
-        raise DataError(
-            f"mean-variance: no weights of {n} names keep all the bounds ({solved.status}); widen max_turnover or the "
-            f"beta bounds, or {REMEDY}"
-        )
-    return np.clip(np.array(solved.x[:n]), 0.0, p.cap)
+    is_solved = str(solved.status) in ("Solved", "AlmostSolved")
+    return (np.array(solved.x[:n]) if is_solved else None), str(solved.status)
 
 
 def _bounds(p: Problem) -> tuple[Array, Array]:
@@ -108,4 +149,8 @@ def _bounds(p: Problem) -> tuple[Array, Array]:
         if p.beta is not None and bound is not None:
             rows.append(np.append(sign * p.beta, np.zeros(n))[None])
             limits.append(np.array([sign * bound]))
+    if p.sector is not None and p.most_sector is not None:
+        own = (p.sector == np.arange(len(p.most_sector))[:, None]).astype(np.float64)
+        rows.append(np.hstack([own, np.zeros(own.shape)]))
+        limits.append(p.most_sector)
     return np.vstack(rows), np.concatenate(limits)

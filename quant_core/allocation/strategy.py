@@ -20,7 +20,7 @@ from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
 from quant_core.allocation.members import member_rows, slots
-from quant_core.errors import QuantError
+from quant_core.errors import DataError, QuantError
 from quant_core.registry import Registry
 from quant_core.schema import INDEX, IS_ELIGIBLE, BookSettings, Forecasts, RegimeBooks, Regimes
 from quant_core.trading.rebalancing import last_month_end
@@ -30,6 +30,11 @@ from quant_core.trading.weights import Array, top_n_weights
 FAILURES = (QuantError, ArithmeticError, ValueError, np.linalg.LinAlgError)
 #: For how long a regime is known after its session: a method that has said nothing for a month knows nothing.
 REGIME_AGE = "31d"
+
+
+def no_sectors() -> pl.DataFrame:
+    """A list of sectors without a name."""
+    return pl.DataFrame(schema={"ticker": pl.String, "sector": pl.String})
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class DecisionInputs:
             decision depends on the book that it holds (`held`).
         daily_forecasts: Forecasts on every session from `path_start` to the last decision date; may be empty.
         book_settings: BookSettings of the folds of `daily_forecasts`; may be empty.
+        sectors: ticker, sector; may be empty.
     """
 
     decision_dates: pl.Series
@@ -62,6 +68,7 @@ class DecisionInputs:
     path_dates: pl.Series = field(default_factory=lambda: pl.Series("date", [], dtype=pl.Date))
     daily_forecasts: pl.DataFrame = field(default_factory=Forecasts.create_empty)
     book_settings: pl.DataFrame = field(default_factory=BookSettings.create_empty)
+    sectors: pl.DataFrame = field(default_factory=no_sectors)
 
     @cached_property
     def eligible(self) -> pl.DataFrame:
@@ -99,6 +106,22 @@ class DecisionInputs:
         first = first_known_day(self.decision_dates[0], self.config)
         return dense_history(self.prices, first, self.decision_dates[-1])
 
+    @cached_property
+    def sector_of(self) -> NDArray[np.int64]:
+        """(N,) number of the sector of each of `history.tickers`, from 0; names without one share a number.
+
+        Raises:
+            DataError: there is no list of sectors.
+        """
+        if self.sectors.is_empty():
+            raise DataError(
+                "allocation: most_sector bounds sectors, and there is no list of them; add sectors.csv beside the "
+                "prices, or leave most_sector out."
+            )
+        known = self.sectors.select("ticker", pl.col("sector").cast(pl.String)).unique("ticker", keep="first")
+        named = self.history.tickers.to_frame("ticker").join(known, on="ticker", how="left", maintain_order="left")
+        return named["sector"].fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+
     def path(self, year: int) -> "DecisionInputs":
         """The same for every decision that those of a calendar year rest on: its own, and those of the year before."""
         if year not in self._paths:
@@ -128,6 +151,7 @@ def decision_inputs(
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
     book_settings: pl.DataFrame | None = None,
+    sectors: pl.DataFrame | None = None,
 ) -> DecisionInputs:
     """The inputs of the decisions from `start` to `end`: rows too old or after the last decision are cut away.
 
@@ -137,6 +161,7 @@ def decision_inputs(
         regimes: Regimes of any methods, from the first row of the fold before the first decision on; None for none.
         regime_books: RegimeBooks; None for none.
         book_settings: BookSettings of any folds; None for none.
+        sectors: ticker, sector; None for none.
     """
     found = slots(prices, config.rebalance, config.min_priced_members, path_start(start), end)
     path = pl.Series("date", found.decided_on, dtype=pl.Date)
@@ -150,7 +175,10 @@ def decision_inputs(
     labels = Regimes.create_empty() if regimes is None else regimes.filter(pl.col("method") == config.regime_method)
     books = RegimeBooks.create_empty() if regime_books is None else regime_books
     chosen = BookSettings.create_empty() if book_settings is None else book_settings
-    return DecisionInputs(dates, known, own, config, lacking, regimes_for(dates, labels), books, path, daily, chosen)
+    return DecisionInputs(
+        dates, known, own, config, lacking, regimes_for(dates, labels), books, path, daily, chosen,
+        no_sectors() if sectors is None else sectors,
+    )  # fmt: skip
 
 
 def path_start(decision: date) -> date:

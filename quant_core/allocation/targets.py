@@ -53,6 +53,7 @@ def target_weights(
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
     book_settings: pl.DataFrame | None = None,
+    sectors: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """What every registered strategy wants to hold after each decision from `start` to `end`: `decide_all` without why.
 
@@ -60,7 +61,7 @@ def target_weights(
         TargetWeights sorted by (date, strategy, ticker). A decision is the same whatever else is decided with it and
         however much older history is loaded.
     """
-    return decide_all(prices, forecasts, config, start, end, regimes, regime_books, book_settings).weights
+    return decide_all(prices, forecasts, config, start, end, regimes, regime_books, book_settings, sectors).weights
 
 
 def decide_all(
@@ -72,6 +73,7 @@ def decide_all(
     regimes: pl.DataFrame | None = None,
     regime_books: pl.DataFrame | None = None,
     book_settings: pl.DataFrame | None = None,
+    sectors: pl.DataFrame | None = None,
 ) -> Decided:
     """What every registered strategy wants to hold, where one failed, and which sessions could not be decided on.
 
@@ -86,6 +88,7 @@ def decide_all(
             without them a strategy that needs them decides nothing.
         regime_books: RegimeBooks of the same folds.
         book_settings: BookSettings of the folds of the forecasts; without them config's own settings hold.
+        sectors: ticker, sector, for settings that bound them.
     Raises:
         LookaheadError: a forecast, or a regime, dated on or before the end of its own fit; a book, or a setting
             of one, chosen on sessions of its own fold.
@@ -102,7 +105,7 @@ def decide_all(
         return Decided(_empty(), _no_failures(), lacking_rows({}))
     first, last = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
     inputs = decision_inputs(
-        prices, forecasts, config, start or first, end or last, regimes, regime_books, book_settings
+        prices, forecasts, config, start or first, end or last, regimes, regime_books, book_settings, sectors
     )
     if inputs.decision_dates.is_empty():
         return Decided(_empty(), _no_failures(), inputs.lacking)

@@ -13,14 +13,14 @@ class BacktestConfig(AccountConfig):
     """What a backtest assumes; the settings of the account itself are told in `AccountConfig`.
 
     Args:
-        capital_levels_inr: starting capitals of the capacity curve.
+        capital_levels_inr: starting capitals of the capacity curve; 1e7 is a crore.
         until: last day of the test; null for the last price. `quant run --to` sets it for a fold that ends later.
         index_ticker: price index, the benchmark where the total-return index has no data.
         total_return_index_ticker: the benchmark.
         regime_method: by whose regimes the strategies are judged; a profile names it as `regime_method`.
     """
 
-    capital_levels_inr: tuple[float, ...] = (1e7, 1e8, 1e9, 1e10, 1e11)
+    capital_levels_inr: tuple[float, ...] = (1e7, 1e8, 1e9, 5e9, 1e10, 1e11)
     until: date | None = None
     index_ticker: str = "^NSEI"
     total_return_index_ticker: str = "NIFTY 50 TRI"

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.measures import performance as p
-from quant_core.schema import Sensitivity, table_of, validate
+from quant_core.schema import Sensitivity, StressedReturns, dtypes_of, table_of, validate
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, run_ledger
@@ -24,6 +25,9 @@ EXTRA_DELAYS = (0, 1, 2)
 HAIRCUTS = (0.0, 1.0)
 #: Square-root impact of the capacity curve where the backtest itself assumes less (Toth et al., 2011: about 1).
 CAPACITY_IMPACT = 1.0
+#: Largest share of a name's average day that the capacity curve trades in a session, where the backtest allows more: a
+#: usual limit of institutional desks. What is left of an order stays open until the next decision.
+CAPACITY_PARTICIPATION = 0.10
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
     """Every strategy under every scenario.
 
     Returns:
-        Sensitivity. Capacity charges square-root impact of at least CAPACITY_IMPACT: without it, money would be no
-        object.
+        Sensitivity. Capacity charges square-root impact of at least CAPACITY_IMPACT and fills at most
+        CAPACITY_PARTICIPATION of a day: without them, money would be no object.
     """
     rows = []
     for name, plan in plans.items():
@@ -58,6 +62,18 @@ def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestC
     )
 
 
+def returns_at(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float) -> pl.DataFrame:
+    """StressedReturns of every strategy at so many times the costs."""
+    costs = config.cost_schedule(panel.sessions).scaled(multiple)
+    parts = [pl.DataFrame(schema=dtypes_of(StressedReturns))]
+    for name, plan in plans.items():
+        book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
+        days = pl.Series(panel.sessions[plan.start :], dtype=pl.Date)
+        parts.append(pl.DataFrame({"date": days, "strategy": name, "simple_return_1d": book.simple_return}))
+    table = pl.concat(parts).sort("date", "strategy")
+    return validate(table, StressedReturns, "backtest stressed", "report it.")
+
+
 def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scenario]:
     """(scenario, level, costs, rules, capital), one after another."""
     costs, rules, capital = config.cost_schedule(sessions), config.rules, config.initial_capital_inr
@@ -67,10 +83,16 @@ def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scen
         late = replace(rules, delay_sessions=rules.delay_sessions + extra)
         yield "extra_delay_sessions", float(extra), costs, late, capital
     deep = replace(costs, impact_coefficient=max(costs.impact_coefficient, CAPACITY_IMPACT))
+    patient = replace(rules, max_participation=_tighter(rules.max_participation), carry_over=True)
     for level in config.capital_levels_inr:
-        yield "capital_inr", level, deep, rules, level
+        yield "capital_inr", level, deep, patient, level
     for haircut in HAIRCUTS:
         yield "delisting_haircut", haircut, costs, replace(rules, delisting_haircut=haircut), capital
+
+
+def _tighter(participation: float) -> float:
+    """The backtest's own cap where it has a tighter one; 0 is none."""
+    return min(participation or 1.0, CAPACITY_PARTICIPATION)
 
 
 def measure_book(book: Ledger, sessions: Sequence[date], market: Market, start: int) -> dict[str, float | None]:
@@ -85,4 +107,5 @@ def measure_book(book: Ledger, sessions: Sequence[date], market: Market, start: 
         "max_drawdown": p.max_drawdown(returns),
         "turnover_ann": p.annual_turnover(book.turnover[1:]),
         "cost_ann": float(book.cost.sum() / book.equity.mean() / years),
+        "exposure": float(np.clip(1.0 - book.cash[1:] / book.equity[1:], 0.0, 1.0).mean()),
     }

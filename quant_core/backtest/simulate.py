@@ -14,7 +14,8 @@ from quant_core.backtest import guard, records
 from quant_core.backtest.benchmark import benchmark_returns
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.metrics import measure
-from quant_core.backtest.sensitivity import Plan, sensitivity
+from quant_core.backtest.promotion import COST_MULTIPLE
+from quant_core.backtest.sensitivity import Plan, returns_at, sensitivity
 from quant_core.errors import DataError
 from quant_core.measures.trips import round_trips
 from quant_core.schema import (
@@ -47,6 +48,7 @@ class Backtest:
     benchmark: pl.DataFrame  # BenchmarkReturns, 0 on the first session, which no strategy earns either
     metrics: pl.DataFrame  # one row a strategy, and one for "benchmark"
     sensitivity: pl.DataFrame  # Sensitivity: more cost, more delay, more capital, other haircuts
+    stressed: pl.DataFrame  # StressedReturns at twice the costs, which a candidate is judged by
     failures: pl.DataFrame  # strategy, date: where a strategy could not decide and kept its book
 
 
@@ -96,8 +98,10 @@ def simulate(
         prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d,
         price_returns_after,
     )  # fmt: skip
-    stressed = sensitivity(panel, plans, config)
-    return _assemble(panel, plans, books, benchmark, stressed, failures.sort("strategy", "date"))
+    return _assemble(
+        panel, plans, books, benchmark, sensitivity(panel, plans, config),
+        returns_at(panel, plans, config, COST_MULTIPLE), failures.sort("strategy", "date"),
+    )  # fmt: skip
 
 
 def without_absent(prices: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
@@ -143,6 +147,7 @@ def _assemble(
     books: dict[str, Ledger],
     benchmark: pl.DataFrame,
     sensitivities: pl.DataFrame,
+    stressed: pl.DataFrame,
     failures: pl.DataFrame,
 ) -> Backtest:
     days = {name: panel.sessions[plan.start :] for name, plan in plans.items()}
@@ -166,5 +171,6 @@ def _assemble(
         benchmark=benchmark,
         metrics=measure(daily, positions, trades, trips, benchmark),
         sensitivity=sensitivities,
+        stressed=stressed,
         failures=failures,
     )

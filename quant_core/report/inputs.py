@@ -29,6 +29,10 @@ _SCHEMAS: Mapping[str, type[dy.Schema]] = {
     "trips": schema.RoundTrips,
     "sensitivity": schema.Sensitivity,
     "significance": schema.Significance,
+    "attribution": schema.Attribution,
+    "transfer": schema.TransferCoefficients,
+    "promotion": schema.Promotion,
+    "promotion_leads": schema.PromotionLeads,
     "quality": schema.ForecastQuality,
     "decay": schema.ForecastDecay,
     "quantiles": schema.ForecastQuantiles,
@@ -56,6 +60,8 @@ class ReportInput:
         metrics: one row a strategy and one called "benchmark": `strategy` and columns with units in their names.
         positions, trades, costs, trips: BacktestPositions, BacktestTrades, BacktestCosts, RoundTrips.
         sensitivity, significance: Sensitivity, Significance.
+        attribution, transfer: Attribution, TransferCoefficients.
+        promotion, promotion_leads: Promotion, PromotionLeads.
         quality, decay, quantiles: ForecastQuality, ForecastDecay, ForecastQuantiles.
         quality_summary: one mapping a model, as forecast scoring makes it.
         scorecard, pit, reliability: ForecastScorecard, ForecastPit, ForecastReliability.
@@ -87,6 +93,10 @@ class ReportInput:
     trips: pl.DataFrame | None = None
     sensitivity: pl.DataFrame | None = None
     significance: pl.DataFrame | None = None
+    attribution: pl.DataFrame | None = None
+    transfer: pl.DataFrame | None = None
+    promotion: pl.DataFrame | None = None
+    promotion_leads: pl.DataFrame | None = None
     quality: pl.DataFrame | None = None
     decay: pl.DataFrame | None = None
     quantiles: pl.DataFrame | None = None
@@ -124,6 +134,10 @@ class Prepared:
     trips: pl.DataFrame
     sensitivity: pl.DataFrame
     significance: pl.DataFrame
+    attribution: pl.DataFrame
+    transfer: pl.DataFrame
+    promotion: pl.DataFrame
+    promotion_leads: pl.DataFrame
     quality: pl.DataFrame
     decay: pl.DataFrame
     quantiles: pl.DataFrame

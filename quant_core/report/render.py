@@ -4,15 +4,17 @@ The parts of the page are in sections/, one file each; nothing is measured here 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from quant_core.report.blocks import Figure, Section, figures_json, paired
 from quant_core.report.formats import defused, spec, write
 from quant_core.report.inputs import Prepared, ReportInput, prepare
+from quant_core.report.sections.attribution import attribution_section
 from quant_core.report.sections.forecasts import forecasts_section
 from quant_core.report.sections.limits import all_notes, limits_section
 from quant_core.report.sections.losses import risk_section
@@ -26,6 +28,7 @@ from quant_core.report.sections.overview import (
 )
 from quant_core.report.sections.periods import performance_section
 from quant_core.report.sections.portfolio import portfolio_section
+from quant_core.report.sections.promotion import promotion_section
 from quant_core.report.sections.regimes import regime_section
 from quant_core.report.sections.robustness import robustness_section
 from quant_core.report.sections.trades import trades_section
@@ -48,22 +51,20 @@ def render_report(data: ReportInput) -> str:
         DataError: the strategy has no row in the period.
     """
     book = prepare(data)
-    sections = report_sections(book)
+    told = {"lead": lead(book), "headlines": headlines(book), "notes": all_notes(book)}
+    return page_of(book.data, report_sections(book), **told)
+
+
+def page_of(data: Any, sections: Sequence[Section], **told: Any) -> str:
+    """Sections as one HTML page.
+
+    Args:
+        data: with title, profile, start, end, warnings and provenance.
+        told: what the sections "summary" and "notes" say, for a page that has them.
+    """
     axes, drawn = figures_json(block for s in sections for block in s.blocks if isinstance(block, Figure))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            data=book.data,
-            sections=sections,
-            lead=lead(book),
-            headlines=headlines(book),
-            notes=all_notes(book),
-            axes=axes,
-            drawn=drawn,
-            plotly_js=_plotly_js(),
-        )
-    )
+    page = _environment().get_template("report.html.j2")
+    return page.render(data=data, sections=sections, axes=axes, drawn=drawn, plotly_js=_plotly_js(), **told)
 
 
 def markdown_summary(data: ReportInput) -> str:
@@ -106,7 +107,9 @@ def report_sections(book: Prepared) -> list[Section]:
     made = [
         comparison_section(book),
         summary_section(book, verdict(book)),
+        promotion_section(book),
         performance_section(book),
+        attribution_section(book),
         regime_section(book),
         risk_section(book),
         portfolio_section(book),

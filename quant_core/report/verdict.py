@@ -1,4 +1,5 @@
-"""Is the strategy promoted? It is when its Sharpe ratio at twice the costs beats ridge, equal weight and the index.
+"""Is the strategy promoted? It is when its Sharpe ratio at twice the costs beats ridge, equal weight and the index, and
+the gate (Promotion), where it was asked, says so too.
 
 Whether the lead is more than luck is another question: `significance_line` says what is known of that.
 """
@@ -13,15 +14,9 @@ import polars as pl
 from quant_core.report.blocks import Note, Table, frame_table
 from quant_core.report.formats import listed, percent, plural, ratio
 from quant_core.report.inputs import BENCHMARK, Prepared
+from quant_core.schema import EQUAL_WEIGHT_BOOK, INDEX_FUND, PROMOTED, RIDGE_BOOK, RIVALS
 
 COST_MULTIPLE = 2.0
-RIDGE, EQUAL_WEIGHT, INDEX_FUND = "top_n_ridge", "equal_weight", "buy_hold_index"
-ROLES: Mapping[str, str] = {
-    RIDGE: "ridge",
-    EQUAL_WEIGHT: "equal weight",
-    INDEX_FUND: "holding the index",
-    BENCHMARK: "the benchmark",
-}
 _INDEX = (INDEX_FUND, BENCHMARK)
 Status = Literal["promoted", "not promoted", "baseline", "open"]
 BADGES: Mapping[Status, tuple[str, Literal["good", "bad", "open"]]] = {
@@ -37,7 +32,7 @@ class Verdict:
     """The answer, why, and the comparison behind it.
 
     Args:
-        beaten, lost, absent: keys of `ROLES` that it beats, does not beat, cannot be compared with.
+        beaten, lost, absent: keys of `RIVALS` that it beats, does not beat, cannot be compared with.
         rows: `strategy`, `sharpe_ann`, `cagr`, `beaten` at twice the costs, the strategy itself first.
     """
 
@@ -62,20 +57,20 @@ def verdict(book: Prepared) -> Verdict:
     beaten: list[str] = []
     lost: list[str] = []
     absent: list[str] = []
-    for name in ROLES:
+    for name in RIVALS:
         if name == book.strategy:
             continue
         other = figures.get(name, (math.nan, math.nan))[0]
         (absent if math.isnan(own - other) else beaten if own > other else lost).append(name)
-    status = _status(book.strategy, own, lost, absent)
+    status, why = _gated(book, _status(book.strategy, own, lost, absent))
     rows = [(book.strategy, *figures.get(book.strategy, (None, None)), None)]
-    rows += [(name, *figures[name], name in beaten) for name in ROLES if name in beaten or name in lost]
+    rows += [(name, *figures[name], name in beaten) for name in RIVALS if name in beaten or name in lost]
     table = pl.DataFrame(
         rows,
         schema={"strategy": pl.String, "sharpe_ann": pl.Float64, "cagr": pl.Float64, "beaten": pl.Boolean},
         orient="row",
     )
-    line = _line(book, status, own, {name: figures[name][0] for name in (*beaten, *lost)}, beaten, lost, absent)
+    line = _line(book, status, own, {name: figures[name][0] for name in (*beaten, *lost)}, beaten, lost, absent) + why
     return Verdict(status, line, tuple(beaten), tuple(lost), tuple(absent), table)
 
 
@@ -175,14 +170,22 @@ def _at_twice_the_costs(book: Prepared) -> dict[str, tuple[float, float]]:
     return found
 
 
+def _gated(book: Prepared, status: Status) -> tuple[Status, str]:
+    """The status that the gate leaves, and a sentence where it takes a promotion back."""
+    rows = book.promotion.filter(pl.col("strategy") == book.strategy)
+    if rows.is_empty() or status != "promoted" or rows["status"][0] == PROMOTED:
+        return status, ""
+    return rows["status"][0], f" It is not promoted all the same: {rows['reasons'][0]}."
+
+
 def _status(strategy: str, own: float, lost: list[str], absent: list[str]) -> Status:
     if math.isnan(own):
         return "open"
-    if strategy in ROLES:
+    if strategy in RIVALS:
         return "baseline"
     if lost:
         return "not promoted"
-    needed = [RIDGE, EQUAL_WEIGHT]
+    needed = [RIDGE_BOOK, EQUAL_WEIGHT_BOOK]
     is_complete = not any(name in absent for name in needed) and not all(name in absent for name in _INDEX)
     return "promoted" if is_complete else "open"
 
@@ -200,7 +203,7 @@ def _line(
         return f"The cost stress has no row of {book.strategy} at {COST_MULTIPLE:g}\u00d7 the costs to judge it by."
 
     def named(keys: list[str], last: str) -> str:
-        return listed([f"{ROLES[key]} ({ratio(sharpes[key])})" for key in keys], last)
+        return listed([f"{RIVALS[key]} ({ratio(sharpes[key])})" for key in keys], last)
 
     text = f"At {COST_MULTIPLE:g}\u00d7 the costs {book.strategy} has a Sharpe ratio of {ratio(own)}"
     if beaten:
@@ -210,7 +213,7 @@ def _line(
     text += "."
     missing = [key for key in absent if key not in _INDEX or all(name in absent for name in _INDEX)]
     if missing:
-        text += f" There is no figure of {listed([ROLES[key] for key in missing], 'or')} to compare with."
+        text += f" There is no figure of {listed([RIVALS[key] for key in missing], 'or')} to compare with."
     if status == "baseline":
         text += " It is itself a baseline that a candidate must beat."
     return text

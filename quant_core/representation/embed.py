@@ -93,6 +93,24 @@ def embedded(fitted: Fitted, rows: pl.DataFrame, keys: pl.DataFrame) -> np.ndarr
     return np.asarray(torch.cat(parts).numpy())
 
 
+def embeddings_on(fitted: Fitted, features: pl.LazyFrame, days: pl.Series) -> pl.DataFrame:
+    """date, ticker and `embedding_000` ... of the eligible rows on some days, all by one encoder.
+
+    Args:
+        features: Features, from the encoder's context before the first of `days` on.
+    """
+    columns = ("date", "ticker", "is_eligible", *fitted.manifest.columns)
+    keys = pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String})
+    values = np.zeros((0, config_of(fitted).d_model), dtype=np.float32)
+    if len(days):
+        begin = sessions_before(days.min(), config_of(fitted).context_sessions)  # type: ignore[arg-type]
+        known = features.filter(pl.col("date").is_between(begin, days.max()))
+        rows = known.select(columns).collect().sort("date", "ticker")
+        keys = rows.filter("is_eligible", pl.col("date").is_in(days.implode())).select("date", "ticker")
+        values = embedded(fitted, rows, keys)
+    return keys.with_columns(pl.Series(name, values[:, k]) for k, name in enumerate(embedding_columns(values.shape[1])))
+
+
 def _dates_of(keys: pl.DataFrame) -> Iterator["Tensor"]:
     """Row numbers of each date."""
     import torch

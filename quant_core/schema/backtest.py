@@ -1,5 +1,7 @@
 """What a backtest leaves: days, positions, trades, costs, and what is measured on them."""
 
+from collections.abc import Mapping
+
 import dataframely as dy
 
 #: `series` of BenchmarkReturns on a day without an index.
@@ -7,6 +9,17 @@ NO_SERIES = "none"
 #: Behind the name of the series on a day whose total return is not published yet, and on one without any row.
 PROVISIONAL, CARRIED = " (provisional)", " (carried)"
 BUY, SELL, DELISTING, DIVIDEND = "buy", "sell", "delisting", "dividend"
+#: What a candidate must beat, and how a reader knows it: three books and the index itself, one of the last two.
+RIDGE_BOOK, EQUAL_WEIGHT_BOOK, INDEX_FUND, BENCHMARK = "top_n_ridge", "equal_weight", "buy_hold_index", "benchmark"
+RIVALS: Mapping[str, str] = {
+    RIDGE_BOOK: "ridge",
+    EQUAL_WEIGHT_BOOK: "equal weight",
+    INDEX_FUND: "holding the index",
+    BENCHMARK: "the benchmark",
+}
+#: The parts of an active return, in the order in which they are read; told in `backtest.return_attribution`.
+COMPONENTS = ("market", "size", "sector", "signal", "luck", "cash", "trading", "cost")
+PROMOTED, NOT_PROMOTED, OPEN = "promoted", "not promoted", "open"
 
 
 class BacktestDaily(dy.Schema):
@@ -92,6 +105,7 @@ class Sensitivity(dy.Schema):
     max_drawdown = dy.Float64(nullable=True)
     turnover_ann = dy.Float64(nullable=True)
     cost_ann = dy.Float64(nullable=True)  # fraction of mean equity a year
+    exposure = dy.Float64(nullable=True)  # mean share that is invested
 
 
 class Significance(dy.Schema):
@@ -114,6 +128,57 @@ class Significance(dy.Schema):
     expected_max_sharpe_vs_benchmark_ann = dy.Float64(nullable=True)
     deflated_sharpe_vs_benchmark = dy.Float64(nullable=True)
     min_track_record_sessions = dy.Float64(nullable=True)  # for P(Sharpe > 0) = 95 %; null where Sharpe <= 0
+
+
+class StressedReturns(dy.Schema):
+    """What each book earned at a multiple of the costs; 0 on its first session."""
+
+    date = dy.Date(primary_key=True)
+    strategy = dy.String(primary_key=True)
+    simple_return_1d = dy.Float64()
+
+
+class Promotion(dy.Schema):
+    """Whether a candidate is good enough to be traded, one row a candidate; Sharpe ratios at twice the costs."""
+
+    strategy = dy.String(primary_key=True)
+    status = dy.String(check=lambda c: c.is_in([PROMOTED, NOT_PROMOTED, OPEN]))  # open: a rival is missing
+    n_sessions = dy.Int32()  # that it shares with all its rivals
+    sharpe_ann = dy.Float64(nullable=True)
+    n_own_trials = dy.Int32()  # histories of its family, and settings that were tried on validation slices
+    expected_max_sharpe_ann = dy.Float64(nullable=True)  # of so many tries without skill
+    deflated_sharpe = dy.Float64(nullable=True)  # P(true Sharpe > expected_max_sharpe_ann)
+    reasons = dy.String()  # why not; "" where it is promoted
+
+
+class PromotionLeads(dy.Schema):
+    """How far a candidate's Sharpe ratio is above a rival's over the same sessions, both at twice the costs."""
+
+    strategy = dy.String(primary_key=True)
+    rival = dy.String(primary_key=True, check=lambda c: c.is_in(list(RIVALS)))
+    rival_sharpe_ann = dy.Float64(nullable=True)
+    lead_ann = dy.Float64(nullable=True)
+    lead_low_ann = dy.Float64(nullable=True)  # stationary bootstrap of both together, 95 %
+    lead_high_ann = dy.Float64(nullable=True)
+
+
+class Attribution(dy.Schema):
+    """What a book's return over the benchmark's was made of: means of daily parts x 252, which add up to "active"."""
+
+    strategy = dy.String(primary_key=True)
+    component = dy.String(primary_key=True, check=lambda c: c.is_in([*COMPONENTS, "active"]))
+    return_ann = dy.Float64()
+    low_ann = dy.Float64(nullable=True)  # stationary bootstrap, 95 %
+    high_ann = dy.Float64(nullable=True)
+
+
+class TransferCoefficients(dy.Schema):
+    """How much of a model's view is in the book that follows it."""
+
+    strategy = dy.String(primary_key=True)
+    model = dy.String()
+    n_sessions = dy.Int32()
+    transfer_coefficient = dy.Float64(nullable=True)  # mean over sessions; 1: active weights are in proportion
 
 
 class BenchmarkReturns(dy.Schema):

@@ -3,29 +3,37 @@
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 import pytest
 from lab_process import ROOT, lab_environment, quant_here, run_quant
 from small_lab import COMMAND, SmallLab
 
+from quant_core.allocation.learning.agent import AGENTS
+from quant_core.allocation.learning.planted import planted_stage
+from quant_core.allocation.learning.policy import policies_of
+from quant_core.allocation.learning.walk import walk
+
 PAGES = {
     "adding-a-model": "quant_core/forecasting/models/last_five.py",
     "adding-a-regime-model": "quant_core/regimes/models/drawdown.py",
-    "adding-an-agent": "quant_assets/assets/agents.py",
+    "adding-an-agent": "quant_core/allocation/learning/agents/a2c.py",
 }
 #: The small lab has one model and no regimes; the pages say how to name others.
 BOTH = [
     *COMMAND, "--set", "profile.models=[ridge,last_five]", "--set", "profile.regimes=[drawdown]",
-    "--set", "profile.regime_method=drawdown",
+    "--set", "profile.regime_method=drawdown", "--set", "profile.agents=[a2c]",
 ]  # fmt: skip
 MINE = {
     "forecaster_last_five", "forecasts_last_five", "book_settings", "target_weights", "backtest", "backtest_report",
     "forecast_quality", "forecast_comparison",
-    "regime_model", "regimes", "regime_history", "regime_books", "regime_quality", "rl_policy_breadth",
+    "regime_model", "regimes", "regime_history", "regime_books", "regime_quality", "rl_policy_a2c",
+    "weights_a2c", "rl_evaluation",
 }  # fmt: skip
 
 
@@ -74,16 +82,30 @@ def metadata(lab: SmallLab, asset: str) -> Mapping[str, dg.MetadataValue]:
 
 @pytest.mark.slow
 def test_what_training_had_to_say_is_on_the_page_of_the_asset(followed: SmallLab) -> None:
-    for asset in ("forecaster_last_five", "regime_model", "rl_policy_breadth"):
+    for asset in ("forecaster_last_five", "regime_model", "rl_policy_a2c"):
         seen = metadata(followed, asset)
         assert seen["device"].value == "cpu"
         assert seen["seconds"].value > 0  # type: ignore[operator]
         assert seen["process_peak_memory_gib"].value > 0  # type: ignore[operator]
         assert "/#/experiments/" in str(seen["mlflow_run"].value)
         assert str(seen["fit_end"].value) < "2020-01-01"
-    assert "learning_curve" in metadata(followed, "rl_policy_breadth")
-    assert metadata(followed, "rl_policy_breadth")["facts"].value["count"] in (1, 2, 3, 4)  # type: ignore[index]
+    assert "3 are wanted" in metadata(followed, "rl_policy_a2c")["facts"].value["refused"]  # type: ignore[index]
     assert "importance" in metadata(followed, "forecaster_ridge")
+
+
+@pytest.mark.slow
+def test_the_pages_agent_learns_and_acts_for_another_number_of_names() -> None:
+    text = (ROOT / "docs" / "adding-an-agent.md").read_text()
+    made = ModuleType("a2c")
+    sys.modules["a2c"] = made
+    exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0], vars(made))
+    market, other = planted_stage("signal", 0, sessions=400, names=5), planted_stage("signal", 1, sessions=80, names=7)
+    days = market.sessions
+    train, validation = market.between(days[0], days[249]), market.between(days[250], days[-1])
+    config = AGENTS["a2c"].config_class(total_steps=64, eval_every=32, n_envs=2, n_steps=8, n_seeds=1)
+    fitted = AGENTS["a2c"].train(train, validation, config, lambda epoch, values: None)
+    assert fitted.curve.height >= 2
+    assert walk(policies_of(fitted), other, config)["mean"].shape[1] == 7
 
 
 @pytest.mark.slow

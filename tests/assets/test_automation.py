@@ -77,7 +77,7 @@ def test_a_profile_that_ended_is_not_refreshed(instance: dg.DagsterInstance) -> 
 def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     conditions = {key.path[-1]: graph.get(key).automation_condition for key in graph.get_all_asset_keys()}
-    fitted = {name for name in conditions if name.startswith("forecaster_")}
+    fitted = {name for name in conditions if name.startswith(("forecaster_", "rl_policy_"))}
     once_a_fold = {"training_window", "encoder", "regime_model", "regime_books", "book_settings", *fitted}
     assert {name for name, condition in conditions.items() if condition} == once_a_fold
     assert conditions["forecaster_ridge"] == dg.AutomationCondition.on_missing()

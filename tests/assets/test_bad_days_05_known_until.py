@@ -133,7 +133,7 @@ def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(pr
     assert changed(then) == [False, True, False, True, True, False]
     then = versions()
     (prices / "sectors.csv").write_text(SECTORS.replace("Steel", "Metal"))
-    assert changed(then) == [False, False, True, False, True, True]
+    assert changed(then) == [False, False, True, True, True, True]
     then = versions()
     (prices / "corporate_actions.csv").write_text(ACTIONS.replace("02-15", "02-16"))
     assert changed(then) == [False, False, False, True, True, False]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 #: One model is enough: the others are assets of the same two kinds.
-RIDGE = {"models": "[ridge]", "regimes": "[]"}
+RIDGE = {"models": "[ridge]", "regimes": "[]", "agents": "[]"}
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "book_settings",
     "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report",

@@ -133,7 +133,7 @@ def test_settings_inside_a_profile_are_checked_before_anything_runs(entry: str, 
 
 
 def test_presets_of_an_asset_that_the_profile_leaves_out_are_no_mistake() -> None:
-    check_overrides(Lab(load_profile("demo", {"models": ["boosting"], "regimes": []})), {})
+    check_overrides(Lab(load_profile("demo", {"models": ["boosting"], "regimes": [], "agents": []})), {})
 
 
 def test_a_list_of_the_files_source_that_is_a_word_is_refused() -> None:

@@ -1,11 +1,15 @@
 """The asset graph as a whole: what there is, what feeds what, how it is partitioned; a change changes the design."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
 from quant_assets.assembly import build_definitions
 from quant_assets.fitting import pool_and_tags
+from quant_assets.lab import Lab
 from quant_assets.profile import load_profile, profile_names
+from quant_core.errors import UnknownName
 from quant_core.runtime import Resources
 
 GRAPH = {
@@ -29,7 +33,7 @@ GRAPH = {
 }
 
 
-RIDGE_ALONE = {"models": "[ridge]", "regimes": "[]", "encoder": "false"}
+RIDGE_ALONE = {"models": "[ridge]", "regimes": "[]", "agents": "[]", "encoder": "false"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,29 @@ def test_a_profile_has_an_encoder_where_it_says_so_or_a_model_begins_with_one() 
     assert found["forecaster_transformer_pretrained"][2] == {"training_window", "features", "encoder"}
     method = RIDGE_ALONE | {"regimes": "[hmm, gmm_embeddings]"}
     assert {name: described(build_definitions(load_profile("nifty50", method)))[name] for name in own} == own
+
+
+def test_agents_learn_on_forecasts_regimes_embeddings_and_a_book_and_are_tested_beside_the_others() -> None:
+    wanted = RIDGE_ALONE | {"regimes": "[hmm]", "agents": "[ppo, ppo_blind]", "encoder": "true"}
+    found = described(build_definitions(load_profile("nifty50", wanted)))
+    seen = {"clean_prices", "target_weights", "forecasts_ridge", "regimes", "features", "encoder"}
+    for agent in ("ppo", "ppo_blind"):
+        assert found[f"rl_policy_{agent}"] == ("agents", "folds", seen)
+        assert found[f"weights_{agent}"] == ("agents", "months", seen | {f"rl_policy_{agent}"})
+    books = {"clean_prices", "target_weights", "regimes", "weights_ppo", "weights_ppo_blind"}
+    policies = {"rl_policy_ppo", "rl_policy_ppo_blind"}
+    assert found["rl_evaluation"] == ("evaluation", "folds", books | policies)
+    assert {"weights_ppo", "weights_ppo_blind"} <= found["backtest"][2]
+
+
+def test_a_blind_agent_is_its_seeing_one_but_for_the_regimes() -> None:
+    lab = Lab(load_profile("nifty50", {"agents": "[ppo, ppo_blind]", "presets": {"rl_policy_ppo": {"gamma": 0.5}}}))
+    seeing, blind = lab.defaults("rl_policy_ppo"), lab.defaults("rl_policy_ppo_blind")
+    assert (seeing.gamma, blind.gamma) == (0.5, 0.5)
+    assert replace(blind, regime_aware=True) == seeing
+    assert Lab(load_profile("nifty50", RIDGE_ALONE | {"agents": "[ppo, ppo_blind]"})).agents == ("ppo",)
+    with pytest.raises(UnknownName, match="ddpg"):
+        build_definitions(load_profile("nifty50", RIDGE_ALONE | {"agents": "[ddpg]"}))
 
 
 def test_a_profile_with_regimes_trades_and_reports_by_them() -> None:

@@ -121,7 +121,7 @@ class Market:
             "source": {"name": "files", "path": str(self.folder / "prices")},
             "universe": str(self.folder / "members.csv"),
             "start": "2018-01", "end": "2020-03", "first_fold": "2020", "train_years": "2",
-            "total_return_index": TRI, "presets": PRESETS, "models": ["ridge"], "regimes": [],
+            "total_return_index": TRI, "presets": PRESETS, "models": ["ridge"], "regimes": [], "agents": [],
         }  # fmt: skip
         profile = load_profile("demo", overrides | self.profile)
         return Runner(Lab(profile), build_definitions(profile), instance, {})

@@ -42,8 +42,8 @@ class Last(NamedTuple):
 class _Sheets:
     """Observations to hand out, written on again once nobody holds one any more.
 
-    New arrays of this size come from the system page by page, which costs a tenth of a step. Who keeps an observation,
-    or a view of it, keeps its sheet, and others are made.
+    New arrays of this size come from the system page by page, which costs some per cent of a step. Who keeps an
+    observation, or a view of it, keeps its sheet, and others are made.
     """
 
     def __init__(self, episodes: Episodes) -> None:

@@ -6,7 +6,7 @@ import polars as pl
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.held import Moment, walked
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.dense import Flags
+from quant_core.dense import Flags, Integers
 from quant_core.trading.weights import Array
 
 
@@ -15,8 +15,10 @@ def buffered(inputs: DecisionInputs) -> pl.DataFrame:
     """For each traded model the 2 x top_n names of best smoothed rank, sold only far below: `buffered_{model}`.
 
     Bought is what ranks among the first n = 2 x top_n, where a place is free; sold what ranks below sell_multiple x n.
-    Between the two, and without a score, a name is kept. Weights are those of `book_weighting` on purchase; a name that
-    drifts further than `drift_band` from them, or above max_position, is traded back, nothing else is.
+    Between the two, and without a score, a name is kept. With most_sector no more than that share of the n names is
+    bought into one sector, and places left by it go to the next ranks, down to those that are sold. Weights are those
+    of `book_weighting` on purchase; a name that drifts further than `drift_band` from them, or above max_position, is
+    traded back, nothing else is.
 
     Source: Novy-Marx and Velikov (2016), A taxonomy of anomalies and their trading costs: a buy/hold spread is the most
     effective of the simple ways to save costs.
@@ -39,10 +41,26 @@ def buffered_weights(now: Moment, held: Array) -> Array | None:
     kept = (held > 0.0) & (now.stuck | unscored | (rank <= most))
     free = max(names - int(kept.sum()), 0)
     bought = np.zeros(len(held), dtype=np.bool_)
-    candidates = np.flatnonzero((rank <= names) & ~kept)
-    bought[candidates[np.argsort(rank[candidates], kind="stable")[:free]]] = True
+    candidates = np.flatnonzero((rank <= (names if config.most_sector is None else most)) & ~kept)
+    ordered = candidates[np.argsort(rank[candidates], kind="stable")]
+    bought[_within_sectors(now, ordered, kept, names)[:free]] = True
     wished = wished_weights(now, kept | bought, np.where(np.isnan(rank), most, rank), most)
     return traded_weights(held, wished, kept, bought, now.stuck | unscored, config)
+
+
+def _within_sectors(now: Moment, ordered: Integers, kept: Flags, names: int) -> Integers:
+    """Those of the candidates, best first, that their sectors have room for beside the names that are kept."""
+    share = now.inputs.config.most_sector
+    if share is None:
+        return ordered
+    sector = now.inputs.sector_of
+    places = max(int(share * names + 1e-9), 1) - np.bincount(sector[kept], minlength=sector.max() + 1)
+    taken = []
+    for name in ordered:
+        if places[sector[name]] > 0:
+            places[sector[name]] -= 1
+            taken.append(name)
+    return np.array(taken, dtype=np.int64)
 
 
 def descending_rank(score: Array) -> Array:

@@ -14,7 +14,9 @@ from quant_core.report.sections.lines import by_strategy
 from quant_core.report.verdict import known, significance_of
 
 MAX_LOGIT_BINS = 40
-SHORT = {"sharpe_ann": "Sharpe", "cagr": "CAGR", "cost_ann": "Cost a year"}  # what a stress table shows
+#: What a stress table shows, and that of the capacity besides.
+SHORT = {"sharpe_ann": "Sharpe", "cagr": "CAGR", "cost_ann": "Cost a year"}
+SHORT_OF_CAPITAL = SHORT | {"exposure": "Invested"}
 
 
 class Stress(NamedTuple):
@@ -25,12 +27,17 @@ class Stress(NamedTuple):
     title: str
     x_title: str
     missing: str
+    caption: str = ""
 
 
 STRESSES = (
     Stress("cost_multiple", "cost-stress", "Cost stress", "multiple of the costs", "Higher costs were not tried."),
     Stress("extra_delay_sessions", "delay", "Later fills", "sessions of extra delay", "Later fills were not tried."),
-    Stress("capital_inr", "capacity", "Capacity", "starting capital", "Other capital was not tried."),
+    Stress(
+        "capital_inr", "capacity", "Capacity", "starting capital", "Other capital was not tried.",
+        "Orders move prices by the square root of their share of an average day, fill at most a tenth of one (or the "
+        "backtest's own cap), and stay open until the next decision. Invested: mean share of equity.",
+    ),
     Stress(
         "delisting_haircut", "delisting", "Delisting without terms", "share of the last value lost",
         "Other delisting haircuts were not tried.",
@@ -224,7 +231,8 @@ def stress_reading(book: Prepared, stress: Stress, rows: pl.DataFrame, levels: S
 
 def stress_table(book: Prepared, stress: Stress, rows: pl.DataFrame, levels: Sequence[float]) -> Table:
     """One strategy a row; Sharpe ratio, CAGR and cost at every level."""
-    wanted = [name for name in SHORT if rows[name].null_count() < rows.height]
+    short = SHORT_OF_CAPITAL if stress.scenario == "capital_inr" else SHORT
+    wanted = [name for name in short if name in rows.columns and rows[name].null_count() < rows.height]
     names = [name for name in [book.strategy, *book.slots] if name in rows["strategy"].to_list()]
     table = pl.DataFrame({"strategy": names}, schema={"strategy": pl.String})
     labels = {"strategy": "Strategy"}
@@ -233,12 +241,13 @@ def stress_table(book: Prepared, stress: Stress, rows: pl.DataFrame, levels: Seq
             column = f"{name}{AT}{level:g}"
             at = rows.filter(pl.col("level") == level).select("strategy", pl.col(name).alias(column))
             table = table.join(at, on="strategy", how="left", maintain_order="left")
-            labels[column] = f"{SHORT[name]}, {level_name(stress.scenario, level)}"
+            labels[column] = f"{short[name]}, {level_name(stress.scenario, level)}"
     return frame_table(
         f"{stress.key}-levels",
         f"{stress.title}, table",
         table,
         unit=f"by {stress.x_title}, net of costs",
+        caption=stress.caption,
         labels=labels,
         marked=book.strategy,
         folded=len(levels) > 4,

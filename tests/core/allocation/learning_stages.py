@@ -6,7 +6,6 @@ import numpy as np
 
 from quant_core import calendar
 from quant_core.allocation.learning.stage import Stage
-from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.costs import FlatCosts, NseDeliveryCosts
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import run_ledger
@@ -99,7 +98,3 @@ def ledger_of(stage, weights, start=0):
     decisions = Decisions.of(decided, rows, names, amounts)
     opening = int(stage.decisions[start])
     return run_ledger(stage.market, decisions, stage.costs, stage.rules, stage.capital_inr, opening)
-
-
-def nse_account(**changes):
-    return AccountConfig(cost_model="nse_delivery", impact_coefficient=0.5, **changes)

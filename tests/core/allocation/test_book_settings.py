@@ -1,5 +1,6 @@
 """What a fold trades by: the half-life from a known decay, choices that follow the net results, and their limits."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -15,6 +16,7 @@ from quant_core.allocation.book_settings import (
     fit_book_settings,
     half_life_merits,
     ic_by_lag,
+    n_untaken,
 )
 from quant_core.schema import BookSettings, validate
 from quant_core.trading.account_config import AccountConfig
@@ -116,3 +118,11 @@ def test_what_follows_the_slice_changes_nothing() -> None:
     whole = fit_book_settings("2021", {"ridge": (scores.filter(known), 1)}, prices, CONFIG, ACCOUNT)
     alone = fit_book_settings("2021", {"ridge": (scores.filter(known), 1)}, prices.filter(known), CONFIG, ACCOUNT)
     assert_frame_equal(whole, alone)
+
+
+def test_settings_that_were_tried_and_not_taken_are_counted_by_book() -> None:
+    config = AllocationConfig()
+    assert n_untaken("buffered", config) == len(HALF_LIVES) - 1 + 3
+    assert n_untaken("partial_adjustment", config) == len(HALF_LIVES) - 1 + 2
+    assert n_untaken("cost_aware_mean_variance", replace(config, half_life_sessions=30.0)) == len(HALF_LIVES)
+    assert n_untaken("top_n", config) == 0

@@ -117,6 +117,24 @@ def test_the_buffer_by_hand() -> None:
     assert book(unbuffered, date(2020, 2, 14)) == {"C": 0.5, "D": 0.5}
 
 
+def test_no_more_than_a_sectors_share_of_the_names_is_bought_by_hand() -> None:
+    """Four names of six, at most half of them of one sector: A B C D are of X, E and F of Y, and C and D wait."""
+    start, first, then = date(2020, 1, 1), date(2020, 2, 3), date(2020, 2, 10)
+    prices = steady(dict.fromkeys(NAMES, 0.0), start, date(2020, 2, 28))
+    scores = scored(prices, {first: [6, 5, 4, 3, 2, 1], then: [1, 5, 6, 4, 2, 3]})
+    sectors = pl.DataFrame({"ticker": NAMES[:4], "sector": "X"})  # those without one share a sector
+    config = AllocationConfig(
+        top_n=2, max_position=1.0, half_life_sessions=0.01, strategies=("buffered",), lookback_sessions=60,
+        momentum_sessions=60, momentum_skip_sessions=5, most_sector=0.5, sell_multiple=1.25,
+    )  # fmt: skip
+    free = book(target_weights(prices, scores, replace(config, most_sector=None)), date(2020, 2, 7))
+    assert free == dict.fromkeys("ABCD", 0.25)
+    table = target_weights(prices, scores, config, sectors=sectors)
+    assert book(table, date(2020, 2, 7)) == {"A": 1 / 3, "B": 1 / 3, "E": 1 / 3}  # F is sixth: it would be sold
+    later = book(table, date(2020, 2, 14))  # C B D F E A: A goes; of X and Y one place each, for C and F, and D waits
+    assert later == {"B": None, "E": None, "C": pytest.approx(1 / 6), "F": pytest.approx(1 / 6)}
+
+
 def test_what_drifts_too_far_is_traded_back_and_purchases_share_what_is_left() -> None:
     config = AllocationConfig(max_position=0.5, drift_band=0.5, min_position=0.05)
     held, wished = np.array([0.30, 0.05, 0.60, 0.0, 0.0]), np.array([0.25, 0.25, 0.25, 0.25, 0.0])

@@ -16,6 +16,8 @@ from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.allocation.net_utility import Problem, most_net_utility, utility
 from quant_core.allocation.strategies.cost_aware_mean_variance import expected_returns
 from quant_core.allocation.strategies.partial_adjustment import trading_rate
+from quant_core.allocation.strategy import decision_inputs
+from quant_core.allocation.targets import decide
 from quant_core.errors import DataError
 from quant_core.schema import CASH
 from quant_core.trading.weights import Array
@@ -88,6 +90,11 @@ def by_cvxpy(p: Problem) -> Array:
     rules += [] if p.most_turnover is None else [trade <= 2.0 * p.most_turnover]
     rules += [] if p.most_beta is None else [p.beta @ w <= p.most_beta]
     rules += [] if p.least_beta is None else [p.beta @ w >= p.least_beta]
+    if p.sector is not None and p.most_sector is not None:
+        rules += [cp.sum(w[p.sector == s]) <= most for s, most in enumerate(p.most_sector)]
+    if p.joint is not None:
+        difference = cp.hstack([w, np.array([-1.0])])
+        rules += [cp.quad_form(difference, cp.psd_wrap(p.joint)) <= p.most_tracking_error**2]
     goal = p.expected @ w - p.risk_aversion / 2.0 * risk - p.cost * trade
     exact = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
     cp.Problem(cp.Maximize(goal), rules).solve(solver="CLARABEL", **exact)
@@ -139,6 +146,74 @@ def test_the_optimiser_equals_another_modeller_under_every_bound(more: dict) -> 
             assert np.abs(found - p.held).sum() / 2.0 == pytest.approx(0.1, abs=1e-8)  # it binds
         if p.beta is not None:
             assert p.beta @ found == pytest.approx(p.most_beta or p.least_beta, abs=1e-8)
+
+
+def with_benchmark(p: Problem, weights: Array) -> Array:
+    """(N + 1, N + 1) covariance of the names and of a benchmark that holds `weights`, with a little of its own."""
+    move = p.covariance @ weights
+    return np.block([[p.covariance, move[:, None]], [move[None], np.array([[weights @ move + 1e-4]])]])
+
+
+def test_sector_bounds_and_a_tracking_error_equal_another_modeller_and_bind() -> None:
+    for seed in (0, 1, 2):
+        p = problem(seed, sector=np.array([0, 0, 0, 1, 1, 2]), most_sector=np.array([0.35, 0.5, 1.0]))
+        found = most_net_utility(p)
+        np.testing.assert_allclose(found, by_cvxpy(p), atol=1e-6)
+        assert found[:3].sum() <= 0.35 + 1e-8
+        free = problem(seed)
+        joint = with_benchmark(free, np.full(6, 1 / 6))
+        far = np.append(most_net_utility(free), -1.0)
+        bound = 0.6 * float(far @ joint @ far) ** 0.5
+        near = replace(free, joint=joint, most_tracking_error=bound)
+        found = np.append(most_net_utility(near), -1.0)
+        np.testing.assert_allclose(found[:6], by_cvxpy(near), atol=1e-6)
+        assert float(found @ joint @ found) ** 0.5 == pytest.approx(bound, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [({"sector": np.zeros(6, dtype=np.int64), "most_sector": np.array([0.5])}, "most_sector rules them out"),
+     ({"beta": np.ones(6), "least_beta": 1.2}, "least_beta rules them out"),
+     ({"beta": np.ones(6), "most_beta": 0.8, "most_turnover": 0.9}, "most_beta rules them out"),
+     ({"most_tracking_error": 1e-6}, "most_tracking_error rules them out"),
+     ({"total": 0.9, "cap": np.full(6, 0.1)}, "keep all the bounds \\("),
+     ({"sector": np.array([0, 0, 0, 0, 1, 1]), "most_sector": np.array([0.05, 1.0]), "most_turnover": 0.01},
+      "max_turnover or most_sector rules them out")],
+)  # fmt: skip
+def test_a_bound_that_cannot_be_kept_is_named(more: dict, named: str) -> None:
+    p = problem(0, **more)
+    if "most_tracking_error" in more:
+        p = replace(p, joint=with_benchmark(p, np.full(6, 1 / 6)))
+    with pytest.raises(DataError, match=named):
+        most_net_utility(p)
+
+
+@pytest.mark.slow
+def test_the_optimised_book_keeps_its_sector_and_its_tracking_error(
+    prices: pl.DataFrame, forecasts: pl.DataFrame
+) -> None:
+    sectors = pl.DataFrame({"ticker": [f"S{k:02d}" for k in range(12)], "sector": ["X", "Y", "Z"] * 4})
+    config = loose(
+        lookback_sessions=60, momentum_sessions=60, momentum_skip_sessions=5, book_models=("ridge",), optimiser_names=9,
+        strategies=("cost_aware_mean_variance",), information_coefficient=0.3, max_turnover=1.0, max_position=0.4,
+    )  # fmt: skip
+    bounded = replace(config, most_sector=0.4)
+    first, last = date(2021, 1, 1), date(2021, 1, 31)
+    free, bound = (
+        target_weights(prices, forecasts, one, first, last, sectors=sectors) for one in (config, bounded)
+    )  # fmt: skip
+
+    def largest(table: pl.DataFrame) -> float:
+        named = held(table).join(sectors, on="ticker").group_by("date", "sector").agg(pl.col("weight").sum())
+        return float(named["weight"].max())  # type: ignore[arg-type]
+
+    assert largest(free) > 0.6
+    assert largest(bound) <= 0.4 + 1e-6
+    with pytest.raises(DataError, match="most_sector bounds sectors, and there is no list of them"):
+        decide("cost_aware_mean_variance", decision_inputs(prices, forecasts, bounded, last, date(2021, 2, 5)))
+    tracking = replace(config, most_tracking_error=1e-6)
+    with pytest.raises(DataError, match="most_tracking_error rules them out"):
+        decide("cost_aware_mean_variance", decision_inputs(prices, forecasts, tracking, last, date(2021, 2, 5)))
 
 
 def test_the_optimiser_equals_skfolio_where_costs_are_over_the_holding_period() -> None:

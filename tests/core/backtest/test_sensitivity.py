@@ -8,12 +8,12 @@ from stage_cases import END, WEEKS, make_prices, make_targets
 
 from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
-from quant_core.backtest.sensitivity import CAPACITY_IMPACT, scenarios
+from quant_core.backtest.sensitivity import CAPACITY_IMPACT, CAPACITY_PARTICIPATION, scenarios
 from quant_core.backtest.simulate import simulate
 
 PRICES = make_prices()
 TURNING = make_targets([(day, "turning", "AAA" if k % 2 else "BBB", 1.0) for k, day in enumerate(WEEKS)])
-MEASURES = ("cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann")
+MEASURES = ("cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann", "exposure")
 NSE = BacktestConfig(cost_model="nse_delivery", commission_bps=2.0, impact_coefficient=0.5, delay_sessions=2)
 
 
@@ -68,13 +68,28 @@ def test_each_multiple_of_the_cost_costs_more_and_leaves_less():
 
 
 def test_more_money_moves_prices_more():
-    config = BacktestConfig(capital_levels_inr=(1e5, 1e6, 1e7, 1e8))
+    config = BacktestConfig(capital_levels_inr=(1e3, 1e4, 1e5))
     table = simulate(PRICES, TURNING, config).sensitivity
     curve = table.filter(pl.col("scenario") == "capital_inr").sort("level")
     assert falls(-curve["cost_ann"])
     assert falls(curve["cagr"])
     impact = curve["cost_ann"] - row(table, "cost_multiple", 1.0)["cost_ann"]  # the backtest itself charges none
     assert impact[1] / impact[0] == pytest.approx(10**0.5, rel=0.05)  # the square-root law
+
+
+def test_money_that_finds_no_other_side_stays_in_cash():
+    config = BacktestConfig(capital_levels_inr=(1e4, 1e6, 1e7, 1e8))
+    curve = simulate(PRICES, TURNING, config).sensitivity.filter(pl.col("scenario") == "capital_inr").sort("level")
+    assert curve["exposure"][0] == pytest.approx(1.0)
+    assert falls(curve["exposure"])
+    assert curve["exposure"][-1] < 0.05
+
+
+@pytest.mark.parametrize(("own", "expected"), [(0.0, CAPACITY_PARTICIPATION), (0.02, 0.02), (0.5, 0.1)])
+def test_the_capacity_curve_trades_a_share_of_a_day_and_waits(own, expected):
+    config = BacktestConfig(max_participation=own, capital_levels_inr=(1e8,))
+    *_, (_, _, _, rules, _), _, _ = scenarios(calendar.sessions(WEEKS[0], END), config)
+    assert (rules.max_participation, rules.carry_over) == (expected, True)
 
 
 @pytest.mark.parametrize(("own", "expected"), [(0.0, CAPACITY_IMPACT), (0.5, CAPACITY_IMPACT), (2.0, 2.0)])
@@ -92,5 +107,5 @@ def test_a_strategy_that_begins_on_the_last_session_has_scenarios_without_measur
         [(WEEKS[0], "early", "AAA", 1.0), (WEEKS[4], "early", "AAA", 1.0), (WEEKS[4], "late", "AAA", 1.0)]
     )
     table = simulate(short, late, BacktestConfig()).sensitivity
-    assert table.filter(pl.col("strategy") == "late").select(MEASURES).null_count().row(0) == (13,) * 5
+    assert table.filter(pl.col("strategy") == "late").select(MEASURES).null_count().row(0) == (14,) * 6
     assert table.filter(pl.col("strategy") == "early")["cagr"].null_count() == 0

@@ -68,6 +68,10 @@ def build(
         trips=_trips(strategies, days, rng),
         sensitivity=_sensitivity(metrics),
         significance=_significance(metrics),
+        attribution=_attribution(strategies, rng),
+        transfer=_transfer(strategies),
+        promotion=_promotion(strategies),
+        promotion_leads=_promotion_leads(strategies),
         quality=quality,
         decay=_decay(),
         quantiles=_quantiles(),
@@ -223,7 +227,9 @@ def _sensitivity(metrics: pl.DataFrame) -> pl.DataFrame:
         for scenario, values in levels.items():
             for k, level in enumerate(values):
                 sharpe, cagr = row["sharpe_ann"] - 0.07 * k, row["cagr"] - 0.012 * k
-                rows.append((row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1)))
+                rows.append(
+                    (row["strategy"], scenario, level, cagr, sharpe, row["max_drawdown"], 6.0, 0.01 * (k + 1), 0.95)
+                )
     return pl.DataFrame(rows, schema=schema.Sensitivity.create_empty().schema, orient="row")
 
 
@@ -251,6 +257,36 @@ def _significance(metrics: pl.DataFrame) -> pl.DataFrame:
         for row in metrics.filter(pl.col("strategy") != "benchmark").iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema=schema.Significance.create_empty().schema, orient="row")
+
+
+def _attribution(strategies: Sequence[str], rng: np.random.Generator) -> pl.DataFrame:
+    rows = []
+    for name in strategies:
+        parts = rng.normal(0.0, 0.02, len(schema.COMPONENTS))
+        table = [*zip(schema.COMPONENTS, parts, strict=True), ("active", parts.sum())]
+        rows += [(name, part, float(mean), float(mean) - 0.03, float(mean) + 0.03) for part, mean in table]
+    return pl.DataFrame(rows, schema=schema.Attribution.create_empty().schema, orient="row")
+
+
+def _transfer(strategies: Sequence[str]) -> pl.DataFrame:
+    rows = [(name, name.removeprefix("top_n_"), 480, 0.35) for name in strategies if name.startswith("top_n_")]
+    return pl.DataFrame(rows, schema=schema.TransferCoefficients.create_empty().schema, orient="row")
+
+
+def _candidates(strategies: Sequence[str]) -> list[str]:
+    return [name for name in strategies if name.startswith("top_n_") and name != "top_n_ridge"]
+
+
+def _promotion(strategies: Sequence[str]) -> pl.DataFrame:
+    why = "not above equal weight (0.40 against 0.45); deflated Sharpe ratio 0.71 over 3 own tries, wanted 0.95"
+    rows = [(name, "not promoted", 480, 0.40, 3, 0.21, 0.71, why) for name in _candidates(strategies)]
+    return pl.DataFrame(rows, schema=schema.Promotion.create_empty().schema, orient="row")
+
+
+def _promotion_leads(strategies: Sequence[str]) -> pl.DataFrame:
+    known = (("top_n_ridge", 0.30, 0.10, -0.2, 0.41), ("equal_weight", 0.45, -0.05, -0.5, 0.3))
+    rows = [(name, *row) for name in _candidates(strategies) for row in known]
+    return pl.DataFrame(rows, schema=schema.PromotionLeads.create_empty().schema, orient="row")
 
 
 def _decay() -> pl.DataFrame:

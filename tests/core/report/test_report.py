@@ -15,11 +15,13 @@ from quant_core.report.render import ReportInput, markdown_summary, render_repor
 Make = Callable[..., ReportInput]
 MAX_BYTES = 8_000_000
 SECTIONS = [
-    "strategies", "summary", "performance", "regimes", "risk", "portfolio", "trades", "forecast-quality", "models",
+    "strategies", "summary", "promotion", "performance", "attribution", "regimes", "risk", "portfolio", "trades",
+    "forecast-quality", "models",
     "robustness", "notes", "provenance",
 ]  # fmt: skip
 OPTIONAL = (
-    "positions", "trades", "costs", "trips", "sensitivity", "significance", "quality", "decay", "quantiles", "regimes",
+    "positions", "trades", "costs", "trips", "sensitivity", "significance", "attribution", "transfer", "promotion",
+    "promotion_leads", "quality", "decay", "quantiles", "regimes",
     "by_regime", "sectors", "overfitting", "data_quality", "scorecard", "pit", "reliability", "pairs", "contributions",
 )  # fmt: skip
 
@@ -155,7 +157,7 @@ def test_the_verdict_compares_at_twice_the_costs_only(make_report_input: Make, s
     changed = data.sensitivity.with_columns(
         pl.when(own).then(sharpe).otherwise(pl.col("sharpe_ann")).alias("sharpe_ann")
     )
-    assert f"**{badge}.**" in markdown_summary(replace(data, sensitivity=changed))
+    assert f"**{badge}.**" in markdown_summary(replace(data, sensitivity=changed, promotion=None))
 
 
 def test_missing_benchmark_days_are_confessed_in_the_notes(make_report_input: Make) -> None:

@@ -27,9 +27,10 @@ from quant_core.report.inputs import ReportInput, prepare
 from quant_core.report.render import report_sections
 from quant_core.report.sections.overview import lead
 from quant_core.report.sections.portfolio import CASH, REST, UNKNOWN, sector_weights
+from quant_core.report.sections.promotion import gate_line
 from quant_core.report.sections.regimes import SLOTS, calm_to_stressed
 from quant_core.report.sections.trades import holding_histogram
-from quant_core.schema import REGIME_NAMES
+from quant_core.schema import REGIME_NAMES, Attribution
 
 Make = Callable[..., ReportInput]
 
@@ -369,3 +370,45 @@ def test_a_strategy_that_held_nothing_has_sentences_for_figures(make_report_inpu
     texts = [b.text for b in made if isinstance(b, Note)]
     assert "top_n_boosting held nothing after any session." in texts
     assert "top_n_boosting held nothing after the last session of any week." in texts
+
+
+def test_the_gate_shows_every_lead_with_its_interval_and_who_is_promoted(make_report_input: Make) -> None:
+    data = make_report_input(strategies=("top_n_boosting", "top_n_tft", "top_n_ridge", "equal_weight"))
+    assert data.promotion is not None
+    answers = pl.col("status").is_not_null() & (pl.col("strategy") == "top_n_tft")
+    told = data.promotion.with_columns(
+        status=pl.when(answers).then(pl.lit("promoted")).otherwise("status"),
+        sharpe_ann=pl.when(answers).then(0.9).otherwise("sharpe_ann"),
+    )
+    book = prepare(replace(data, promotion=told))
+    table = blocks(replace(data, promotion=told))["table-gate"]
+    assert [row[0].text for row in table.rows] == ["top_n_tft", "top_n_boosting"]
+    assert table.header[6:8] == ("Over ridge", "Over equal weight")
+    assert [cell.text for cell in table.rows[1][6:8]] == ["0.10 (−0.20 to 0.41)", "−0.05 (−0.50 to 0.30)"]
+    assert table.marked == {1}
+    assert gate_line(book) == "Of 2 candidates top_n_tft is promoted."
+    none = prepare(replace(data, promotion=told.with_columns(status=pl.lit("open"))))
+    assert gate_line(none).startswith("Of 2 candidates none is promoted; top_n_boosting and top_n_tft cannot be judged")
+
+
+def test_the_parts_of_a_return_are_stacked_for_the_main_books_and_told_with_their_intervals(
+    make_report_input: Make,
+) -> None:
+    names = ("top_n_boosting", "top_n_ridge", "equal_weight")
+    parts = {"market": -0.01, "size": 0.02, "sector": 0.0, "signal": 0.05, "luck": -0.02, "cash": 0.0, "trading": 0.0,
+             "cost": -0.03}  # fmt: skip
+    rows = [(name, part, value * scale, value * scale - 0.01, value * scale + 0.01)
+            for name, scale in zip(names, (1.0, 3.0, 2.0), strict=True)
+            for part, value in (parts | {"active": 0.01}).items()]  # fmt: skip
+    table = pl.DataFrame(rows, schema=Attribution.create_empty().schema, orient="row")
+    made = blocks(replace(make_report_input(strategies=names), attribution=table))
+    drawn = made["attribution"]
+    assert drawn.x == ["top_n_boosting", "top_n_ridge", "equal_weight"]  # the chosen one, then by active return
+    assert {series.name: series.y for series in drawn.series}["signal"] == [0.05, 0.15, 0.10]
+    assert plain(drawn.reading) == (
+        "top_n_boosting: 1.0 % a year over the benchmark, of it signal 5.0 %, cost \u22123.0 %, size 2.0 %."
+    )
+    told = made["table-attribution-parts"]
+    cells = dict(zip(told.header, (cell.text for cell in told.rows[0]), strict=True))
+    assert (plain(cells["Active"]), plain(cells["Signal"])) == ("1.0 %", "5.0 % (4.0 % to 6.0 %)")
+    assert (cells["Transfer"], told.rows[2][-1].text) == ("0.35", "\u2013")

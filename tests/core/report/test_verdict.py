@@ -30,7 +30,7 @@ def judge(data: ReportInput, strategy: str, own: float, rivals: dict[str, float]
 
 
 def test_a_strategy_above_every_rival_is_promoted(make_report_input: Make) -> None:
-    found = judge(make_report_input(), "top_n_boosting", 0.51, RIVALS)
+    found = judge(replace(make_report_input(), promotion=None), "top_n_boosting", 0.51, RIVALS)
     assert (found.status, found.lost, found.absent) == ("promoted", (), ())
     assert found.line == (
         "At 2× the costs top_n_boosting has a Sharpe ratio of 0.51, above ridge (0.50), equal weight (0.40), "
@@ -59,7 +59,7 @@ def test_one_rival_that_is_not_beaten_is_enough_and_is_named(make_report_input: 
 def test_what_is_missing_leaves_the_verdict_open(
     make_report_input: Make, rivals: dict[str, float], status: str
 ) -> None:
-    found = judge(make_report_input(), "top_n_boosting", 0.6, rivals)
+    found = judge(replace(make_report_input(), promotion=None), "top_n_boosting", 0.6, rivals)
     assert found.status == status
     assert ("There is no figure of" in found.line) == ("top_n_ridge" not in rivals or len(rivals) == 2)
 
@@ -69,6 +69,17 @@ def test_a_baseline_is_compared_with_the_others_but_never_promoted(make_report_i
     assert found.status == "baseline"
     assert found.beaten == ("equal_weight", "buy_hold_index", "benchmark")
     assert found.line.endswith("It is itself a baseline that a candidate must beat.")
+
+
+def test_the_gate_takes_a_promotion_back_and_says_why(make_report_input: Make) -> None:
+    data = make_report_input()
+    assert data.promotion is not None
+    gate = data.promotion.with_columns(reasons=pl.lit("deflated Sharpe ratio 0.71 over 3 own tries, wanted 0.95"))
+    found = judge(replace(data, promotion=gate), "top_n_boosting", 0.51, RIVALS)
+    assert found.status == "not promoted"
+    assert found.line.endswith("not promoted all the same: deflated Sharpe ratio 0.71 over 3 own tries, wanted 0.95.")
+    passed = gate.with_columns(status=pl.lit("promoted"), reasons=pl.lit(""))
+    assert judge(replace(data, promotion=passed), "top_n_boosting", 0.51, RIVALS).status == "promoted"
 
 
 def test_without_a_cost_stress_there_is_no_verdict(make_report_input: Make) -> None:
