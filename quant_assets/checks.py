@@ -18,7 +18,7 @@ from quant_assets.contracts import contract_of
 from quant_assets.currency import node_config
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
-from quant_assets.stored import Stored, Subject
+from quant_assets.stored import Stored, Subject, tables_of
 from quant_assets.table_files import read_table
 from quant_assets.verdicts import WARN, Evaluations, Verdict, evaluated, run_partitions
 from quant_core.allocation.feasible import infeasible
@@ -40,6 +40,8 @@ FEWEST_SESSIONS = 3
 DRIFT_MONTHS = 12
 #: An index gap is followed back over its own month and so many before it, for each so many sessions that are allowed.
 GAP_SESSIONS_A_MONTH = 15
+#: Months of a table that are read and held against its contract at once: two years, little beside what a run makes.
+MONTHS_TOGETHER = 24
 #: Tables that an artifact may lack: a test of too few sessions says nothing about luck.
 MAY_BE_ABSENT = frozenset({"significance"})
 
@@ -50,6 +52,8 @@ class Check:
 
     Args:
         judge: its verdict; a QuantError that it raises is one too.
+        together: the verdicts on those of a run's partitions that can be judged at once; the others are judged one by
+            one.
         blocking: whether a failure stops what is downstream.
         is_sample: it judges the code more than the data, and costs more: the newest partition of a run is judged, and
             stands for what else the run made.
@@ -60,6 +64,7 @@ class Check:
     judge: Callable[[Stored], Verdict]
     blocking: bool = False
     is_sample: bool = False
+    together: Callable[[Sequence[Stored]], Mapping[str, Verdict]] | None = None
 
 
 def build(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
@@ -107,9 +112,12 @@ def judge(checks: Sequence[Check], made: Sequence[Stored]) -> dict[str, dict[str
         verdict = _verdict(one, made[-1])
         told = replace(verdict, metadata={"sampled": made[-1].name, **verdict.metadata})
         verdicts[one.name] = {stored.name: told for stored in made}
+    of_each = [check for check in checks if not check.is_sample]
+    known = {one.name: one.together(made) for one in of_each if one.together}
     for stored in made:
-        for one in (check for check in checks if not check.is_sample):
-            verdicts[one.name][stored.name] = _verdict(one, stored)
+        for one in of_each:
+            found = known.get(one.name, {}).get(stored.name)
+            verdicts[one.name][stored.name] = found or _verdict(one, stored)
     return verdicts
 
 
@@ -137,6 +145,27 @@ def contract(stored: Stored) -> Verdict:
         validate(table, schema, f"{stored} {name}".rstrip(), "materialize it again.")
         rows[name] = table.height
     return Verdict(True, {f"{name}_rows".removeprefix("_"): number for name, number in rows.items()})
+
+
+def contracts_kept(made: Sequence[Stored]) -> dict[str, Verdict]:
+    """The months of a table whose contract holds, found by holding many of them against it at once.
+
+    Rows and keys that are sound together are sound alone. Where some are not, or the months differ in their columns,
+    `contract` says which month it is and why.
+    """
+    schema = contract_of(made[0].of.asset).get("")
+    if schema is None:
+        return {}
+    kept = {}
+    for begin in range(0, len(made), MONTHS_TOGETHER):
+        block = made[begin : begin + MONTHS_TOGETHER]
+        try:
+            tables = tables_of(block, schema.column_names())
+            validate(pl.concat(tables), schema, block[0].of.asset, "materialize it again.")
+        except (QuantError, pl.exceptions.PolarsError):
+            continue
+        kept |= {one.name: Verdict(True, {"rows": table.height}) for one, table in zip(block, tables, strict=True)}
+    return kept
 
 
 # ---- clean_prices ----------------------------------------------------------------------------------------------------
@@ -280,8 +309,9 @@ def crisis_is_worst(stored: Stored) -> Verdict:
 
 
 CONTRACT = Check(
-    "contract", "Columns, dtypes, keys, nulls and ranges as the table's schema says.", contract, blocking=True
-)
+    "contract", "Columns, dtypes, keys, nulls and ranges as the table's schema says.", contract, blocking=True,
+    together=contracts_kept,
+)  # fmt: skip
 CHECKS: Mapping[str, Sequence[Check]] = {
     "clean_prices": (
         Check(

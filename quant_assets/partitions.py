@@ -24,8 +24,9 @@ CLEANING_MONTHS = 3
 CLEANING_REACH_MONTHS = 600
 #: From December back to the January of the year before.
 PATH_MONTHS = 23
-#: Folds before one, the first included; more than any profile has.
-FOLDS_BEFORE = 400
+#: Years whose folds come before one, the first included; more than any profile has. Dagster walks back fold by fold, a
+#: millisecond each, for every input of every run.
+FOLD_YEARS_BEFORE = 50
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,18 @@ class Partitions:
 def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
     """Partitions of a profile whose features need `warm_up_sessions` sessions of history."""
     mapping = dg.TimeWindowPartitionMapping
-    train_folds = profile.train_years * 12 // CADENCE_MONTHS[profile.fold_cadence]
+    folds_a_year = 12 // CADENCE_MONTHS[profile.fold_cadence]
+    train_folds, earlier_folds = profile.train_years * folds_a_year, FOLD_YEARS_BEFORE * folds_a_year
     return Partitions(
         months=_months(profile.start, profile.end),
         folds=_folds(profile),
         cleaning_lookback=mapping(start_offset=-CLEANING_REACH_MONTHS, allow_nonexistent_upstream_partitions=True),
         feature_lookback=lookback(warm_up_sessions),
         train=mapping(start_offset=-train_folds, end_offset=-1),
-        before_fold=mapping(start_offset=-FOLDS_BEFORE, end_offset=-1, allow_nonexistent_upstream_partitions=True),
+        before_fold=mapping(start_offset=-earlier_folds, end_offset=-1, allow_nonexistent_upstream_partitions=True),
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         folds_of_regimes=mapping(start_offset=-1, allow_nonexistent_upstream_partitions=True),
-        through_fold=mapping(start_offset=-FOLDS_BEFORE, allow_nonexistent_upstream_partitions=True),
+        through_fold=mapping(start_offset=-earlier_folds, allow_nonexistent_upstream_partitions=True),
         train_folds=train_folds,
     )
 

@@ -3,7 +3,7 @@
 Belongs here: reading. What is judged of a partition is in checks.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -114,3 +114,8 @@ class Stored:
             return self.last
         newest = self.table["date"].max()
         return newest if isinstance(newest, date) else self.first - timedelta(days=1)
+
+
+def tables_of(partitions: Sequence[Stored], columns: Sequence[str]) -> list[pl.DataFrame]:
+    """Some columns of the stored tables of some partitions, all read at once."""
+    return pl.collect_all([read_tables([one.of.path(one.name)]).select(columns) for one in partitions])

@@ -155,12 +155,14 @@ def frame_hash(table: pl.DataFrame) -> str:
     digest = hashlib.sha256()
     for column in table.iter_columns():
         digest.update(f"{column.name}|{column.dtype}|{len(column)}|".encode())
-        if column.null_count():
+        has_nulls = column.null_count() > 0
+        if has_nulls:
             digest.update(column.is_null().to_numpy().tobytes())
         if column.dtype == pl.Boolean:
             column = column.cast(pl.UInt8)
         if column.dtype.is_numeric() or column.dtype.is_temporal():
-            digest.update(column.to_physical().fill_null(0).to_numpy().tobytes())
+            values = column.to_physical()
+            digest.update((values.fill_null(0) if has_nulls else values).to_numpy().tobytes())
         else:
             digest.update("\x1f".join(column.cast(pl.String).fill_null("").to_list()).encode())
     return digest.hexdigest()

@@ -83,7 +83,8 @@ def _ensemble(lab: Lab, models: Sequence[str]) -> FittedAsset:
         return with_calibration(fitted, data, settings, threshold)
 
     def tables(settings: Any, inputs: Mapping[str, Any], fold: Fold, fitted: Fitted) -> Mapping[str, pl.DataFrame]:
-        own = {name: fitted_of(inputs[f"forecaster_{name}"])[fold.name] for name in fitted.manifest.columns}
+        files = {name: inputs[f"forecaster_{name}"][fold.name] for name in fitted.manifest.columns}
+        own = fitted_of(files)
         return {PERMUTATION: ensemble_importance(fitted, own, training_data(inputs, fold).labels, settings)}
 
     through = lab.partitions.through_fold

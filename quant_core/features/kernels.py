@@ -4,7 +4,8 @@ Every kernel cuts time into blocks of the window's length, anchored on the absol
 tail of one block and the head of the next; both are accumulated afresh inside their block from rows inside the window,
 so a value is bit for bit the same whichever span of history is loaded. No sum is ever carried across blocks.
 
-What belongs here: loops over arrays. What does not: names, tables, configuration. NaN means "no value".
+What belongs here: loops over arrays. What does not: names, tables, configuration. NaN means "no value". A loop assigns
+cell by cell: the first copy of one slice to another takes seconds to compile, and a new checkout compiles everything.
 
 References: van Herk (1992) and Gil & Werman (1993) for the two-block scheme; Chan, Golub & LeVeque (1983) for merging
 (count, mean, M2).
@@ -28,7 +29,8 @@ RELATIVE_STD_FLOOR = 1e-12
 
 def compiled(function: Function) -> Function:
     """Compile without fast-math: re-association would make values depend on the vector width."""
-    return cast("Function", numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function))
+    options: Any = {"cache": True, "nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+    return cast("Function", numba.njit(**options)(function))
 
 
 @compiled
@@ -276,7 +278,6 @@ def window_mean(values: FloatPanel, window: int, first_session: int, full: BoolP
     return out
 
 
-@compiled
 def mean_before(values: FloatPanel, window: int, first_session: int, full: BoolPanel) -> FloatPanel:
     """Mean of the `window` sessions that end yesterday, where `full` holds today, else NaN."""
     yesterday = np.zeros_like(full)

@@ -122,5 +122,7 @@ def window_regression(
                     if y[n, t] == y[n, t]:
                         _add(sums, x[0, t], y[n, t])
                     _moments(sums, tails[t - begin])
-                tails[: lo - begin] = tails[lo - begin]
+                for ahead in range(lo - begin):  # of the panel: its tail is that of the block's first session
+                    for k in range(6):
+                        tails[ahead, k] = tails[lo - begin, k]
     return out

@@ -65,14 +65,12 @@ def adaptive_intervals(
     quantiles = rows.select(QUANTILE_COLUMNS).to_numpy()
     reached, days = _reached(quantiles, rows["forward_return"].fill_null(np.nan).to_numpy()), _days(rows)
     of_days = [None if groups is None else groups.get(day) for day, *_ in days]
-    alphas = _alphas(days, reached, of_days, level, rate, fewest_dates)
-    found = np.empty((rows.height, 3))  # low, high, alpha
-    for (*_, begin, end), alpha in zip(days, alphas, strict=True):
-        low, high = _interval(quantiles[begin:end], alpha)
-        found[begin:end] = np.stack([low, high, np.full(end - begin, alpha)], axis=1)
-    names = ("interval_low", "interval_high", "miss_share")
+    of_dates = np.array(_alphas(days, reached, of_days, level, rate, fewest_dates))
+    names_a_day = np.array([end - begin for *_, begin, end in days], dtype=np.int64)
+    alphas = np.repeat(of_dates, names_a_day)  # (R,)
+    low, high = _interval(quantiles, alphas)
     return rows.select("date", "ticker").with_columns(
-        pl.Series(name, column) for name, column in zip(names, found.T, strict=True)
+        interval_low=pl.Series(low), interval_high=pl.Series(high), miss_share=pl.Series(alphas)
     )
 
 
@@ -130,16 +128,14 @@ def _reached(quantiles: Floats, earned: Floats) -> Floats:
 
 def _missed(reached: Floats, alpha: float) -> float:
     """Share of outcomes outside the interval of alpha."""
-    return float((reached < _clipped(alpha)).mean())
+    return int(np.count_nonzero(reached < min(max(alpha, SMALLEST_SHARE), 1.0 - SMALLEST_SHARE))) / len(reached)
 
 
-def _clipped(alpha: float) -> float:
-    return float(np.clip(alpha, SMALLEST_SHARE, 1.0 - SMALLEST_SHARE))
-
-
-def _interval(quantiles: Floats, alpha: float) -> tuple[Floats, Floats]:
-    outside = _clipped(alpha)
-    return tuple(quantile_at(quantiles, QUANTILE_LEVELS, p) for p in (outside / 2, 1.0 - outside / 2))  # type: ignore[return-value]
+def _interval(quantiles: Floats, alphas: Floats) -> tuple[Floats, Floats]:
+    """(R,) low and high end of each row's interval, its alpha being the probability outside of it."""
+    outside = np.clip(alphas, SMALLEST_SHARE, 1.0 - SMALLEST_SHARE)
+    low, high = (quantile_at(quantiles, QUANTILE_LEVELS, p) for p in (outside / 2, 1.0 - outside / 2))
+    return low, high
 
 
 def _days(rows: pl.DataFrame) -> list[tuple[date, date | None, int, int]]:

@@ -40,23 +40,23 @@ def cdf_at(quantiles: Floats, levels: Sequence[float], values: Floats) -> Floats
     return np.where(np.isnan(quantiles).any(axis=1) | np.isnan(values), np.nan, found)
 
 
-def quantile_at(quantiles: Floats, levels: Sequence[float], probability: float) -> Floats:
+def quantile_at(quantiles: Floats, levels: Sequence[float], probability: float | Floats) -> Floats:
     """(R,) the value that `cdf_at` gives this probability.
 
     Args:
-        probability: in (0, 1).
+        probability: in (0, 1), of all rows or (R,) of each.
     """
     p = check_levels(levels, quantiles)
-    if not 0.0 < probability < 1.0:
+    wanted = np.broadcast_to(np.asarray(probability, dtype=np.float64), len(quantiles))
+    if not ((wanted > 0.0) & (wanted < 1.0)).all():
         raise DataError(f"quantile_at: probability is {probability}, wanted one inside (0, 1).")
     below_scale, above_scale = _tail_scales(quantiles, p)
-    if probability < p[0]:
-        return quantiles[:, 0] + below_scale * np.log(probability / p[0])
-    if probability > p[-1]:
-        return quantiles[:, -1] - above_scale * np.log((1.0 - probability) / (1.0 - p[-1]))
-    k = min(int(np.searchsorted(p, probability, side="right")) - 1, len(p) - 2)
-    share = (probability - p[k]) / (p[k + 1] - p[k])
-    return quantiles[:, k] + share * (quantiles[:, k + 1] - quantiles[:, k])
+    below = quantiles[:, 0] + below_scale * np.log(wanted / p[0])
+    above = quantiles[:, -1] - above_scale * np.log((1.0 - wanted) / (1.0 - p[-1]))
+    k = np.clip(np.searchsorted(p, wanted, side="right") - 1, 0, len(p) - 2)  # the segment that holds it
+    low, high = (np.take_along_axis(quantiles, k[:, None] + step, axis=1)[:, 0] for step in (0, 1))
+    inside = low + (wanted - p[k]) / (p[k + 1] - p[k]) * (high - low)
+    return np.where(wanted < p[0], below, np.where(wanted > p[-1], above, inside))
 
 
 def check_levels(levels: Sequence[float], quantiles: Floats) -> Floats:

@@ -19,7 +19,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """Compile without fast-math: re-association would make values depend on the vector width."""
-    return cast("Function", numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function))
+    options: Any = {"cache": True, "nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
+    return cast("Function", numba.njit(**options)(function))
 
 
 def whitening(covariances: Array) -> Array:
@@ -118,7 +119,9 @@ def backward(log_densities: Array, log_transitions: Array) -> Array:
             for j in range(states):
                 terms[j] = log_transitions[i, j] + out[t + 1, j] + (log_densities[t + 1, j] if observed else 0.0)
             out[t, i] = log_sum(terms)
-        out[t] -= out[t].max()
+        highest = out[t].max()
+        for i in range(states):
+            out[t, i] -= highest
     return out
 
 
@@ -130,7 +133,9 @@ def shares(log_weights: Array) -> Array:
         total = log_sum(log_weights[t])
         for k in range(log_weights.shape[1]):
             out[t, k] = np.exp(log_weights[t, k] - total)
-        out[t] /= out[t].sum()
+        total = out[t].sum()
+        for k in range(log_weights.shape[1]):
+            out[t, k] /= total
     return out
 
 

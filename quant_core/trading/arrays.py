@@ -5,7 +5,6 @@ its state between sessions, the log that it leaves. How a session goes is in `da
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,8 +101,7 @@ N_SERIES = 11
 FILLS, UNFILLED = 0, 1
 
 
-@numba.njit(cache=True)
-def open_state(n_names, cash_inr):  # type: ignore[no-untyped-def]
+def open_state(n_names: int, cash_inr: float) -> AccountState:
     """An account that holds cash only."""
     return AccountState(
         np.zeros(n_names), np.zeros(n_names), np.zeros(n_names, np.int64), np.zeros(n_names, np.uint64),

@@ -40,6 +40,8 @@ PART = 1e-9  # rounding that must not cost a whole share
 # and asking for it costs as much as the access.
 UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
 _inlined = numba.njit(inline="always", **UNCOUNTED)
+#: What only compiled code calls needs no way in from Python, nor anything here one from C: both take long to compile.
+_FROM_HERE: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 @_inlined
@@ -324,7 +326,7 @@ def _close(t, after, account, n, log, n_held):  # type: ignore[no-untyped-def]
     return left, n_held, total
 
 
-@numba.njit(cache=True, nogil=True, **UNCOUNTED)
+@numba.njit(cache=True, nogil=True, **UNCOUNTED, **_FROM_HERE)
 def run_sessions(t, last, first, market, charges, terms, wanted, account, log, size, impact):  # type: ignore[no-untyped-def]
     """Sessions t..last as far as the log has room, whose rows count from `first`; the session that is next."""
     rows, falls_due, acted, cash, n = wanted.rows, wanted.due, wanted.acted, account.cash, account.n_active[0]
@@ -365,15 +367,17 @@ def run_sessions(t, last, first, market, charges, terms, wanted, account, log, s
     return t
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, **_FROM_HERE)
 def _longer(table, n, more):  # type: ignore[no-untyped-def]
     """A copy of the (rows, capacity) table with room for `more` columns behind the first n, and as many again."""
     longer = np.empty((table.shape[0], 2 * (n + more)), table.dtype)
-    longer[:, :n] = table[:, :n]
+    for row in range(table.shape[0]):  # a copy of a slice would take as long to compile as the rest
+        for k in range(n):
+            longer[row, k] = table[row, k]
     return longer
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def advance(first, last, market, charges, terms, wanted, account):  # type: ignore[no-untyped-def]
     """Take the account through the sessions first..last (excluded) and tell what happened.
 

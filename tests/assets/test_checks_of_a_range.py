@@ -125,6 +125,12 @@ def test_a_month_has_the_same_verdict_alone_and_within_a_range(runner: Runner) -
             }
 
 
+def test_months_that_are_held_against_their_contract_at_once_are_told_what_each_is_told_alone(runner: Runner) -> None:
+    for asset in ("raw_ohlcv", "clean_prices", "features"):
+        made = [stored(runner, asset, month) for month in MONTHS]
+        assert checks.contracts_kept(made) == {one.name: checks.contract(one) for one in made}
+
+
 def test_a_sample_judges_the_newest_month_once_and_every_month_is_told_which(runner: Runner) -> None:
     asked = []
 

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     environment = lab_environment(folder) | {"QUANT_MLFLOW_PORT": str(free_port())}
     settings = [
         "--to",
-        "2018-02",
+        "2020-02",
         "--set",
         "raw_ohlcv.n_tickers=8",
         "--set",
@@ -201,12 +201,12 @@ def test_the_link_to_mlflow_answers_with_the_run(server: DevServer, page: Any) -
     mlflow_serves(server)
     page.goto(f"{server.url}/assets/demo/forecaster_ridge")
     page.get_by_role("link", name="open in MLflow").first.click()
-    page.get_by_text("forecaster_ridge[2018]").first.wait_for()
+    page.get_by_text("forecaster_ridge[2020]").first.wait_for()
 
 
 def test_runs_of_a_command_say_what_they_made_and_which_command_it_was(server: DevServer, page: Any) -> None:
     page.goto(f"{server.url}/runs?q=tag:quant/asset%3Ddemo/backtest")
-    for text in ("backtest", "quant/asset: demo/backtest", "partition: 2018"):
+    for text in ("backtest", "quant/asset: demo/backtest", "partition: 2020"):
         page.get_by_text(text, exact=True).first.wait_for()
     page.get_by_text("quant/command: quant run --profile demo").first.wait_for()
     assert page.get_by_text("__ephemeral_asset_job__").count() == 0

@@ -125,8 +125,9 @@ def judged(network: "nn.Module", task: Task, config: NetConfig) -> dict[str, flo
     """Rank IC and losses of the validation slice; "score" is what the settings stop on."""
     scores, losses, sizes = [], [], []
     for rows in pieces(task.newer):
-        scores.append(network(*task.data.batch(rows)).score[:, 0].double().cpu().numpy())
-        parts = task.losses(network, config, rows)
+        said = network(*task.data.batch(rows))
+        scores.append(said.score[:, 0].double().cpu().numpy())
+        parts = task.losses_of(said, config, rows)
         losses.append({name if name == "loss" else f"loss_{name}": float(value) for name, value in parts.items()})
         sizes.append(len(rows))
     newer = task.rows[task.newer.cpu().numpy()].rename({config.label_column: LABEL})

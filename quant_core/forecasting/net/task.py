@@ -27,6 +27,7 @@ from quant_core.schema import QUANTILE_LEVELS
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from quant_core.nn.heads import Said
     from quant_core.nn.losses import Targets
 
 Floats = NDArray[np.float64]
@@ -61,6 +62,10 @@ class Task:
 
     def losses(self, network: "nn.Module", config: NetConfig, rows: "Tensor") -> dict[str, "Tensor"]:
         """Losses of the rows of those numbers."""
+        return self.losses_of(network(*self.data.batch(rows)), config, rows)
+
+    def losses_of(self, said: "Said", config: NetConfig, rows: "Tensor") -> dict[str, "Tensor"]:
+        """Losses of what a network said of the rows of those numbers."""
         from quant_core.nn.losses import LossWeights, Targets, multi_task_loss
 
         weights = LossWeights(
@@ -68,7 +73,7 @@ class Task:
             config.quantile_weight,
         )  # fmt: skip
         target = Targets(*(values[rows] for values in self.targets))
-        return multi_task_loss(network(*self.data.batch(rows)), target, weights, QUANTILE_LEVELS)
+        return multi_task_loss(said, target, weights, QUANTILE_LEVELS)
 
 
 def task_of(kind: str, data: TrainingData, config: NetConfig) -> Task:

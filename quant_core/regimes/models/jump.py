@@ -109,7 +109,9 @@ def _forward(rows: Array, centers: Array, penalty: float, begin: Array) -> Array
                 for f in range(width):
                     cost += 0.5 * (rows[t, f] - centers[k, f]) ** 2
             out[t, k] = cost + min(before[k], lowest + penalty)
-        out[t] -= out[t].min()
+        least = out[t].min()
+        for k in range(states):
+            out[t, k] -= least
         before = out[t]
     return out
 

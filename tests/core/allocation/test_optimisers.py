@@ -11,11 +11,13 @@ import scipy.cluster.hierarchy as sch
 from allocation_cases import held, loose
 from scipy.optimize import minimize
 from scipy.spatial.distance import squareform
+from skfolio.optimization import HierarchicalRiskParity
 from sklearn.covariance import LedoitWolf
 
 from quant_core.allocation import STRATEGIES, AllocationConfig
 from quant_core.allocation.estimation import monthly_weights, names_with_history
 from quant_core.allocation.history import dense_history
+from quant_core.allocation.optimise import optimised, shrunk_covariance
 from quant_core.allocation.strategies.equal_risk_contribution import equal_risk_weights
 from quant_core.allocation.strategies.hierarchical_risk_parity import hierarchical_weights
 from quant_core.allocation.strategies.min_variance import min_variance_weights
@@ -134,6 +136,13 @@ def test_hierarchical_risk_parity_is_the_published_algorithm(n: int) -> None:
     assert hierarchical_weights(returns, 1.0) == pytest.approx(hrp_by_hand(returns), abs=1e-12)
 
 
+@pytest.mark.parametrize("cap", [0.08, 1.0])
+def test_hierarchical_risk_parity_has_the_bits_of_the_package_that_it_shortens(cap: float) -> None:
+    returns = draw(30, 4)
+    whole = HierarchicalRiskParity(prior_estimator=shrunk_covariance(), max_weights=cap)
+    assert (hierarchical_weights(returns, cap) == optimised(whole, returns, cap)).all()
+
+
 def test_hierarchical_risk_parity_of_two_blocks_gives_each_block_what_its_risk_allows() -> None:
     rng = np.random.default_rng(0)
     block = rng.normal(0, 0.01, (252, 2)) @ np.array([[1, 1, 0, 0], [0, 0, 2, 2]])
@@ -191,8 +200,6 @@ def test_an_inaccurate_solution_of_the_second_solver_counts_only_where_the_duali
 def test_weights_outside_the_limits_are_refused_rather_than_mended(
     given: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skfolio.optimization import HierarchicalRiskParity
-
     monkeypatch.setattr(HierarchicalRiskParity, "fit", lambda self, returns: self)
     monkeypatch.setattr(HierarchicalRiskParity, "weights_", np.array(given), raising=False)
     with pytest.raises(DataError, match=r"HierarchicalRiskParity gave weights of .* wanted 0 to 0.8 with sum 1"):

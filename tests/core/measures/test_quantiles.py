@@ -33,6 +33,15 @@ def test_the_quantile_of_a_probability_has_that_probability(values: list[float],
     assert back[0] == pytest.approx(probability, abs=1e-6)
 
 
+def test_a_probability_of_each_row_is_that_probability_alone() -> None:
+    rows, asked = np.repeat(Q, 5, axis=0), np.array([0.02, 0.1, 0.4, 0.9, 0.97])
+    each = [quantile_at(Q, LEVELS, float(probability))[0] for probability in asked]
+    assert quantile_at(rows, LEVELS, asked).tolist() == each
+    assert each[1:4] == pytest.approx([-1.0, -0.25, 2.0])
+    with pytest.raises(DataError, match="wanted one inside"):
+        quantile_at(rows, LEVELS, np.array([0.5, 0.5, 0.0, 0.5, 0.5]))
+
+
 def test_equal_quantiles_are_a_jump_and_a_missing_one_says_nothing() -> None:
     flat = np.array([[1.0, 1.0, 1.0], [1.0, np.nan, 1.0]])
     below, above = (cdf_at(flat, LEVELS, np.full(2, value)) for value in (0.9, 1.1))
