@@ -156,7 +156,7 @@ def contracts_kept(made: Sequence[Stored]) -> dict[str, Verdict]:
     schema = contract_of(made[0].of.asset).get("")
     if schema is None:
         return {}
-    kept = {}
+    kept: dict[str, Verdict] = {}
     for begin in range(0, len(made), MONTHS_TOGETHER):
         block = made[begin : begin + MONTHS_TOGETHER]
         try:

@@ -41,7 +41,8 @@ PART = 1e-9  # rounding that must not cost a whole share
 UNCOUNTED: Any = {"error_model": "numpy", "_nrt": False}
 _inlined = numba.njit(inline="always", **UNCOUNTED)
 #: What only compiled code calls needs no way in from Python, nor anything here one from C: both take long to compile.
-_FROM_HERE: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_NOT_FROM_C: Any = {"no_cfunc_wrapper": True}
+_FROM_HERE: Any = {"no_cpython_wrapper": True, **_NOT_FROM_C}
 
 
 @_inlined
@@ -377,7 +378,7 @@ def _longer(table, n, more):  # type: ignore[no-untyped-def]
     return longer
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", **_NOT_FROM_C)
 def advance(first, last, market, charges, terms, wanted, account):  # type: ignore[no-untyped-def]
     """Take the account through the sessions first..last (excluded) and tell what happened.
 
