@@ -47,7 +47,7 @@ def parts_figure(book: Prepared, names: list[str]) -> Figure:
     largest = sorted(COMPONENTS, key=lambda name: -abs(found[first, name]["return_ann"]))[:3]
     told = ", ".join(f"{name} {percent(found[first, name]['return_ann'])}" for name in largest)
     return Figure(
-        "attribution",
+        "return-parts",
         "Parts of the return over the benchmark",
         "% a year, means of daily parts that add up",
         f"{first}: {percent(found[first, ACTIVE]['return_ann'])} a year over the benchmark, of it {told}.",
@@ -77,7 +77,7 @@ def parts_table(book: Prepared, names: list[str]) -> Table:
     labels |= {plain.get(part, part): part.capitalize() for part in (ACTIVE, *COMPONENTS)}
     frame = pl.DataFrame(rows, schema_overrides={"transfer": pl.Float64}).rename(plain)
     return frame_table(
-        "attribution-parts", "Parts of the return over the benchmark, table", frame, unit="a year, net of costs",
+        "return-parts-table", "Parts of the return over the benchmark, table", frame, unit="a year, net of costs",
         caption=TELLS, labels=labels, marked=book.strategy,
     )  # fmt: skip
 

@@ -37,9 +37,11 @@ Make = Callable[..., ReportInput]
 
 def blocks(data: ReportInput) -> dict[str, Any]:
     """Figures by key and tables by "table-" and key."""
-    made = [block for section in report_sections(prepare(data)) for block in section.blocks]
+    sections = report_sections(prepare(data))
+    made = [block for section in sections for block in section.blocks]
     named = {f"{'table-' if block.kind == 'table' else ''}{block.key}": block for block in made if block.kind != "note"}
     assert len(named) == sum(block.kind != "note" for block in made)  # every key is an element's id
+    assert not {section.key for section in sections} & set(named)
     return named
 
 
@@ -402,13 +404,13 @@ def test_the_parts_of_a_return_are_stacked_for_the_main_books_and_told_with_thei
             for part, value in (parts | {"active": 0.01}).items()]  # fmt: skip
     table = pl.DataFrame(rows, schema=Attribution.create_empty().schema, orient="row")
     made = blocks(replace(make_report_input(strategies=names), attribution=table))
-    drawn = made["attribution"]
+    drawn = made["return-parts"]
     assert drawn.x == ["top_n_boosting", "top_n_ridge", "equal_weight"]  # the chosen one, then by active return
     assert {series.name: series.y for series in drawn.series}["signal"] == [0.05, 0.15, 0.10]
     assert plain(drawn.reading) == (
         "top_n_boosting: 1.0 % a year over the benchmark, of it signal 5.0 %, cost \u22123.0 %, size 2.0 %."
     )
-    told = made["table-attribution-parts"]
+    told = made["table-return-parts-table"]
     cells = dict(zip(told.header, (cell.text for cell in told.rows[0]), strict=True))
     assert (plain(cells["Active"]), plain(cells["Signal"])) == ("1.0 %", "5.0 % (4.0 % to 6.0 %)")
     assert (cells["Transfer"], told.rows[2][-1].text) == ("0.35", "\u2013")
