@@ -5,6 +5,11 @@ from collections.abc import Mapping
 import dataframely as dy
 
 from quant_core.schema import (
+    AgentBooks,
+    AgentLeads,
+    AgentRegimes,
+    AgentSeeds,
+    AgentYears,
     BacktestCosts,
     BacktestDaily,
     BacktestPositions,
@@ -54,6 +59,10 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     "regime_books": {"regime_books": RegimeBooks},
     "book_settings": {"book_settings": BookSettings},
     "target_weights": TargetWeights,
+    "weights": TargetWeights,  # of every agent
+    "rl_evaluation": {
+        "books": AgentBooks, "seeds": AgentSeeds, "leads": AgentLeads, "regimes": AgentRegimes, "years": AgentYears,
+    },
     "backtest": {
         "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,
         "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
@@ -71,7 +80,12 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
 }  # fmt: skip
 
 
+#: Kinds of assets of which there is one a model or agent, `<kind>_<name>`.
+OF_MANY = ("forecasts", "weights")
+
+
 def contract_of(asset: str) -> Mapping[str, Schema]:
     """The schema of each table of an asset; "" names the table of an asset that stores only one."""
-    found = CONTRACTS.get("forecasts" if asset.startswith("forecasts_") else asset, {})
+    of_many = next((kind for kind in OF_MANY if asset.startswith(f"{kind}_")), asset)
+    found = CONTRACTS.get(of_many, {})
     return {"": found} if isinstance(found, type) else found

@@ -21,7 +21,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-GROUPS = ("market_data", "features", "training", "representation", "models", "regimes", "signals", "evaluation")
+GROUPS = (
+    "market_data", "features", "training", "representation", "models", "regimes", "signals", "agents", "evaluation"
+)  # fmt: skip
 #: Loose: the goal on an idle machine is 20 s, and this one may be busy.
 SERVING_WITHIN_S = 60
 RUN_WITHIN_S = 150
