@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from quant_core.allocation.learning.networks import ACTORS, VALUES, Observation, Shape, acting, begin, heads_of
 
-#: Of the last layer at the beginning: near 0, the first policy is equal weight, or the book.
-HEAD_GAIN = 0.01
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -35,7 +33,7 @@ class NameSharedActorCritic(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         """Called by SB3: the networks and their optimiser."""
         self.actor, self.value = ACTORS[self.shape.kind](self.shape), VALUES[self.shape.kind](self.shape)
-        begin(self.actor, heads_of(self.actor), HEAD_GAIN)
+        begin(self.actor, heads_of(self.actor), 0.0)
         begin(self.value, heads_of(self.value), 1.0)
         self.log_std = nn.Parameter(torch.full((2,), self.log_std_init))  # of a name's number, of the whole's
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

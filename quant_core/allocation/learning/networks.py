@@ -189,8 +189,8 @@ def flat(seen: Observation) -> Tensor:
 
 
 def begin(network: nn.Module, heads: tuple[nn.Module, ...], head_gain: float) -> None:
-    """Orthogonal weights of gain sqrt(2) and no biases; the heads' gain is `head_gain`: near 0, all that is said at
-    first is near 0, which is equal weight, or the book."""
+    """Orthogonal weights of gain sqrt(2) and no biases; the heads' gain is `head_gain`: with 0, an actor's first action
+    is zeros, which is equal weight, or the book."""
     for part in network.modules():
         if isinstance(part, nn.Linear):
             is_head = any(part is head for head in heads)

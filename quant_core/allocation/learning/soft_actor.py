@@ -15,7 +15,6 @@ from torch.nn.functional import softplus
 
 from quant_core.allocation.learning.networks import ACTORS, QUALITIES, Observation, Shape, acting, begin, heads_of
 
-HEAD_GAIN = 0.01
 #: Limits of the log standard deviation; the upper one as in SB3, the lower one where tanh still has a density.
 LOWEST, HIGHEST = -5.0, 2.0
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
@@ -30,7 +29,7 @@ class SoftActor(nn.Module):
         super().__init__()
         self.actor, self.has_names = ACTORS[shape.kind](shape, n_outputs=2), shape.has_names
         self.log_std_start = log_std_start
-        begin(self.actor, heads_of(self.actor), HEAD_GAIN)
+        begin(self.actor, heads_of(self.actor), 0.0)
 
     def forward(self, obs: Observation, deterministic: bool = False) -> Tensor:
         """Actions (B, A) in (-1, 1)."""
