@@ -10,6 +10,7 @@ from quant_core.schema import (
     AgentRegimes,
     AgentSeeds,
     AgentYears,
+    Attribution,
     BacktestCosts,
     BacktestDaily,
     BacktestPositions,
@@ -41,8 +42,10 @@ from quant_core.schema import (
     RoundTrips,
     Sensitivity,
     Significance,
+    StressedReturns,
     TargetWeights,
     TrainingLabels,
+    TransferCoefficients,
 )
 
 Schema = type[dy.Schema]
@@ -67,6 +70,7 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
         "daily": BacktestDaily, "positions": BacktestPositions, "trades": BacktestTrades, "costs": BacktestCosts,
         "trips": RoundTrips, "benchmark": BenchmarkReturns, "sensitivity": Sensitivity,
         "quality": ForecastQuality, "decay": ForecastDecay, "quantiles": ForecastQuantiles,
+        "stressed": StressedReturns, "attribution": Attribution, "transfer": TransferCoefficients,
     },
     "forecast_quality": {
         "scorecard": ForecastScorecard, "pit": ForecastPit, "reliability": ForecastReliability,

@@ -141,7 +141,7 @@ SOURCE_EDITS = {
     ),
     "a strategy": (
         "quant_core/allocation/strategies/equal_weight.py", "def equal_weight(", "@print\ndef equal_weight(",
-        {"book_settings", "target_weights"},
+        {"book_settings", "target_weights", "backtest", "backtest_report"},
     ),
     "a new feature": ("quant_core/features/mine.py", "", NEW_FEATURE, {"features"}),
     "a kernel imported inside functions": (
@@ -163,7 +163,7 @@ SOURCE_EDITS = {
         "quant_core/market/nifty50_membership.csv", "\nTCS,", "\nNEWCOMER,", {"raw_ohlcv", *MEMBERSHIP},
     ),
     "a listed sector": ("quant_core/market/sectors.csv", "TCS,", "TCS,X",
-        {"features", "forecast_quality", "backtest_report"},
+        {"features", "forecast_quality", "book_settings", "target_weights", "backtest", "backtest_report"},
     ),
     "the report's template": (
         "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ", {"backtest_report"},
@@ -225,9 +225,9 @@ def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_pat
 LIBRARIES = {
     "polars": ASSETS,
     "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report"},
-    "scikit-learn": {"book_settings", "target_weights"},
-    "skfolio": {"book_settings", "target_weights"},
-    "clarabel": {"book_settings", "target_weights"},
+    "scikit-learn": {"book_settings", "target_weights", "backtest", "backtest_report"},
+    "skfolio": {"book_settings", "target_weights", "backtest", "backtest_report"},
+    "clarabel": {"book_settings", "target_weights", "backtest", "backtest_report"},
     "plotly": {"backtest_report"},
     "torch": set(),  # no model of this lab trains with it
     "dagster": set(),

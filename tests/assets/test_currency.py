@@ -12,7 +12,7 @@ from quant_assets.assembly import build_definitions
 from quant_assets.currency import upstream_partitions
 from quant_assets.profile import load_profile
 
-CLOSED = {"start": "2015-01", "end": "2019-06"}
+CLOSED = {"start": "2015-01", "end": "2019-06", "first_fold": 2018}
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ SMALL = {
     "first_fold": "2020",
     "train_years": "2",
     "models": ["ridge"],
+    "agents": [],
 }
 pytestmark = pytest.mark.slow
 
