@@ -75,6 +75,7 @@ def test_settings_that_cannot_be_are_refused(name, changed, message):
         config_of(name, **changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo", "sac"])
 def test_a_killed_training_ends_as_the_uninterrupted_one(name, stages, tmp_path):
     whole = fitted(name, stages)
