@@ -17,13 +17,13 @@ from quant_assets.pictures import book_pictures
 from quant_assets.reporting import SEED, provenance
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
-from quant_core.allocation.learning.folds import REFUSED
-from quant_core.backtest.agents import BENCHMARK, AgentTables, agent_tables, is_seed, since
+from quant_core.allocation.learning.folds import REFUSED, RESPONSIVENESS
+from quant_core.backtest.agents import AgentTables, agent_tables, since
 from quant_core.backtest.simulate import Backtest, simulate
 from quant_core.fitted import Fitted
 from quant_core.market.lists import price_returns_after
 from quant_core.report.inputs import tested_span
-from quant_core.schema import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
+from quant_core.schema import IS_SEED, AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
 
 ASSET, PAGE = "rl_evaluation", "agents.html"
 SHOWN_BOOKS = ("strategy", "cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann")
@@ -32,7 +32,7 @@ CURVES = {
     "agent": pl.String, "fold": pl.String, "seed": pl.Int32, "steps": pl.Int64, "validation_growth": pl.Float64,
     "validation_sharpe": pl.Float64,
 }  # fmt: skip
-RESPONSIVENESS = {"agent": pl.String, "fold": pl.String, "block": pl.String, "weight_change": pl.Float64}
+MOVES = {"agent": pl.String, "fold": pl.String, "block": pl.String, "weight_change": pl.Float64}
 
 
 def setting_classes(lab: Lab) -> dict[str, type]:
@@ -73,14 +73,11 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
         tested = pl.col("date").is_between(date(lab.profile.first_fold, 1, 1), end)
         decided = pl.concat([inputs[name].filter(tested).collect() for name in weights])
         fitted = {name: fitted_of(inputs[f"{POLICY}{name}"]) for name in lab.agents}
+        reasons = untrained(fitted)
         with tracked(context, ASSET, {"agents": list(lab.agents)}) as mlflow:
             if decided.is_empty():
-                context.log.warning(
-                    f"no policy has decided anything up to {context.partition_key}: {untrained(fitted)}"
-                )
-                context.add_output_metadata(
-                    {"agents": "none has decided anything yet", "reasons": str(untrained(fitted))}
-                )
+                context.log.warning(f"no policy has decided anything up to {context.partition_key}: {reasons}")
+                context.add_output_metadata({"agents": "none has decided anything yet", "reasons": str(reasons)})
                 return table_files(**empty()._asdict())
             others = inputs["target_weights"].filter(tested).collect()
             prices = inputs["clean_prices"].filter(tested).collect()
@@ -91,20 +88,17 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
             result = since(whole, decided["date"].min())  # type: ignore[arg-type]
             tables = agent_tables(result, lab.agents, labels, SEED)
             curves, moves = curves_of(fitted), responsiveness_of(fitted)
-            html = render_agents(
-                page_input(lab, context.partition_key, result, tables, curves, moves, untrained(fitted))
-            )
+            html = render_agents(page_input(lab, context.partition_key, result, tables, curves, moves, reasons))
             for row in tables.books.filter("is_agent").iter_rows(named=True):
                 mlflow.log_metrics({f"{row['strategy']}.{k}": float(v) for k, v in row.items() if isinstance(v, float)})
             mlflow.log_text(html, PAGE)
             context.add_output_metadata({"page": artifact_link(mlflow, PAGE, "open the page")})
-        mean = result.daily.filter(~pl.Series(map(is_seed, result.daily["strategy"]), dtype=pl.Boolean))
         context.add_output_metadata({
-            **book_pictures(mean, result.benchmark),
+            **book_pictures(result.daily.filter(~IS_SEED), result.benchmark),
             "books": markdown_table(tables.books.select(SHOWN_BOOKS), 40),
             "seeds": markdown_table(tables.seeds, 10), "leads": markdown_table(tables.leads, 60),
             "years": markdown_table(tables.years.filter(pl.col("strategy").is_in(list(lab.agents))), 40),
-            "responsiveness": markdown_table(moves, 40), "untrained": str(untrained(fitted) or "none"),
+            "responsiveness": markdown_table(moves, 40), "untrained": str(reasons or "none"),
             "until": str(end),
         })  # fmt: skip
         return table_files(**tables._asdict(), curves=curves, responsiveness=moves) | {PAGE: html.encode()}
@@ -143,9 +137,9 @@ def responsiveness_of(fitted: Mapping[str, Mapping[str, Fitted]]) -> pl.DataFram
         (agent, fold, block, change)
         for agent, folds in fitted.items()
         for fold, one in folds.items()
-        for block, change in sorted(one.manifest.facts.get("responsiveness", {}).items())
+        for block, change in sorted(one.manifest.facts.get(RESPONSIVENESS, {}).items())
     ]
-    return pl.DataFrame(rows, schema=RESPONSIVENESS, orient="row")
+    return pl.DataFrame(rows, schema=MOVES, orient="row")
 
 
 def page_input(
@@ -158,15 +152,7 @@ def page_input(
     first, last = tested_span(result.daily)
     return AgentsInput(
         title=f"{lab.profile.name}: learning agents {first:%b %Y} to {last:%b %Y}", profile=lab.profile.name,
-        start=first, end=last, growth=growth(result), **tables._asdict(), curves=curves, responsiveness=moves,  # type: ignore[arg-type]
-        untrained=reasons, provenance=provenance(lab, fold, result),
+        start=first, end=last, daily=result.daily.filter(~IS_SEED), benchmark=result.benchmark,
+        **tables._asdict(), curves=curves, responsiveness=moves, untrained=reasons,
+        provenance=provenance(lab, fold, result),
     )  # fmt: skip
-
-
-def growth(result: Backtest) -> pl.DataFrame:
-    """`date` and a column a book: what one rupee had become."""
-    rows = result.daily.filter(~pl.Series(map(is_seed, result.daily["strategy"]), dtype=pl.Boolean))
-    index = result.benchmark.select("date", pl.lit(BENCHMARK).alias("strategy"), "simple_return_1d").drop_nulls()
-    both = pl.concat([rows.select("date", "strategy", "simple_return_1d"), index]).sort("strategy", "date")
-    grown = both.with_columns(value=(1.0 + pl.col("simple_return_1d")).cum_prod().over("strategy"))
-    return grown.pivot(on="strategy", index="date", values="value").sort("date")

@@ -25,7 +25,6 @@ from quant_assets.reporting import report_input
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
 from quant_core.allocation import STRATEGIES
-from quant_core.backtest.agents import SEED
 from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.guard import fits_of
@@ -36,7 +35,7 @@ from quant_core.folds import fold as fold_named
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.market.lists import price_returns_after
 from quant_core.report.config import ReportConfig
-from quant_core.schema import COMPONENTS, REGIME_NAMES, Forecasts, Regimes
+from quant_core.schema import COMPONENTS, IS_SEED, REGIME_NAMES, Forecasts, Regimes
 from quant_core.trading.rebalancing import check_threshold
 
 REPORT = "report.html"
@@ -95,9 +94,7 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
         with tracked(context, "backtest", config.model_dump()) as mlflow:
             own = [target_weights, *(signals[name] for name in learned)]
             targets = pl.concat([table.filter(out_of_sample).collect() for table in own])
-            targets = targets.filter(
-                ~pl.col("strategy").str.contains(SEED, literal=True)
-            )  # of which the mean is traded
+            targets = targets.filter(~IS_SEED)  # their mean is traded
             price_after = price_returns_after(lab.dividends_known_until(), end)
             result = simulate(prices, targets, settings, fits_of(scores), price_after)
             parts, transfer = attribution(

@@ -23,10 +23,18 @@ from quant_core.backtest.simulate import Backtest
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.measures.joint_bootstrap import central, drawn_counts, drawn_sharpes, longest_block
 from quant_core.measures.performance import sharpe
-from quant_core.schema import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears, table_of, validate
+from quant_core.schema import (
+    IS_SEED,
+    SEED_MARK,
+    AgentBooks,
+    AgentLeads,
+    AgentRegimes,
+    AgentSeeds,
+    AgentYears,
+    table_of,
+    validate,
+)
 
-#: Between an agent's name and the number of a seed.
-SEED = "_seed_"
 BENCHMARK = "benchmark"
 BUG = "report this as a bug."
 MEASURES = (
@@ -52,11 +60,6 @@ class AgentTables(NamedTuple):
     years: pl.DataFrame
 
 
-def is_seed(strategy: str) -> bool:
-    """Whether a strategy is one seed of an agent, an error bar of its mean and no bet of its own."""
-    return SEED in strategy
-
-
 def since(result: Backtest, first: date) -> Backtest:
     """What happened from a session on, which only opens the accounts, measured again."""
     dated = ("daily", "positions", "trades", "costs", "benchmark", "failures")
@@ -78,7 +81,7 @@ def agent_tables(result: Backtest, agents: Sequence[str], regimes: pl.DataFrame,
     returns = _excess(result)
     measured = result.metrics.select("strategy", *(name for name in MEASURES if name in result.metrics.columns))
     whole = measured.with_columns(is_agent=pl.col("strategy").is_in(list(agents)))
-    books = whole.filter(~pl.col("strategy").str.contains(SEED, literal=True))
+    books = whole.filter(~IS_SEED)
     by_regime = performance_by_regime(result.daily, result.benchmark, regimes) if regimes.height else None
     return AgentTables(
         books=_table(AgentBooks, books, "strategy"),
@@ -108,7 +111,7 @@ def _seeds(measured: pl.DataFrame, agents: Iterable[str]) -> pl.DataFrame:
     """How far the seeds of an agent lie apart, and where their mean lies among them."""
     rows = []
     for agent in agents:
-        own = measured.filter(pl.col("strategy").str.starts_with(f"{agent}{SEED}"))
+        own = measured.filter(pl.col("strategy").str.starts_with(f"{agent}{SEED_MARK}"))
         ratios = own["sharpe_ann"].drop_nulls().to_numpy()
         mean = measured.filter(pl.col("strategy") == agent)["sharpe_ann"].to_list()
         error = ratios.std(ddof=1) / math.sqrt(len(ratios)) if len(ratios) > 1 else None
@@ -128,7 +131,7 @@ def _or_none(values: np.ndarray, of: object) -> float | None:
 
 def _leads(returns: pl.DataFrame, agents: Sequence[str], seed: int) -> pl.DataFrame:
     """Difference of Sharpe ratios of every agent's mean and every other book on the sessions that both have."""
-    others = [name for name in returns.columns if name != "date" and not is_seed(name)]
+    others = [name for name in returns.columns if name != "date" and SEED_MARK not in name]
     rows: list[dict[str, object]] = []
     for agent in (name for name in agents if name in others):
         for other in (name for name in others if name != agent):
@@ -148,14 +151,14 @@ def _leads(returns: pl.DataFrame, agents: Sequence[str], seed: int) -> pl.DataFr
 def _by_regime(table: pl.DataFrame | None) -> pl.DataFrame:
     if table is None:
         return pl.DataFrame()
-    own = table.filter(~pl.col("strategy").str.contains(SEED, literal=True))
+    own = table.filter(~IS_SEED)
     return own.select("strategy", "regime", "n_sessions", "return_ann", "volatility_ann", "sharpe_ann", "max_drawdown")
 
 
 def _by_year(returns: pl.DataFrame) -> pl.DataFrame:
     """Sharpe ratio of every calendar year."""
     long = returns.unpivot(index="date", variable_name="strategy", value_name="excess").drop_nulls()
-    own = long.filter(~pl.col("strategy").str.contains(SEED, literal=True))
+    own = long.filter(~IS_SEED)
     ratio = pl.col("excess").mean() / pl.col("excess").std() * math.sqrt(SESSIONS_PER_YEAR)
     grouped = own.group_by("strategy", pl.col("date").dt.year().alias("year"))
     return grouped.agg(n_sessions=pl.len(), sharpe_ann=ratio).with_columns(pl.col("sharpe_ann").fill_nan(None))

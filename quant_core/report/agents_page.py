@@ -24,13 +24,12 @@ from quant_core.report.blocks import (
 )
 from quant_core.report.formats import listed, plural, ratio
 from quant_core.report.render import page_of
-from quant_core.report.series import week_ends
+from quant_core.report.series import BENCHMARK_KEY, growth, week_ends, wide_returns
 
 PROFIT = ("strategy", "cagr", "sharpe_ann", "turnover_ann", "cost_ann")
 RISK = ("strategy", "volatility_ann", "max_drawdown", "sortino_ann", "calmar")
 DIVERSITY = ("strategy", "effective_names", "largest_weight")
 STRATEGY = {"strategy": "Book"}
-BENCHMARK = "benchmark"
 #: Books that the figure of growth shows beside the agents, in this order, where they are there.
 SHOWN_BESIDE = 4
 
@@ -41,7 +40,7 @@ class AgentsInput:
 
     Args:
         start, end: first and last session.
-        growth: `date` and a column a book: what one rupee had become, net of costs; the benchmark is called so.
+        daily, benchmark: BacktestDaily of the books, BenchmarkReturns; the first session only opens the accounts.
         books, seeds, leads, regimes, years: AgentBooks, AgentSeeds, AgentLeads, AgentRegimes, AgentYears.
         curves: `agent`, `fold`, `seed`, `steps`, `validation_growth`, `validation_sharpe`; may be empty.
         responsiveness: `agent`, `fold`, `block`, `weight_change`; may be empty.
@@ -53,7 +52,8 @@ class AgentsInput:
     profile: str
     start: date
     end: date
-    growth: pl.DataFrame
+    daily: pl.DataFrame
+    benchmark: pl.DataFrame
     books: pl.DataFrame
     seeds: pl.DataFrame
     leads: pl.DataFrame
@@ -92,10 +92,11 @@ def profit(data: AgentsInput) -> Section:
 def growth_figure(data: AgentsInput) -> Figure:
     """Growth of one rupee of the agents and of the best other books."""
     others = data.books.filter(~pl.col("is_agent")).sort("sharpe_ann", descending=True, nulls_last=True)["strategy"]
-    beside = [name for name in others if name in data.growth.columns and name != BENCHMARK][:SHOWN_BESIDE]
-    thin = data.growth.filter(week_ends(data.growth["date"]))
+    grown = growth(wide_returns(data.daily, data.benchmark))
+    beside = [name for name in others if name in grown.columns][:SHOWN_BESIDE]
+    thin = grown.filter(week_ends(grown["date"]))
     lines = [Series(name, rounded(thin[name]), "other", slot) for slot, name in enumerate([*data.agents, *beside])]
-    index = [Series("the index", rounded(thin[BENCHMARK]), "benchmark")] if BENCHMARK in thin.columns else []
+    index = [Series("the index", rounded(thin[BENCHMARK_KEY]), "benchmark")] if thin[BENCHMARK_KEY].count() else []
     return Figure(
         "growth", "Growth of \u20b91", "rupees, net of costs, at the ends of weeks",
         f"{listed(data.agents)} beside the {plural(len(beside), 'other book')} with the highest Sharpe ratio.",

@@ -6,7 +6,7 @@ the row.
 """
 
 from quant_core.schema.agents import AgentBooks, AgentLeads, AgentRegimes, AgentSeeds, AgentYears
-from quant_core.schema.allocation import CASH, FAILED, BookSettings, TargetWeights
+from quant_core.schema.allocation import CASH, FAILED, IS_SEED, SEED_MARK, BookSettings, TargetWeights
 from quant_core.schema.backtest import (
     BENCHMARK,
     BUY,
@@ -110,6 +110,7 @@ __all__ = [
     "INDEX_FUND",
     "IS_ELIGIBLE",
     "IS_QUARANTINED",
+    "IS_SEED",
     "NOT_PROMOTED",
     "NO_SERIES",
     "OPEN",
@@ -123,6 +124,7 @@ __all__ = [
     "REGIME_PROBABILITIES",
     "RIDGE_BOOK",
     "RIVALS",
+    "SEED_MARK",
     "SELL",
     "SPLIT_ADJUSTED",
     "STATIC_PREFIX",

@@ -1,9 +1,14 @@
 """What strategies want to hold."""
 
 import dataframely as dy
+import polars as pl
 
 #: Tickers of TargetWeights that are no name: what stays uninvested, and a strategy that could not decide.
 CASH, FAILED = "(cash)", "(failed)"
+#: In the name of a book that is one seed of an agent, before its number.
+SEED_MARK = "_seed_"
+#: Whether a row is of such a book: an error bar of the agent's mean, and no bet of its own.
+IS_SEED = pl.col("strategy").str.contains(SEED_MARK, literal=True)
 
 
 class TargetWeights(dy.Schema):
