@@ -1,7 +1,7 @@
 """Agents that learn to trade the forecasts: one policy a fold and agent, and the books that they decide, by month."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -47,7 +47,7 @@ def _policy(lab: Lab, name: str) -> dg.AssetsDefinition:
 
     def fit(settings: AgentConfig, inputs: Mapping[str, Any], fold: Fold, log: Log) -> Fitted:
         within_inputs(name, settings, loaded)
-        tables = tables_of(lab, inputs, model, settings, fold, fold.test_start - timedelta(days=1))
+        tables = tables_of(lab, inputs, model, settings, fold, fold.train_end)
         limits, account = lab.defaults(BOOK), lab.defaults("backtest")
         return fit_policy(agent_of(name), tables, fold, settings, limits, account, log)
 
@@ -100,7 +100,7 @@ def tables_of(
     if REGIMES in inputs:
         own = pl.col("method") == lab.profile.regime_method
         more["regimes"] = inputs[REGIMES].filter(known, own).collect()
-    if ENCODER in inputs:
+    if ENCODER in inputs and book.height:
         encoder = fitted_of(inputs[ENCODER])[fold.name]
         more["embeddings"] = embeddings_on(encoder, inputs[FEATURES], book["date"].unique().sort())
     return MarketTables(

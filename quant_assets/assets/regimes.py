@@ -26,7 +26,7 @@ from quant_core.regimes.fit import fit_regimes
 from quant_core.regimes.history import regime_history as history_of
 from quant_core.regimes.inputs import LOOKBACK_SESSIONS, daily_embeddings, market_inputs
 from quant_core.regimes.table import regimes as regimes_of
-from quant_core.representation.embed import embedded
+from quant_core.representation.embed import embeddings_on
 from quant_core.schema import Embeddings, Regimes, validate
 
 
@@ -96,14 +96,10 @@ def embeddings_before(inputs: Mapping[str, Any], fold: Fold, settings: RegimeCon
     """Daily embeddings by the fold's own encoder, of every `embedding_stride`-th session that trains it."""
     if not settings.reads_embeddings:
         return None
+    training = pl.col("date").is_between(fold.train_start, fold.train_end)
+    days = inputs["features"].filter(training).select("date").collect()["date"].unique().sort()
     encoder = fitted_of(inputs["encoder"])[fold.name]
-    columns = ("date", "ticker", "is_eligible", *encoder.manifest.columns)
-    rows = inputs["features"].filter(pl.col("date") < fold.test_start).select(columns).collect().sort("date", "ticker")
-    days = (
-        rows.filter(pl.col("date") >= fold.train_start)["date"].unique().sort().gather_every(settings.embedding_stride)
-    )
-    keys = rows.filter("is_eligible", pl.col("date").is_in(days.implode())).select("date", "ticker")
-    return daily_embeddings(keys, embedded(encoder, rows, keys))
+    return _daily(embeddings_on(encoder, inputs["features"], days.gather_every(settings.embedding_stride)))
 
 
 def _regimes(lab: Lab) -> dg.AssetsDefinition:
@@ -161,8 +157,8 @@ def of_fold(
 
 
 def _daily(rows: pl.DataFrame) -> pl.DataFrame:
-    """Daily aggregates of stored embeddings."""
-    values = rows.sort("date", "ticker").drop(Embeddings.column_names())
+    """Daily aggregates of embeddings."""
+    values = rows.sort("date", "ticker").drop(Embeddings.column_names(), strict=False)
     return daily_embeddings(rows.sort("date", "ticker").select("date", "ticker"), values.to_numpy())
 
 

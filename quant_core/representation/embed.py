@@ -56,19 +56,11 @@ def embeddings(
 
 
 def _of_fold(name: str, fitted: Fitted, features: pl.LazyFrame, first: date, last: date) -> pl.DataFrame:
-    columns, config = fitted.manifest.columns, config_of(fitted)
-    absent = [column for column in columns if column not in features.collect_schema().names()]
-    if absent:
-        raise DataError(f"embeddings: channels {absent} are missing; enable daily_channels or fit the encoder again.")
-    seen = pl.col("date").is_between(sessions_before(first, config.context_sessions), last)
-    rows = features.filter(seen).select("date", "ticker", "is_eligible", *columns).collect().sort("date", "ticker")
-    keys = rows.filter("is_eligible", pl.col("date") >= first).select("date", "ticker")
-    guard(fitted.manifest, keys)
-    values = embedded(fitted, rows, keys) if keys.height else np.empty((0, config.d_model), np.float32)
-    return keys.with_columns(
-        pl.lit(name, pl.String).alias("fold"),
-        pl.lit(fitted.manifest.fit_end, pl.Date).alias("fit_end"),
-        *(pl.Series(column, values[:, k]) for k, column in enumerate(embedding_columns(config.d_model))),
+    table = _embedded_rows(fitted, features, first, last, pl.col("date") >= first)
+    guard(fitted.manifest, table)
+    made = {"fold": pl.lit(name, pl.String), "fit_end": pl.lit(fitted.manifest.fit_end, pl.Date)}
+    return table.select(
+        "date", "ticker", *(value.alias(key) for key, value in made.items()), pl.exclude("date", "ticker")
     )
 
 
@@ -98,17 +90,27 @@ def embeddings_on(fitted: Fitted, features: pl.LazyFrame, days: pl.Series) -> pl
 
     Args:
         features: Features, from the encoder's context before the first of `days` on.
+        days: dates, one at least.
+    Raises:
+        DataError: a channel is absent.
     """
-    columns = ("date", "ticker", "is_eligible", *fitted.manifest.columns)
-    keys = pl.DataFrame(schema={"date": pl.Date, "ticker": pl.String})
-    values = np.zeros((0, config_of(fitted).d_model), dtype=np.float32)
-    if len(days):
-        begin = sessions_before(days.min(), config_of(fitted).context_sessions)  # type: ignore[arg-type]
-        known = features.filter(pl.col("date").is_between(begin, days.max()))
-        rows = known.select(columns).collect().sort("date", "ticker")
-        keys = rows.filter("is_eligible", pl.col("date").is_in(days.implode())).select("date", "ticker")
-        values = embedded(fitted, rows, keys)
-    return keys.with_columns(pl.Series(name, values[:, k]) for k, name in enumerate(embedding_columns(values.shape[1])))
+    return _embedded_rows(fitted, features, days.min(), days.max(), pl.col("date").is_in(days.implode()))  # type: ignore[arg-type]
+
+
+def _embedded_rows(
+    fitted: Fitted, features: pl.LazyFrame, first: date, last: date, wanted: pl.Expr
+) -> pl.DataFrame:  # fmt: skip
+    """date, ticker and the embedding of the eligible rows from `first` to `last` that are `wanted`."""
+    columns, config = fitted.manifest.columns, config_of(fitted)
+    absent = [column for column in columns if column not in features.collect_schema().names()]
+    if absent:
+        raise DataError(f"embeddings: channels {absent} are missing; enable daily_channels or fit the encoder again.")
+    seen = pl.col("date").is_between(sessions_before(first, config.context_sessions), last)
+    rows = features.filter(seen).select("date", "ticker", "is_eligible", *columns).collect().sort("date", "ticker")
+    keys = rows.filter("is_eligible", wanted).select("date", "ticker")
+    values = embedded(fitted, rows, keys) if keys.height else np.empty((0, config.d_model), np.float32)
+    names = embedding_columns(config.d_model)
+    return keys.with_columns(pl.Series(name, values[:, k]) for k, name in enumerate(names))
 
 
 def _dates_of(keys: pl.DataFrame) -> Iterator["Tensor"]:

@@ -39,17 +39,16 @@ def fit_policy(
         every seed's network in one artifact; one without arrays where there are fewer years than
         `config.training_years`: it decides nothing, and its facts say why.
     """
-    known = tables.until(date.fromordinal(fold.test_start.toordinal() - 1))
+    known = tables.until(fold.train_end)
     begun = known.forecasts["date"].min()
     years = fold.test_start.year - begun.year if isinstance(begun, date) else 0
     if not isinstance(begun, date) or years < config.training_years:
         return _untrained(agent, fold, config, f"{years} years of forecasts before {fold.name}")
     split = date(fold.test_start.year - config.validation_years, 1, 1)
-    last = date.fromordinal(fold.test_start.toordinal() - 1)
     end = date.fromordinal(split.toordinal() - 1)
     short = Compression.of(known.embeddings.filter(pl.col("date") <= end), config.embedding_components)
     train = stage_of(known, begun, end, limits, account, config.half_life_sessions, short)
-    validation = stage_of(known, split, last, limits, account, config.half_life_sessions, short)
+    validation = stage_of(known, split, fold.train_end, limits, account, config.half_life_sessions, short)
     fitted = AGENTS[agent].train(train, validation, config, log)
     kept = {} if short is None else {CENTER: short.center, BASIS: short.basis}
     told = {RESPONSIVENESS: _moved(policies_of(fitted), validation, config)}
