@@ -7,7 +7,9 @@ One shape for everything that is fitted: forecaster, encoder, regime model, poli
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -43,6 +45,25 @@ class Journal:
 def journal_folder(log: Log) -> Path | None:
     """Where a fit may keep its checkpoints; None where its log has no folder."""
     return log.folder if isinstance(log, Journal) else None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a checkpoint whole or leave it as it is: a temporary name, flushed to the disk, then a rename.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the former file is still there.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):  # a disk that refuses even that changes nothing for the reader
+            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ are not among it: an epoch draws them from (seed, epoch).
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from quant_core.errors import DataError
+from quant_core.fitted import replace_file
 
 FORMAT = 1
 GROUPS = ("model", "best", "moments")
@@ -85,27 +85,19 @@ def checkpoint_path(folder: Path, fingerprint: str) -> Path:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, fingerprint: str) -> None:
-    """Replace the file whole or leave it as it is: a temporary name, flushed to the disk, then a rename.
+    """Replace the file whole or leave it as it is.
 
     Raises:
         DataError: the disk is full or the folder cannot be written; the former checkpoint is still there.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     content = _to_bytes(checkpoint, fingerprint)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, content)
     except OSError as error:
         raise DataError(
             f"{path}: the checkpoint of epoch {checkpoint.epoch} ({len(content)} bytes) cannot be written ({error}); "
             "free disk space or correct the folder, then start again: training goes on after the last epoch written."
         ) from error
-    finally:
-        _remove(temporary)
 
 
 def read_checkpoint(path: Path, fingerprint: str) -> Checkpoint | None:
@@ -174,11 +166,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _copy(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True)
-
-
-def _remove(path: Path) -> None:
-    """Remove a temporary file that is still there; a disk that refuses even that changes nothing for the reader."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

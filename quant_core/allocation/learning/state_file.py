@@ -6,7 +6,6 @@ kept: everything from one evaluation to the next is drawn from (seed, number of 
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant_core.errors import DataError
+from quant_core.fitted import replace_file
 
 FORMAT = 1
 
@@ -43,16 +43,9 @@ def write_state(path: Path, state: State, fingerprint: str) -> None:
     """
     plain = {name: np.array(value, order="C") for name, value in state.arrays.items()}
     about = {"format": FORMAT, "fingerprint": fingerprint, "digest": _digest(plain), **state.facts}
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(save(plain, {"facts": json.dumps(about)}))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, save(plain, {"facts": json.dumps(about)}))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(
             f"{path}: the checkpoint cannot be written ({error}); free disk space or correct the folder, then start "
             "again: training goes on after the last evaluation written."
