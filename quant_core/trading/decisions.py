@@ -19,6 +19,16 @@ Integers = NDArray[np.int64]
 SUM_TOLERANCE = 1e-9  # a decision may exceed 1 by this much, for rounding in the caller
 
 
+def unholdable(weights: Floats) -> NDArray[np.bool_]:
+    """(D,) whether no account could hold one of (D, N) weights: one is negative or infinite, or they exceed 1 in all.
+
+    NaN keeps a name, and counts as nothing here.
+    """
+    strange = ((weights < 0.0) | np.isinf(weights)).any(axis=1)
+    above: NDArray[np.bool_] = np.nansum(weights, axis=1) > 1.0 + SUM_TOLERANCE
+    return strange | above
+
+
 @dataclass(frozen=True, eq=False)
 class Decisions:
     """D decisions with M targets in all.

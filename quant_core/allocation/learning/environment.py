@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quant_core.allocation.learning import episode_loop as loop
 from quant_core.allocation.learning.env_config import EnvConfig
-from quant_core.allocation.learning.episodes import Episodes
+from quant_core.allocation.learning.episodes import Episodes, OnStage
 from quant_core.allocation.learning.stage import Stage
 from quant_core.errors import DataError
 
@@ -40,7 +40,7 @@ def action_space(episodes: Episodes) -> Any:
     return spaces.Box(-1.0, 1.0, episodes.actions.shape[1:], np.float32)
 
 
-class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class PortfolioEnv(OnStage, gymnasium.Env[Observation, NDArray[np.float32]]):
     """One episode at a time on a stage.
 
     An episode opens an account in cash at a random decision and lasts `episode_decisions`, or to the last decision
@@ -61,20 +61,6 @@ class PortfolioEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.observation_space = observation_space(self._episodes)
         self.action_space = action_space(self._episodes)
         self._ready = False
-
-    @property
-    def stage(self) -> Stage:
-        return self._episodes.stage
-
-    @property
-    def asset_columns(self) -> tuple[str, ...]:
-        """(F + 2,) what the columns of "assets" are called."""
-        return self._episodes.columns.asset
-
-    @property
-    def market_columns(self) -> tuple[str, ...]:
-        """(M + 3,) what the columns of "market" are called."""
-        return self._episodes.columns.market
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -15,7 +15,7 @@ from quant_core.allocation.learning.env_config import EnvConfig
 from quant_core.allocation.learning.reward import MEMORY, PARAMETERS, REWARDS
 from quant_core.allocation.learning.stage import Stage, block_of
 from quant_core.errors import DataError
-from quant_core.trading.decisions import SUM_TOLERANCE, Decisions
+from quant_core.trading.decisions import Decisions, unholdable
 from quant_core.trading.loop_input import loop_input
 from quant_core.trading.side_by_side import empty_accounts, most_waiting, none_waiting
 from quant_core.trading.windows import most_delistings
@@ -133,10 +133,9 @@ class Episodes:
         wanted = np.asarray(weights, dtype=np.float64)
         if wanted.shape != self.state.wanted.shape:
             raise DataError(f"environment: weights have shape {wanted.shape}; wanted {self.state.wanted.shape}.")
-        known = np.nan_to_num(wanted, nan=0.0)
-        bad = (known < 0.0).any(axis=1) | ~(known.sum(axis=1) <= 1.0 + SUM_TOLERANCE)
+        bad = unholdable(wanted)
         if bad.any():
-            e = int(np.argmax(bad))
+            e, known = int(np.argmax(bad)), np.nan_to_num(wanted, nan=0.0)
             raise DataError(
                 f"environment {self.stage.when(self.state.place[e, loop.DECISION])}: weights of episode {e} run from "
                 f"{known[e].min()} to {known[e].max()} and sum to {known[e].sum()}; wanted numbers >= 0 of at most 1 "
@@ -201,6 +200,26 @@ def _padded(parameters: tuple[float, ...]) -> NDArray[np.float64]:
     room = np.zeros(PARAMETERS)
     room[: len(parameters)] = parameters
     return room
+
+
+class OnStage:
+    """What every environment says of its episodes: the stage, and what the columns of an observation are called."""
+
+    _episodes: Episodes
+
+    @property
+    def stage(self) -> Stage:
+        return self._episodes.stage
+
+    @property
+    def asset_columns(self) -> tuple[str, ...]:
+        """(F + 2,) what the columns of "assets" are called."""
+        return self._episodes.columns.asset
+
+    @property
+    def market_columns(self) -> tuple[str, ...]:
+        """(M + 3,) what the columns of "market" are called."""
+        return self._episodes.columns.market
 
 
 def _check(stage: Stage, config: EnvConfig, n_episodes: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.trading.costs import CostSchedule
-from quant_core.trading.decisions import SUM_TOLERANCE
+from quant_core.trading.decisions import unholdable
 from quant_core.trading.market import CLOSED, Market
 from quant_core.trading.rules import Rules, check_capital
 from quant_core.trading.windows import costs_window, market_window
@@ -181,14 +181,14 @@ class Stage:
     def _check_book(self) -> None:
         if self.book is None:
             return
-        total = np.nansum(self.book, axis=1)
-        bad = (self.book < 0.0).any(axis=1) | np.isinf(self.book).any(axis=1) | (total > 1.0 + SUM_TOLERANCE)
+        bad = unholdable(self.book)
         if bad.any():
             d = int(np.argmax(bad))
+            row = self.book[d]
             raise DataError(
-                f"stage {self.when(d)}: the book's weights run from {np.nanmin(self.book[d])} to "
-                f"{np.nanmax(self.book[d])} and sum to {float(total[d])!r}; wanted weights >= 0 of at most 1 in all, "
-                "NaN to keep a name; rebuild the book."
+                f"stage {self.when(d)}: the book's weights run from {np.nanmin(row)} to {np.nanmax(row)} and sum to "
+                f"{float(np.nansum(row))!r}; wanted weights >= 0 of at most 1 in all, NaN to keep a name; rebuild the "
+                "book."
             )
 
 

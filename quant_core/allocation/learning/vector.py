@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from quant_core.allocation.learning import episode_loop as loop
 from quant_core.allocation.learning.env_config import EnvConfig
 from quant_core.allocation.learning.environment import Observation, action_space, observation_space
-from quant_core.allocation.learning.episodes import Episodes
+from quant_core.allocation.learning.episodes import Episodes, OnStage
 from quant_core.allocation.learning.stage import Stage
 from quant_core.errors import DataError
 
@@ -63,7 +63,7 @@ def _references(sheet: loop.Seen) -> tuple[int, ...]:
     return tuple(sys.getrefcount(sheet[k]) for k in range(len(sheet)))
 
 
-class VectorPortfolioEnv(VecEnv):
+class VectorPortfolioEnv(OnStage, VecEnv):
     """E episodes on a stage.
 
     Args:
@@ -93,20 +93,6 @@ class VectorPortfolioEnv(VecEnv):
         self._rewards, self._lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
         self.seed(seed)
         self._random = [np_random(each)[0] for each in self._seeds]
-
-    @property
-    def stage(self) -> Stage:
-        return self._episodes.stage
-
-    @property
-    def asset_columns(self) -> tuple[str, ...]:
-        """(F + 2,) what the columns of "assets" are called."""
-        return self._episodes.columns.asset
-
-    @property
-    def market_columns(self) -> tuple[str, ...]:
-        """(M + 3,) what the columns of "market" are called."""
-        return self._episodes.columns.market
 
     def reset(self) -> Observation:
         """Begin all episodes; after `seed`, everything that follows is a function of it."""
