@@ -85,13 +85,14 @@ def naive_book(p):
     """The rules of the ledger's docstring, told in dictionaries."""
     m, r, c = p.market, p.rules, p.costs
     zero = lambda x: 0.0 if np.isnan(x) else float(x)  # noqa: E731
+    share_of = lambda value, equity: value / equity if value else 0.0  # noqa: E731 - an account may be worth nothing
     cash, held, orders, pending, waiting, rows, trades = p.capital, {}, {}, [], {}, [], []
 
     def targets_of(t, held, equity):
         """{name: fraction of equity}; kept names are not in it and the others share what these leave."""
         wanted = {i: min(w, r.max_position) for i, w in enumerate(p.targets[t]) if not p.kept[t, i]}
         wanted = {i: w if w >= r.min_position else 0.0 for i, w in wanted.items()}
-        left = 1.0 - sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]) / equity
+        left = 1.0 - share_of(sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]), equity)
         asked = sum(wanted.values())
         shrunk = left / asked if left < 1.0 and asked > left else 1.0
         return {i: w * shrunk for i, w in wanted.items()}
@@ -208,9 +209,9 @@ def naive_book(p):
         rows.append((equity, cash, *day.values(), *(held.get(i, 0.0) for i in range(m.n_names))))
         if t in p.decided:
             wanted = targets_of(t, held, equity)
-            gap = sum(abs(w - held.get(i, 0.0) / equity) for i, w in wanted.items())
-            in_kept = sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]) / equity
-            gap += abs(1 - sum(wanted.values()) - in_kept - cash / equity)
+            gap = sum(abs(w - share_of(held.get(i, 0.0), equity)) for i, w in wanted.items())
+            in_kept = share_of(sum(held.get(i, 0.0) for i in range(m.n_names) if p.kept[t, i]), equity)
+            gap += abs(1 - sum(wanted.values()) - in_kept - share_of(cash, equity))
             if not r.trade_threshold or gap / 2 > r.trade_threshold:
                 waiting[t] = None
     return np.array(rows), trades
