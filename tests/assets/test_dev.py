@@ -76,6 +76,17 @@ def test_one_signal_ends_both_servers_and_what_they_started(number: signal.Signa
     assert "quant dev --automate" in said
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """What is started can be interrupted, as under `quant dev`, also where the tests themselves run behind a `&`."""
+    former = {number: signal.getsignal(number) for number in dev.STOPPED_BY}
+    dev.stop_requests()
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_group_that_ends_by_itself_is_not_waited_for(tmp_path: Path) -> None:
     is_up = tmp_path / "is_up"
     started = dev.start([sys.executable, "-c", f"import time; open({str(is_up)!r}, 'w').close(); time.sleep(60)"])
