@@ -17,7 +17,7 @@ REMEDY = "trades and positions must be those of one backtest; run it again."
 
 
 def round_trips(trades: pl.DataFrame, positions: pl.DataFrame, sessions: Sequence[date]) -> pl.DataFrame:
-    """One row for each name held without a gap at consecutive closes, or received and sold between two of them.
+    """One row for each name held without a gap at consecutive closes, or come and gone between two of them.
 
     A trip takes the trades of its name from its first close until the session after its last, on which nothing is left:
     sold, or paid out after a delisting. Its profit is sales, dividends and delisting proceeds less purchases less every
@@ -126,10 +126,13 @@ def _runs(held: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_passing(runs: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
-    """`runs` and, as runs of no close, the names bought (or received) and sold on one day that no run takes in."""
-    code = pl.col("code")
-    both = trades.filter(pl.col("side").is_in([BUY, SELL])).group_by("code", maintain_order=True)
-    passing = both.agg(pl.first(*KEYS, "date", "session"), pl.col("side").n_unique()).filter(pl.col("side") == 2)
+    """`runs` and, as runs of no close, the names that came and left (sold, or delisted) on one day in no other run."""
+    code, side = pl.col("code"), pl.col("side")
+    comes, leaves = (side == BUY).any(), side.is_in([SELL, DELISTING]).any()
+    passing = trades.group_by("code", maintain_order=True).agg(
+        pl.first(*KEYS, "date", "session"), (comes & leaves).alias("passes")
+    )
+    passing = passing.filter("passes").drop("passes")
     ends = runs.select(begins="code", end=code + pl.col("n_sessions")).sort("begins")
     inside = passing.sort("code").join_asof(ends, left_on="code", right_on="begins", strategy="backward")
     alone = inside.filter((code > pl.col("end")).fill_null(True)).select(

@@ -94,10 +94,12 @@ def test_what_training_had_to_say_is_on_the_page_of_the_asset(followed: SmallLab
 
 
 @pytest.mark.slow
-def test_the_pages_agent_learns_and_acts_for_another_number_of_names() -> None:
+def test_the_pages_agent_learns_and_acts_for_another_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "adding-an-agent.md").read_text()
+    AGENTS.load()
+    monkeypatch.setattr(AGENTS, "_entries", dict(AGENTS._entries))  # the page's agent is gone after this test
     made = ModuleType("a2c")
-    sys.modules["a2c"] = made
+    monkeypatch.setitem(sys.modules, "a2c", made)
     exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0], vars(made))
     market, other = planted_stage("signal", 0, sessions=400, names=5), planted_stage("signal", 1, sessions=80, names=7)
     days = market.sessions

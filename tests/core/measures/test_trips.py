@@ -66,6 +66,13 @@ def test_trips_by_hand() -> None:
     ]
 
 
+def test_shares_received_on_the_day_of_their_delisting_are_a_trip_of_no_close() -> None:
+    merged = [(4, "s", "C", BUY, 60.0, 0.0), (4, "s", "C", DELISTING, 60.0, 12.0)]
+    trips = round_trips(trades_table([*HAND_TRADES, *merged]), positions_table(HAND_POSITIONS), DAYS[:7])
+    assert trips.height == 4
+    assert trips.row(by_predicate=pl.col("ticker") == "C") == ("s", "C", DAYS[4], DAYS[4], 0, 60.0, -12.0, -0.2)
+
+
 def test_the_summary_by_hand_takes_profits_from_closed_trips_only() -> None:
     row = trip_summary(hand_trips()).row(0, named=True)
     assert row == {
