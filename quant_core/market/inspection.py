@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.action_list import read_actions
+from quant_core.market.action_list import usable_actions
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
 from quant_core.market.reading.opening import FileStamp
@@ -27,10 +27,10 @@ from quant_core.market.sources._folder import (
     list_files,
     price_file,
 )
-from quant_core.market.sources._lists import sector_rows
+from quant_core.market.sources._lists import read_sectors
 from quant_core.market.sources._rows import Choice, named_rows, rows_of
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.symbols import read_symbol_changes
+from quant_core.market.symbols import usable_changes
 from quant_core.market.universe import read_intervals
 
 _UNITS = {1.0: "rupees", LAKH: "lakh rupees", CRORE: "crore rupees", 1e-5: "1e-5 rupees"}
@@ -135,28 +135,31 @@ def _side_list(file: FileStamp, side: SideFiles) -> FileRead:
     """A list beside the prices, by its own rules."""
     path, where = Path(file.path), f"membership file {file.name}"
     if file.name == CHANGES_NAME or _is(file, side.changes):
-        table = read_symbol_changes(path)
-        return _list_read(file, "symbol changes", table, "new_symbol", ["first_new"])
+        table, problems = usable_changes(path)
+        return _list_read(file, "symbol changes", table, "new_symbol", ["first_new"], problems)
     if file.name == ACTIONS_NAME or _is(file, side.actions):
-        return _list_read(file, "corporate actions", read_actions(path), "ticker", ["ex_date"])
+        table, problems = usable_actions(path)
+        return _list_read(file, "corporate actions", table, "ticker", ["ex_date"], problems)
     if file.name == MEMBERSHIP_NAME or _is(file, side.membership):
         return _list_read(file, "index membership", read_intervals(path, where), "ticker", ["from_date", "to_date"])
     assert file.name == SECTORS_NAME or _is(file, side.sectors)
-    listed = sector_rows(SideFile(file.path, "inspected"))
+    listed, problems = read_sectors(Path(file.path))
     table = pl.DataFrame([row[:2] for row in listed], schema={"ticker": pl.String, "sector": pl.String}, orient="row")
-    return _list_read(file, "sectors", table, "ticker", [])
+    return _list_read(file, "sectors", table, "ticker", [], problems)
 
 
 def _is(file: FileStamp, side: SideFile | None) -> bool:
     return side is not None and side.name == file.name
 
 
-def _list_read(file: FileStamp, kind: str, table: pl.DataFrame, name: str, dates: Sequence[str]) -> FileRead:
+def _list_read(
+    file: FileStamp, kind: str, table: pl.DataFrame, name: str, dates: Sequence[str], problems: tuple[Problem, ...] = ()
+) -> FileRead:
     days = [day for column in dates for day in (table[column].min(), table[column].max()) if isinstance(day, date)]
     names = table[name].unique().sort()
     return FileRead(
         file.name, kind, rows=table.height, first=min(days, default=None), last=max(days, default=None),
-        tickers=len(names), names=tuple(names.head(_SHOWN_NAMES)),
+        tickers=len(names), names=tuple(names.head(_SHOWN_NAMES)), problems=problems,
     )  # fmt: skip
 
 
