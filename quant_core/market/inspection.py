@@ -6,6 +6,8 @@ The first thing to run on data of one's own; nothing is stored.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +16,7 @@ from quant_core.errors import DataError
 from quant_core.market.action_list import usable_actions
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
-from quant_core.market.reading.opening import FileStamp
+from quant_core.market.reading.opening import PARQUET_SUFFIXES, TEXT_SUFFIXES, FileStamp
 from quant_core.market.reading.prices import read_or_reason, scan
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
@@ -103,9 +105,29 @@ def inspect(source: FilesSource, now: datetime) -> Inspection:
     files = [_file(source, file, side, len(stamps) == 1) for file in stamps]
     files += [FileRead(problem.file, "nothing", problems=(problem,)) for problem in skipped]
     rows, problems = _together(source, now)
+    problems += _subfolders(path, source.pattern)
     tickers = rows["ticker"].n_unique() if rows.height else 0
     first, last = _ends(rows)
     return Inspection(str(path), tuple(files), rows.height, tickers, first, last, problems)
+
+
+def _subfolders(path: Path, pattern: str) -> tuple[Problem, ...]:
+    """What is said of folders in the folder that hold files of prices by their names: they are not read."""
+    inner = sorted(one for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
+    held = [one.name for one in inner if not one.name.startswith(".") and _has_tables(one, pattern)]
+    if not held:
+        return ()
+    named = ", ".join(shown(name) for name in held[:5]) + (", ..." if len(held) > 5 else "")
+    return (Problem("", "subfolder", f"{len(held)} folders are not read ({named}); give the path of one of them"),)
+
+
+def _has_tables(folder: Path, pattern: str) -> bool:
+    suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+    try:
+        names = (one.name for one in islice(folder.iterdir(), 1000))
+        return any(fnmatch(name, pattern) and name.lower().endswith(suffixes) for name in names)
+    except OSError:
+        return False
 
 
 def _failed(file: str, reason: DataError) -> Problem:

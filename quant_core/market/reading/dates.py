@@ -81,7 +81,7 @@ def read_dates(text: pl.Series, date_format: str | None = None, day: date | None
     return Dates(values, is_bad, order, twofold)
 
 
-def _maybe_midnights(cells: Sequence[str]) -> dict[str, None]:
+def _maybe_midnights(cells: Sequence[str]) -> dict[str, date | None]:
     """Cells that say 18:30 without a zone: midnights of India in another zone's time, or evenings."""
     found = {cell: match for cell in cells if (match := _TIME.match(_tidy(cell)))}
     return {

@@ -34,6 +34,8 @@ INDEX_NAME = (
 )
 #: What symbols of NSE look like (all 2,346 of its files of 2019-10 to 2023-12 do); no other name is put in capitals.
 _SYMBOL = r"(?i)^[A-Z0-9&-]{1,20}$"
+#: Names that `bare` leaves as they are.
+SURELY_BARE = r"^[A-Z0-9&]{1,20}$"
 _NO_NAME = ("/", "\\", "\n", "\r", "\t", "\0", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u2060", "\ufeff")
 #: How vendors name their files around the ticker, and what browsers and copies put behind any name.
 _FILE_NAMES = tuple(re.compile(pattern) for pattern in (

@@ -12,7 +12,7 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, in_file, shown
-from quant_core.market.reading.columns import NUMBERS, TEXTS, Layout, is_header, recognise
+from quant_core.market.reading.columns import DAILY, NUMBERS, TEXTS, Layout, is_header, recognise
 from quant_core.market.reading.identity import EXCHANGES, are_names, are_running_numbers
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
 from quant_core.market.reading.numbers import NO_VALUE
@@ -92,7 +92,7 @@ def _with_names(layout: Layout, rows: Sequence[tuple[str, ...]]) -> Layout:
     named = any(layout.column(name) for name in ("ticker", "symbol", "index"))
     if place is None or named or not are_names([row[place] for row in rows if place < len(row)]):
         return layout
-    columns = tuple(("symbol" if name == "instrument" else name, *rest) for name, *rest in layout.columns)
+    columns = tuple(("symbol" if name == "instrument" else name, own, n) for name, own, n in layout.columns)
     return replace(layout, columns=columns)
 
 
@@ -122,15 +122,15 @@ def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem,
 @lru_cache(maxsize=4096)
 def _shifted_days(opened: Opened, grammar: Grammar) -> Problem | None:
     """What is said of a file whose days are those before or after the sessions: a time zone moved them."""
+    if opened.layout.format in DAILY:
+        return None
     days = _rows(opened, grammar)[0].select(pl.col("date").unique()).collect().to_series().drop_nulls()
     if len(days) < _JUDGED_DAYS:
         return None
-    share = {name: float((days.dt.weekday() == number).mean() or 0.0) for name, number in _WEEK.items()}
+    share = {name: (days.dt.weekday() == number).sum() / len(days) for name, number in _WEEK.items()}
     for never, often, side in (("Friday", "Sunday", "early"), ("Monday", "Saturday", "late")):
         if share[often] > max(_SHARE_OF_A_WEEKDAY, 2.0 * share[never]):
-            what = (
-                f"{share[often]:.0%} of the days are {often}s and hardly one a {never}: all are a day {side}; left out"
-            )
+            what = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}: all are a day {side}; left out"
             return in_file("shifted_days", opened.stamp.name, what, "store days of India, or the zone with the times")
     return None
 

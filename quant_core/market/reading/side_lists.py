@@ -118,12 +118,12 @@ def read_list(path: Path, where: str, wanted: str, needed: Sequence[Sequence[str
         cells = read_cells(content(file, MAX_LIST_BYTES), head, file, range(len(names)), is_header)
     except (OSError, DataError, pl.exceptions.PolarsError) as failure:
         raise DataError(f"{where}: cannot be read: {failure}; wanted columns {wanted}.") from failure
-    said = tuple(replace(one, detail=f"{where}: {one.detail}") for one in cells.problems)
-    if strict and said:
-        raise DataError(f"{said[0].detail}.")
+    problems = tuple(replace(one, detail=f"{where}: {one.detail}") for one in cells.problems)
+    if strict and problems:
+        raise DataError(f"{problems[0].detail}.")
     first: Mapping[str, int] = {name: names.index(name) for name in names}  # of twins
     table = cells.table.select(pl.col(str(place)).alias(name) for name, place in first.items())
-    return SideList(where, table, cells.lines, said)
+    return SideList(where, table, cells.lines, problems)
 
 
 def _is_header(cells: Sequence[str], needed: Sequence[Sequence[str]]) -> bool:

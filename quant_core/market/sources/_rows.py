@@ -15,6 +15,7 @@ from quant_core.market.reading.identity import (
     INDEX_NAME,
     INDEX_WORDS,
     SHARE_WORDS,
+    SURELY_BARE,
     bare_name,
     exchange_in_column,
     exchange_of,
@@ -33,6 +34,8 @@ KEYS = ("ticker", "index", "symbol")
 _INSTRUMENTS = dict.fromkeys(SHARE_WORDS, EQUITY) | dict.fromkeys(INDEX_WORDS, INDEX)
 #: Days with several closes from which a file is judged by them.
 MANY_DAYS = 3
+#: Odd factors that spread a count over 64 bits (Steele, Lea and Flood 2014, SplitMix).
+_SPREAD, _SPREAD_AGAIN = pl.lit(0x9E3779B97F4A7C15, pl.UInt64), pl.lit(0xBF58476D1CE4E5B9, pl.UInt64)
 #: Ranks a row without a close behind those of every file.
 _EMPTY_ROW = 1 << 24
 ROWS = pl.DataFrame(
@@ -152,10 +155,12 @@ def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
     said = {name: found[0][name].explode().drop_nulls() for name in found[0].columns} if found else {}
     series = said.pop("series").struct.unnest().drop_nulls("series") if has_series and found else _NO_SERIES
     names = pl.concat([pl.Series([file.ticker] if file.ticker else [], dtype=pl.String), *said.values()])
-    bare = [bare_name(name) for name in names.to_list()]
+    doubtful = names.filter(~names.str.contains(SURELY_BARE))  # a few of a full market's
+    bare = {name: bare_name(name) for name in doubtful.to_list()}
+    surely = names.filter(names.str.contains("^NIFTY|^BANK|^SENSEX|^FINNIFTY|^MIDCPNIFTY|^INDIA"))
     return _Names(
-        tuple((name, plain) for name, plain in zip(names, bare, strict=True) if name != plain),
-        bool(pl.Series(bare, dtype=pl.String).str.contains(INDEX_NAME).any()),
+        tuple((name, plain) for name, plain in bare.items() if name != plain),
+        bool(pl.concat([surely, pl.Series(bare.values(), dtype=pl.String)]).str.contains(INDEX_NAME).any()),
         bool((series["series"] == series["series"].str.to_uppercase()).all()),
         tuple((name.upper(), n) for name, n in series.sort("series").iter_rows()),
     )
@@ -266,6 +271,14 @@ def other_series(files: Sequence[PriceFile], wanted: Sequence[str], grammar: Gra
     return [Problem("", "other_series", f"{detail}; add them to the setting series where they are wanted")]
 
 
+def have_doubles(rows: pl.DataFrame) -> bool:
+    """Whether a name has a day twice in one of the files (columns _file, name, date)."""
+    key = pl.col("name").hash() ^ (pl.col("date").to_physical().cast(pl.UInt64) * _SPREAD)
+    if rows["_file"].min() != rows["_file"].max():
+        key = key ^ (pl.col("_file").cast(pl.UInt64) * _SPREAD_AGAIN)
+    return bool(rows.select(key.n_unique()).item() < rows.height)
+
+
 def many_a_day(rows: pl.DataFrame) -> list[int]:
     """Places (`_file`) of files in which most days of a name have several different closes: no day's prices.
 
@@ -275,9 +288,6 @@ def many_a_day(rows: pl.DataFrame) -> list[int]:
         rows: columns of all files: _file, name, series, exchange, date, close_inr.
     """
     key = ("_file", "name", "series", "exchange", "date")
-    mixed = rows.select(pl.sum_horizontal(pl.col(name).hash(n) for n, name in enumerate(key)).n_unique()).item()
-    if mixed == rows.height:
-        return []
     closes = rows.filter(pl.col("close_inr") > 0.0).group_by(key).agg(is_mixed=pl.col("close_inr").n_unique() > 1)
     files = closes.group_by("_file").agg(n_mixed=pl.col("is_mixed").sum(), n_days=pl.len())
     most = (pl.col("n_mixed") >= MANY_DAYS) & (2 * pl.col("n_mixed") > pl.col("n_days"))
@@ -286,9 +296,6 @@ def many_a_day(rows: pl.DataFrame) -> list[int]:
 
 def conflicts(rows: pl.DataFrame) -> list[Problem]:
     """What is said of days that a name has twice in the rows that are used, with other values."""
-    mixed = rows.select((pl.col("ticker").hash() + pl.col("date").hash(1)).n_unique()).item()
-    if mixed == rows.height:
-        return []
     bar = pl.struct("open_inr", "high_inr", "low_inr", "close_inr", "volume_shares")
     bars = rows.group_by("ticker", "date").agg(n=bar.n_unique()).filter(pl.col("n") > 1)
     if not bars.height:

@@ -62,6 +62,7 @@ from quant_core.market.sources._rows import (
     chained,
     collected,
     conflicts,
+    have_doubles,
     lost_numbers,
     many_a_day,
     named_rows,
@@ -238,13 +239,24 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
 
 def _names(config: FilesSource, folder: Folder) -> Names:
     """The names of the whole folder, whatever the span."""
-    return _whole(config, folder)[0]
+    return _whole(config, folder).names
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """names: of the folder. aside: tickers of which BSE's rows give way to NSE's. mixed: files that have several closes
+    a day. has_doubles: a name has a day twice in some file.
+    """
+
+    names: Names
+    aside: frozenset[str]
+    mixed: tuple[PriceFile, ...]
+    has_doubles: bool
 
 
 @lru_cache(maxsize=16)
-def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str], tuple[PriceFile, ...]]:
-    """What only all rows of a folder tell: its names, the tickers of which BSE's rows give way to NSE's, and files that
-    have several closes a day.
+def _whole(config: FilesSource, folder: Folder) -> _Whole:
+    """What only all rows of a folder tell.
 
     Raises:
         DataError: there are stock files, and not one row could be read.
@@ -258,7 +270,8 @@ def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str], 
     scans = [rows_of(file, n, choice, config.grammar) for n, file in enumerate(folder.stocks)]
     parts, damaged = collected(folder.stocks, [frame.select(columns) for frame, _ in scans])
     rows, nameless = named_rows(pl.concat([ROWS.select(columns), *parts]))
-    mixed = many_a_day(rows)
+    has_doubles = have_doubles(rows)
+    mixed = many_a_day(rows) if has_doubles else []
     rows = rows.filter(~pl.col("_file").is_in(mixed)) if mixed else rows
     mixed_files = tuple(folder.stocks[place] for place in mixed)
     if folder.stocks and not rows.height and not folder.indices:
@@ -270,7 +283,7 @@ def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str], 
         )
         raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
     names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
-    return names, _on_both(rows, names), mixed_files
+    return _Whole(names, _on_both(rows, names), mixed_files, has_doubles)
 
 
 def _mixed(files: Sequence[PriceFile]) -> list[Problem]:
@@ -392,7 +405,8 @@ def _read(
     end: date,
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Rows of files of one basis, chained to tickers, one file a day and ticker."""
-    names, aside, mixed = _whole(config, folder)
+    whole = _whole(config, folder)
+    names, mixed = whole.names, whole.mixed
     raw_names = None if tickers is None else tuple(names.raw_names(tickers))
     choice = Choice(start, end, config.series, raw_names)
     own = _of_span(files, start, end)
@@ -405,10 +419,11 @@ def _read(
     rows = rows.with_columns(ticker=names.of(rows))
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
-    rows, by_exchange = one_exchange(rows, aside)
+    rows, by_exchange = one_exchange(rows, whole.aside)
     rows, by_series = one_series(rows, config.series)
     rows, by_file = one_file(rows)
-    said = [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file, *conflicts(rows)]
+    said = [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
+    said += conflicts(rows) if whole.has_doubles else []
     return rows.drop(ONLY_FOR_CHOOSING), said
 
 
