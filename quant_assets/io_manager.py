@@ -5,7 +5,6 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -65,9 +64,7 @@ class LabStorage(dg.IOManager):
         step, key, stamps = context.step_context, context.asset_key, stamps_in(self.root)
         graph = step.job_def.asset_layer.asset_graph
         changed = self.lab.changed_settings(key.path[-1], node_config(step.run_config, step.node_handle.path[0]))
-        is_source = key.path[-1] == "raw_ohlcv" and changed != dict(self.lab.source_settings)
-        lab = replace(self.lab, source_settings=changed) if is_source else self.lab  # the launchpad's own settings
-        external = lab.external_version
+        external = self.lab.as_run(key.path[-1], changed).external_version
         return {name: fingerprint(graph, stamps, key, name, changed, external) for name in partitions}
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:

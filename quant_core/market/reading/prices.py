@@ -127,7 +127,7 @@ def _shifted_days(opened: Opened, grammar: Grammar) -> Problem | None:
     days = _rows(opened, grammar)[0].select(pl.col("date").unique()).collect().to_series().drop_nulls()
     if len(days) < _JUDGED_DAYS:
         return None
-    share = {name: (days.dt.weekday() == number).sum() / len(days) for name, number in _WEEK.items()}
+    share = {name: int((days.dt.weekday() == number).sum()) / len(days) for name, number in _WEEK.items()}
     for never, often, side in (("Friday", "Sunday", "early"), ("Monday", "Saturday", "late")):
         if share[often] > max(_SHARE_OF_A_WEEKDAY, 2.0 * share[never]):
             what = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}: all are a day {side}; left out"
