@@ -13,9 +13,8 @@ import polars as pl
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, in_file, shown
 from quant_core.market.reading.columns import DAILY, NUMBERS, TEXTS, Layout, is_header, recognise
-from quant_core.market.reading.identity import EXCHANGES, are_names, are_running_numbers
+from quant_core.market.reading.identity import are_names, are_running_numbers
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
-from quant_core.market.reading.numbers import NO_VALUE
 from quant_core.market.reading.opening import (
     MAX_HEADER_BYTES,
     FileStamp,
@@ -24,6 +23,7 @@ from quant_core.market.reading.opening import (
     content,
     parquet_schema,
 )
+from quant_core.market.reading.strangers import meant, others, shares_only, shifted_days
 from quant_core.market.reading.values import Grammar, Read, read_values, turnover_unit, with_units
 
 INDIA_TIME = "Asia/Kolkata"
@@ -32,18 +32,6 @@ _HEAD_BYTES, _HEAD_LINES = 1 << 14, 60
 #: Rows from which the unit of a typed turnover is told.
 _SAMPLE = 5000
 _MOST_SHARES = 2**63 - 1
-#: Columns that say that a row is no price of a share in rupees on NSE or BSE: kind of problem, words of the rows that
-#: are read, what the others are.
-_READ = {
-    "segment": ("contracts", ("CM",), "futures, options or of another segment"),
-    "kind": ("contracts", ("STK",), "futures, options or of another segment"),
-    "currency": ("currency", ("INR", "RS", "RS.", "₹", "RUPEE", "RUPEES"), "in another currency than rupees"),
-    "exchange": ("exchange", tuple(EXCHANGES), "of another exchange than NSE and BSE"),
-}  # fmt: skip
-#: NSE trades from Monday to Friday, on a Saturday now and then: so many days of which this share are Sundays, and fewer
-#: than half as many Fridays, are a day early.
-_JUDGED_DAYS, _SHARE_OF_A_WEEKDAY = 15, 0.1
-_WEEK = {"Monday": 1, "Friday": 5, "Saturday": 6, "Sunday": 7}
 _TEXTUAL = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -113,38 +101,17 @@ def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem,
     frame, problems = _rows(opened, grammar)
     if said := _shifted_days(opened, grammar):
         return _no_rows(opened), (*problems, said)
-    problems += _meant(opened)
-    if not _share_only(opened):
-        return frame, problems
-    return frame.filter(_share_only(opened).values()), problems + _others(opened, grammar)
+    problems += meant(opened.layout, opened.stamp.name)
+    own = shares_only(opened.layout)
+    return (frame.filter(own.values()), problems + _others(opened, grammar)) if own else (frame, problems)
 
 
 @lru_cache(maxsize=4096)
 def _shifted_days(opened: Opened, grammar: Grammar) -> Problem | None:
-    """What is said of a file whose days are those before or after the sessions: a time zone moved them."""
     if opened.layout.format in DAILY:
         return None
-    days = _rows(opened, grammar)[0].select(pl.col("date").unique()).collect().to_series().drop_nulls()
-    if len(days) < _JUDGED_DAYS:
-        return None
-    share = {name: int((days.dt.weekday() == number).sum()) / len(days) for name, number in _WEEK.items()}
-    for never, often, side in (("Friday", "Sunday", "early"), ("Monday", "Saturday", "late")):
-        if share[often] > max(_SHARE_OF_A_WEEKDAY, 2.0 * share[never]):
-            what = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}: all are a day {side}; left out"
-            return in_file("shifted_days", opened.stamp.name, what, "store days of India, or the zone with the times")
-    return None
-
-
-def _meant(opened: Opened) -> tuple[Problem, ...]:
-    """What is said of columns that look as if they were meant, by names that nothing knows."""
-    return tuple(
-        in_file("unread_column", opened.stamp.name, "nothing reads the column", _as_setting(name, column), cell=column)
-        for name, column in opened.layout.meant
-    )
-
-
-def _as_setting(name: str, column: str) -> str:
-    return f'where it is {name}, set columns={{"{name}": "{shown(column)}"}} or rename it'
+    days = _rows(opened, grammar)[0].select(pl.col("date").unique()).collect().to_series()
+    return shifted_days(days.drop_nulls(), opened.stamp.name)
 
 
 def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
@@ -176,27 +143,7 @@ def _no_rows(opened: Opened) -> pl.LazyFrame:
 
 @lru_cache(maxsize=4096)
 def _others(opened: Opened, grammar: Grammar) -> tuple[Problem, ...]:
-    """What is said of rows that are no shares' in rupees on NSE or BSE."""
-    wanted, said = _share_only(opened), []
-    rows = _rows(opened, grammar)[0].select(pl.len(), *((~one).sum().alias(name) for name, one in wanted.items()))
-    counts = rows.collect().row(0, named=True)
-    for name in wanted:
-        kind, _, what = _READ[name]
-        if counts[name]:
-            line = f"{counts[name]} rows are {what} (column {opened.layout.column(name)}) and are left out"
-            said.append(in_file(kind, opened.stamp.name, line, "keep them out of the folder"))
-    return tuple(said)
-
-
-def _share_only(opened: Opened) -> dict[str, pl.Expr]:
-    """Column -> whether the row is one of a share; nothing said is no objection."""
-    silent = pl.Series(NO_VALUE).str.to_uppercase()
-    found = {}
-    for name, (_, words, _) in _READ.items():
-        if opened.layout.column(name):
-            said = pl.col(name).str.to_uppercase()
-            found[name] = said.is_in([*words, *silent]).fill_null(True)
-    return found
+    return others(_rows(opened, grammar)[0], opened.layout, opened.stamp.name)
 
 
 def read_text(opened: Opened, grammar: Grammar) -> Read:
