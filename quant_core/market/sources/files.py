@@ -265,13 +265,13 @@ def _whole(config: FilesSource, folder: Folder) -> _Whole:
     finals = shipped_names() if own is None else final_names(usable_changes(Path(own.path))[0])
     if config.symbol_changes == NONE:
         finals = finals.clear()
-    columns = [*NAMED, "exchange", "series", "basis", "close_inr", "prev_close_inr", "volume_shares", "_file"]
+    columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares", "_file"]
     choice = Choice(date.min, date.max, config.series)
     scans = [rows_of(file, n, choice, config.grammar) for n, file in enumerate(folder.stocks)]
     parts, damaged = collected(folder.stocks, [frame.select(columns) for frame, _ in scans])
     rows, nameless = named_rows(pl.concat([ROWS.select(columns), *parts]))
     has_doubles = have_doubles(rows)
-    mixed = many_a_day(rows) if has_doubles else []
+    mixed = _mixed_places(folder, [frame for frame, _ in scans]) if has_doubles else []
     rows = rows.filter(~pl.col("_file").is_in(mixed)) if mixed else rows
     mixed_files = tuple(folder.stocks[place] for place in mixed)
     if folder.stocks and not rows.height and not folder.indices:
@@ -284,6 +284,14 @@ def _whole(config: FilesSource, folder: Folder) -> _Whole:
         raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
     names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
     return _Whole(names, _on_both(rows, names), mixed_files, has_doubles)
+
+
+def _mixed_places(folder: Folder, frames: Sequence[pl.LazyFrame]) -> list[int]:
+    """Which of the stock files have several closes a day; read again with the series, which few folders need."""
+    columns = ["_file", "name", "series", "exchange", "date", "close_inr"]
+    return many_a_day(
+        pl.concat([ROWS.select(columns), *collected(folder.stocks, [f.select(columns) for f in frames])[0]])
+    )
 
 
 def _mixed(files: Sequence[PriceFile]) -> list[Problem]:
