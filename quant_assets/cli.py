@@ -230,7 +230,10 @@ def inspect(
     """
     from quant_assets.inspect_command import as_json, as_lines, inspect_path
 
-    pairs = [f"files.{pair.removeprefix('raw_ohlcv.')}" for pair in set_ or []]
+    for pair in set_ or []:
+        if not all(pair.partition("=")[:2]):
+            raise DataError(f"--set {pair}: not of the form SETTING=VALUE; e.g. --set date_format=%d/%m/%Y.")
+    pairs = [f"files.{pair.removeprefix('raw_ohlcv.').removeprefix('files.')}" for pair in set_ or []]
     found = inspect_path(str(path), parse_settings(pairs)[0].get("files", {}))
     if json:
         print(as_json(found))

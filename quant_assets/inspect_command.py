@@ -5,6 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from quant_assets.config import build
+from quant_core.errors import DataError
 from quant_core.market.inspection import FileRead, Inspection, inspect
 from quant_core.market.problems import Problem
 from quant_core.market.sources.files import FilesSource
@@ -14,8 +16,14 @@ _SIGNS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
 
 
 def inspect_path(path: str, settings: dict[str, Any]) -> Inspection:
-    """What is found under the path, with the source's settings where some are given."""
-    return inspect(FilesSource(path=path, **settings), datetime.now(UTC))
+    """What is found under the path, with the source's settings where some are given.
+
+    Raises:
+        DataError: no such path; a setting that the source has not, or of another kind than it has.
+    """
+    if "path" in settings:
+        raise DataError("files: path is what `quant inspect` is given itself; leave out --set path.")
+    return inspect(build(FilesSource, {"path": path, **settings}, "files"), datetime.now(UTC))
 
 
 def as_json(found: Inspection) -> str:

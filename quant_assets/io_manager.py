@@ -64,7 +64,7 @@ class LabStorage(dg.IOManager):
         step, key, stamps = context.step_context, context.asset_key, stamps_in(self.root)
         graph = step.job_def.asset_layer.asset_graph
         changed = self.lab.changed_settings(key.path[-1], node_config(step.run_config, step.node_handle.path[0]))
-        external = self.lab.external_version
+        external = self.lab.as_run(key.path[-1], changed).external_version
         return {name: fingerprint(graph, stamps, key, name, changed, external) for name in partitions}
 
     def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -267,6 +267,12 @@ class Lab:
     def source(self) -> Any:
         """The profile's source, as its settings and those of the run make it."""
         return self.with_overrides("raw_ohlcv", self.source_settings)
+
+    def as_run(self, asset: str, changed: Mapping[str, Any]) -> "Lab":
+        """The lab as a run of the asset sees it: settings of the source given in the launchpad are that run's alone."""
+        if asset != "raw_ohlcv" or dict(changed) == dict(self.source_settings):
+            return self
+        return replace(self, source_settings=dict(changed))
 
     def wanted_tickers(self) -> list[str] | None:
         """Every ticker that was ever in the universe, and the benchmark indices; None for all that the source has."""

@@ -19,6 +19,7 @@ from quant_core.errors import DataError
 from quant_core.fitted import code_version
 from quant_core.forecasting.scores import summaries
 from quant_core.market.lists import list_warnings, sector_note
+from quant_core.measures.known_days import known_days
 from quant_core.measures.luck import Luck, histories
 from quant_core.measures.overfitting import overfitting_by_family, overfitting_of
 from quant_core.measures.significance import significance_table
@@ -56,6 +57,7 @@ def report_input(
     own = histories(result.daily, result.benchmark)
     tried, luck = register.until(end), trials.hurdle(register, own, end)
     gate = gate_of(lab, result, tried)
+    compared = not known_days(result.benchmark).is_empty()
     damage, days = register_damage(register, own), result.benchmark["date"][1:]
     horizon = max((lab.defaults(f"forecaster_{name}").horizon_sessions for name in lab.forecasters), default=1)
     return ReportInput(
@@ -94,7 +96,7 @@ def report_input(
             *damage_warnings(damage),
             *failure_notes(result.failures),
             *late_notes(result.positions, result.daily),
-            *list_warnings(lab.lists_known(end), lab.dividends_known_until(), end),
+            *list_warnings(lab.lists_known(end), lab.dividends_known_until(), end, has_benchmark=compared),
             *suspect_warnings(found.defects),
         ],
         notes=notes(lab, found, start, luck),

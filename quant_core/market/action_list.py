@@ -25,6 +25,7 @@ with its reason. They complete a file (`with_known_actions`); a row of the file 
 known factor of 1 says that a listed event of that day was none.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.problems import Problem
 from quant_core.market.reading.identity import bare, is_name
 from quant_core.market.reading.side_lists import SideList, read_list
 from quant_core.schema import CONFIRMED_KINDS, DIVIDEND_KINDS, FACTOR_KINDS, REAL_MOVE, SUSPENSION, TERMINAL_KINDS
@@ -69,10 +71,27 @@ def read_actions(path: Path) -> pl.DataFrame:
     Raises:
         DataError: unreadable, a column missing, an unknown kind, a date or number that is none, a value not above 0.
     """
-    listed = read_list(
-        path, f"actions file {path.name}", _COLUMNS, [("ticker", "symbol"), ("ex_date",), ("kind",), ("value",)]
-    )
-    return _checked(listed)
+    return _checked(_listed(path, strict=True))
+
+
+def usable_actions(path: Path) -> tuple[pl.DataFrame, tuple[Problem, ...]]:
+    """The lines of an actions file that keep the rules, and a problem for each of the others.
+
+    A split or dividend that is not known is one that no file lists: cleaning judges the jump, the dividend is missed.
+
+    Raises:
+        DataError: unreadable, a column missing, no line that keeps the rules.
+    """
+    listed = _listed(path, strict=False)
+    parsed, rules = _parsed(listed, strict=False)
+    kept, problems = listed.without(parsed, rules)
+    return _once(kept), problems
+
+
+def _listed(path: Path, *, strict: bool) -> SideList:
+    needed = [("ticker", "symbol"), ("ex_date",), ("kind",), ("value",)]
+    listed = read_list(path, f"actions file {path.name}", _COLUMNS, needed, strict=strict)
+    return replace(listed, table=_with_columns(listed.table))
 
 
 def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -81,24 +100,49 @@ def parse_actions(table: pl.DataFrame, where: str) -> pl.DataFrame:
     if missing:
         raise DataError(f"{where}: columns {missing} are missing (found {table.columns}); wanted {_COLUMNS}.")
     text = table.select(pl.all().cast(pl.String).str.strip_chars().replace("", None))
-    return _checked(SideList(where, text, pl.int_range(2, table.height + 2, eager=True)))
+    return _checked(SideList(where, _with_columns(text), pl.int_range(2, table.height + 2, eager=True)))
 
 
 def _checked(listed: SideList) -> pl.DataFrame:
-    """The list's rows as actions, each by the rules of its kind."""
-    where, table = listed.where, _with_columns(listed.table)
-    listed = SideList(where, table, listed.lines)
-    _refuse(table["ex_date"].is_null(), "ex_date is empty", listed)
+    """The list's rows as actions, each by the rules of its kind; the first row that breaks one is refused."""
+    parsed, rules = _parsed(listed, strict=True)
+    for rule, broken in rules.items():
+        _refuse(broken, rule, listed)
+    return _once(parsed)
+
+
+def _once(parsed: pl.DataFrame) -> pl.DataFrame:
+    """A line that says the same again counts once."""
+    same = ["ticker", "ex_date", "kind", "value", "into"]
+    return parsed.unique(same, keep="first", maintain_order=True).sort("ticker", "ex_date", maintain_order=True)
+
+
+def _parsed(listed: SideList, *, strict: bool) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """The list's rows as actions, and by rule which of them break it."""
+    table = listed.table
+    unread = {"ex_date is empty": table["ex_date"].is_null()}
+    if strict:
+        _refuse(unread["ex_date is empty"], "ex_date is empty", listed)
+    dates = {name: listed.dates(name, strict=strict) for name in ("ex_date", "as_of")}
+    value = listed.numbers("value", strict=strict)
+    unread |= {f"{name} is no date that has one meaning": listed.unread(name, days) for name, days in dates.items()}
+    unread["value is no number that has one meaning"] = listed.unread("value", value)
     parsed = table.with_columns(
-        listed.dates("ex_date"), listed.dates("as_of"), listed.numbers("value").alias("value"),
+        *dates.values(), value.alias("value"),
         bare(pl.col("ticker")).alias("ticker"), bare(pl.col("into")).alias("into"), pl.col("source").fill_null(""),
     )  # fmt: skip
+    found = {rule: parsed.select(broken.alias("broken")).to_series() for rule, broken in _rules(parsed).items()}
+    return parsed, unread | found
+
+
+def _rules(parsed: pl.DataFrame) -> dict[str, pl.Expr]:
+    """What every action must keep, as where it is broken."""
     empty, kind = parsed["value"].is_null(), pl.col("kind")
     no_value_needed = kind.is_in(["demerger", *EVENT_KINDS[2:]]).fill_null(False) & empty
     nothing = kind.eq_missing("write_off") & (pl.col("value") == 0.0).fill_null(False)
     needs_none = kind.is_in(EVENT_KINDS[3:]).fill_null(False) & ~empty
     successor = kind.eq_missing("merger")
-    rules = {
+    return {
         "ticker is empty or no name": ~is_name(pl.col("ticker")),
         f"kind is none of {', '.join(KINDS)}": ~pl.col("kind").is_in(KINDS).fill_null(False),
         "a write_off's value is not 0": kind.eq_missing("write_off") & ~(empty | nothing),
@@ -108,10 +152,6 @@ def _checked(listed: SideList) -> pl.DataFrame:
         & ~(pl.col("into") != pl.col("ticker")).fill_null(False),
         "into is given, and only a merger has a successor": pl.col("into").is_not_null() & ~successor,
     }
-    for rule, broken in rules.items():
-        _refuse(parsed.select(broken.alias("broken")).to_series(), rule, listed)
-    same = ["ticker", "ex_date", "kind", "value", "into"]
-    return parsed.unique(same, keep="first", maintain_order=True).sort("ticker", "ex_date", maintain_order=True)
 
 
 def _with_columns(table: pl.DataFrame) -> pl.DataFrame:

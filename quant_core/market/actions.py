@@ -72,7 +72,7 @@ def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         price_factor=pl.when(pl.col("basis") == UNADJUSTED).then(own * _seam()).otherwise(1.0),
         dividend_inr=pl.col("_paid").fill_null(0.0),
     )
-    if "adj_close_inr" in rows.columns:
+    if "adj_close_inr" in rows.columns and rows["adj_close_inr"].null_count() < rows.height:
         keyed = implied_dividends(keyed, set(actions.filter(pl.col("kind").is_in(DIVIDEND_KINDS))["ticker"]))
     return keyed.sort("_row").select(*rows.columns, "price_factor", "dividend_inr")
 

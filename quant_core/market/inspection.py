@@ -6,15 +6,17 @@ The first thing to run on data of one's own; nothing is stored.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.action_list import read_actions
+from quant_core.market.action_list import usable_actions
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
-from quant_core.market.reading.opening import FileStamp
+from quant_core.market.reading.opening import PARQUET_SUFFIXES, TEXT_SUFFIXES, FileStamp
 from quant_core.market.reading.prices import read_or_reason, scan
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
@@ -27,10 +29,10 @@ from quant_core.market.sources._folder import (
     list_files,
     price_file,
 )
-from quant_core.market.sources._lists import sector_rows
+from quant_core.market.sources._lists import read_sectors
 from quant_core.market.sources._rows import Choice, named_rows, rows_of
 from quant_core.market.sources.files import FilesSource
-from quant_core.market.symbols import read_symbol_changes
+from quant_core.market.symbols import usable_changes
 from quant_core.market.universe import read_intervals
 
 _UNITS = {1.0: "rupees", LAKH: "lakh rupees", CRORE: "crore rupees", 1e-5: "1e-5 rupees"}
@@ -103,9 +105,29 @@ def inspect(source: FilesSource, now: datetime) -> Inspection:
     files = [_file(source, file, side, len(stamps) == 1) for file in stamps]
     files += [FileRead(problem.file, "nothing", problems=(problem,)) for problem in skipped]
     rows, problems = _together(source, now)
+    problems += _subfolders(path, source.pattern)
     tickers = rows["ticker"].n_unique() if rows.height else 0
     first, last = _ends(rows)
     return Inspection(str(path), tuple(files), rows.height, tickers, first, last, problems)
+
+
+def _subfolders(path: Path, pattern: str) -> tuple[Problem, ...]:
+    """What is said of folders in the folder that hold files of prices by their names: they are not read."""
+    inner = sorted(one for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
+    held = [one.name for one in inner if not one.name.startswith(".") and _has_tables(one, pattern)]
+    if not held:
+        return ()
+    named = ", ".join(shown(name) for name in held[:5]) + (", ..." if len(held) > 5 else "")
+    return (Problem("", "subfolder", f"{len(held)} folders are not read ({named}); give the path of one of them"),)
+
+
+def _has_tables(folder: Path, pattern: str) -> bool:
+    suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+    try:
+        names = (one.name for one in islice(folder.iterdir(), 1000))
+        return any(fnmatch(name, pattern) and name.lower().endswith(suffixes) for name in names)
+    except OSError:
+        return False
 
 
 def _failed(file: str, reason: DataError) -> Problem:
@@ -135,28 +157,31 @@ def _side_list(file: FileStamp, side: SideFiles) -> FileRead:
     """A list beside the prices, by its own rules."""
     path, where = Path(file.path), f"membership file {file.name}"
     if file.name == CHANGES_NAME or _is(file, side.changes):
-        table = read_symbol_changes(path)
-        return _list_read(file, "symbol changes", table, "new_symbol", ["first_new"])
+        table, problems = usable_changes(path)
+        return _list_read(file, "symbol changes", table, "new_symbol", ["first_new"], problems)
     if file.name == ACTIONS_NAME or _is(file, side.actions):
-        return _list_read(file, "corporate actions", read_actions(path), "ticker", ["ex_date"])
+        table, problems = usable_actions(path)
+        return _list_read(file, "corporate actions", table, "ticker", ["ex_date"], problems)
     if file.name == MEMBERSHIP_NAME or _is(file, side.membership):
         return _list_read(file, "index membership", read_intervals(path, where), "ticker", ["from_date", "to_date"])
     assert file.name == SECTORS_NAME or _is(file, side.sectors)
-    listed = sector_rows(SideFile(file.path, "inspected"))
+    listed, problems = read_sectors(Path(file.path))
     table = pl.DataFrame([row[:2] for row in listed], schema={"ticker": pl.String, "sector": pl.String}, orient="row")
-    return _list_read(file, "sectors", table, "ticker", [])
+    return _list_read(file, "sectors", table, "ticker", [], problems)
 
 
 def _is(file: FileStamp, side: SideFile | None) -> bool:
     return side is not None and side.name == file.name
 
 
-def _list_read(file: FileStamp, kind: str, table: pl.DataFrame, name: str, dates: Sequence[str]) -> FileRead:
+def _list_read(
+    file: FileStamp, kind: str, table: pl.DataFrame, name: str, dates: Sequence[str], problems: tuple[Problem, ...] = ()
+) -> FileRead:
     days = [day for column in dates for day in (table[column].min(), table[column].max()) if isinstance(day, date)]
     names = table[name].unique().sort()
     return FileRead(
         file.name, kind, rows=table.height, first=min(days, default=None), last=max(days, default=None),
-        tickers=len(names), names=tuple(names.head(_SHOWN_NAMES)),
+        tickers=len(names), names=tuple(names.head(_SHOWN_NAMES)), problems=problems,
     )  # fmt: skip
 
 

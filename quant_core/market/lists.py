@@ -101,11 +101,14 @@ def price_returns_after(dividends_known_until: date | None, end: date) -> date |
     return known if known is not None and known < end else None
 
 
-def list_warnings(known: pl.DataFrame, dividends_known_until: date | None, end: date) -> list[str]:
+def list_warnings(
+    known: pl.DataFrame, dividends_known_until: date | None, end: date, *, has_benchmark: bool = True
+) -> list[str]:
     """What stands at the head of a report to `end`: lists that end before it, and what their end does.
 
     Args:
         known: `lists_known` of the test's last day.
+        has_benchmark: there is an index that the test is compared with.
     """
     beyond = known.filter("is_beyond").rows(named=True)
     found = []
@@ -118,9 +121,8 @@ def list_warnings(known: pl.DataFrame, dividends_known_until: date | None, end: 
     if after is not None:
         when = "throughout" if after == NEVER else f"after {after}"
         actions = "No dividends are known" if after == NEVER else f"Actions {known_to(after)}"
-        found.append(
-            f"{actions}; stocks earn price returns {when}, and from then on the benchmark is the price index too."
-        )
+        also = ", and from then on the benchmark is the price index too" if has_benchmark else ""
+        found.append(f"{actions}; stocks earn price returns {when}{also}.")
     return found
 
 
@@ -139,7 +141,7 @@ def stated_end(path: Path, dates: Sequence[str], where: str) -> date | None:
     Raises:
         DataError: a `known_until` that is no date.
     """
-    return end_of(read_list(path, where, "a header and rows", []), dates)
+    return end_of(read_list(path, where, "a header and rows", [], strict=False), dates)
 
 
 def end_of(listed: SideList, dates: Sequence[str]) -> date | None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.reading.identity import bare
-from quant_core.market.reading.side_lists import read_list
+from quant_core.market.problems import Problem
+from quant_core.market.reading.identity import bare, is_name
+from quant_core.market.reading.side_lists import SideList, read_list
 
 SHIPPED = Path(__file__).parent / "symbol_changes.csv"
 #: Newest rename of the shipped list: its source was read at least so far, and states no later day.
@@ -30,16 +31,37 @@ def read_symbol_changes(path: Path = SHIPPED) -> pl.DataFrame:
     Raises:
         DataError: unreadable, a column missing, a date that is none.
     """
-    where = f"symbol changes {path.name}"
-    listed = read_list(path, where, ", ".join(COLUMNS), [[name] for name in COLUMNS])
-    table = listed.table.select(
-        bare(pl.col("old_symbol")), bare(pl.col("new_symbol")), listed.dates("first_new")
-    )  # fmt: skip
+    listed = _listed(path, strict=True)
+    table = _parsed(listed, strict=True)
     broken = table.select(pl.any_horizontal(pl.all().is_null()).arg_true()).to_series()
     if len(broken):
         row = listed.table.select(COLUMNS).row(broken[0])
-        raise DataError(f"{where} line {listed.lines[broken[0]]}: {row} has an empty field; fix it.")
+        raise DataError(f"{listed.where} line {listed.lines[broken[0]]}: {row} has an empty field; fix it.")
     return table.sort("first_new", maintain_order=True)
+
+
+def usable_changes(path: Path) -> tuple[pl.DataFrame, tuple[Problem, ...]]:
+    """The lines of a file of symbol changes that can be read, and a problem for each of the others.
+
+    Raises:
+        DataError: unreadable, a column missing, no line that can be read.
+    """
+    listed = _listed(path, strict=False)
+    table = _parsed(listed, strict=False)
+    names = table.select(~is_name(pl.col("old_symbol")) | ~is_name(pl.col("new_symbol"))).to_series()
+    broken = {"a symbol is empty or no name": names, "first_new is no date": table["first_new"].is_null()}
+    kept, problems = listed.without(table, broken)
+    return kept.sort("first_new", maintain_order=True), problems
+
+
+def _listed(path: Path, *, strict: bool) -> SideList:
+    needed = [[name] for name in COLUMNS]
+    return read_list(path, f"symbol changes {path.name}", ", ".join(COLUMNS), needed, strict=strict)
+
+
+def _parsed(listed: SideList, *, strict: bool) -> pl.DataFrame:
+    days = listed.dates("first_new", strict=strict)
+    return listed.table.select(bare(pl.col("old_symbol")), bare(pl.col("new_symbol")), days)
 
 
 def final_names(changes: pl.DataFrame) -> pl.DataFrame:

@@ -49,8 +49,9 @@ def market_inputs(prices: pl.DataFrame, index_ticker: str, vix_ticker: str | Non
     if own.is_empty():
         known = prices.filter(pl.col("instrument") == INDEX)["ticker"].unique().sort().to_list()
         raise DataError(
-            f"regimes: no row of the index {index_ticker} (indices there are: {known or 'none'}); name the profile's "
-            "price_index as the source does."
+            f"regimes: no row of the index {index_ticker} (indices there are: {known or 'none'}); put a file of its "
+            "prices beside the others (NIFTY 50.csv), name the profile's price_index as the source does, or run "
+            "without regimes: --set 'profile.regimes=[]'."
         )
     first, last = prices["date"].min(), prices["date"].max()
     assert isinstance(first, date)

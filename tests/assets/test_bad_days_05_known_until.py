@@ -17,7 +17,7 @@ from quant_assets.profile import Profile, load_profile
 from quant_assets.runner import RunFailed, Runner, Step
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
-from quant_core.market.lists import list_warnings, price_returns_after, sector_note
+from quant_core.market.lists import list_warnings, lists_known, price_returns_after, sector_note
 
 DAYS = sessions(date(2022, 1, 3), date(2022, 3, 31))
 MEMBERS = "symbol,from_date,to_date\nAAA,2020-01-01,\nBBB,2020-01-01,2022-02-10\n"
@@ -188,3 +188,11 @@ def test_a_strict_profile_refuses_before_computing(runner: Runner, prices: Path)
     for part in ("strict_lists", "dividends: known to 2022-02-15", "goes to 2022-03-31", "add the later actions"):
         assert part in str(refused.value)
     assert strict.instance.get_materialized_partitions(strict.lab.key("raw_ohlcv")) == {"2022-01"}
+
+
+def test_without_an_index_nothing_is_said_of_a_benchmark() -> None:
+    known = lists_known([], date(2022, 3, 31))
+    dividends = list_warnings(known, date(2022, 2, 15), date(2022, 3, 31), has_benchmark=False)
+    assert dividends == ["Actions known to 2022-02-15; stocks earn price returns after 2022-02-15."]
+    (both,) = list_warnings(known, date(2022, 2, 15), date(2022, 3, 31))
+    assert both.endswith("from then on the benchmark is the price index too.")

@@ -108,7 +108,7 @@ def other_names(tmp_path: Path) -> Path:
 def test_settings_of_a_run_count_wherever_its_source_is_asked(other_names: Path) -> None:
     profile = load_profile("demo", source_override("files", str(other_names)))
     key, month = Lab(profile).key("raw_ohlcv"), "2015-01"
-    with pytest.raises(DataError, match="no column for close_inr"):
+    with pytest.raises(DataError, match="no column for close "):
         Lab(profile).external_version(key, month)
     named, others = (
         Lab(profile, source_settings=settings)
@@ -121,10 +121,21 @@ def test_settings_of_a_run_count_wherever_its_source_is_asked(other_names: Path)
     assert [one.name for one in named.lists("raw_ohlcv")] == [one.name for one in others.lists("raw_ohlcv")]
 
 
+def test_settings_of_the_launchpad_count_for_what_is_said_of_its_run(other_names: Path) -> None:
+    lab = Lab(load_profile("demo", source_override("files", str(other_names))))
+    key, given = lab.key("raw_ohlcv"), {"columns": {"close": "Last Traded"}}
+    run = lab.as_run("raw_ohlcv", given)
+    assert run.external_version(key, "2015-01") == Lab(lab.profile, source_settings=given).external_version(
+        key, "2015-01"
+    )
+    assert lab.as_run("raw_ohlcv", {}) is lab
+    assert lab.as_run("features", {"windows": [5]}) is lab
+
+
 @pytest.mark.slow
 def test_the_remedy_that_the_error_names_works(other_names: Path, environment: dict[str, str]) -> None:
     run = ["run", "--source", "files", "--path", str(other_names), "--to", "2015-01", "--stages", "raw_ohlcv"]
-    assert "no column for close_inr" in one_line(quant_here(run, environment), 1)
+    assert "no column for close " in one_line(quant_here(run, environment), 1)
     mended = [*run, "--set", "raw_ohlcv.columns={close: Last Traded}"]
     for what in ("1 to do, 0 current", "1 current"):
         done = quant_here(mended, environment)

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quant_assets.cli import app
+from quant_core.errors import DataError
 
 
 def inspect(path: Path, *options: str) -> Result:
@@ -50,7 +51,7 @@ def test_every_file_has_its_block_and_every_problem_its_line(home: Path) -> None
         "sectors.csv: sectors",
         "symbol_changes.csv: symbol changes",
         "  problem   unread: empty.csv: the file is empty (0 bytes); fetch it again.",
-        "8 files, 4 problems",
+        "8 files, 5 problems",
     ):
         assert line in done.output.splitlines(), line
     assert "turnover_inr <- TOTTRDVAL (rupees)" in done.output
@@ -82,3 +83,23 @@ def test_a_path_without_a_row_exits_with_1(tmp_path: Path) -> None:
     assert "A.csv line 2: column Date: 1 dates cannot be read, first 'soon'" in done.output
     (tmp_path / "A.csv").write_bytes(b"\x1f\x8b\x08")
     assert "a gzip archive, wanted text" in inspect(tmp_path / "A.csv").output
+
+
+@pytest.mark.parametrize(("setting", "said"), [
+    ("nope=1", "nope is not a setting; known: actions, basis"), ("path=/x", "path is what"),
+    ("series=EQ", "files.series"), ("columns=close", "files.columns"), ("decimal", "not of the form SETTING=VALUE"),
+])  # fmt: skip
+def test_a_setting_that_inspect_cannot_take_is_one_error(tmp_path: Path, setting: str, said: str) -> None:
+    (tmp_path / "A.csv").write_text("date,close\n2024-01-02,1\n")
+    done = inspect(tmp_path, "--set", setting)
+    assert isinstance(done.exception, DataError)
+    assert said in str(done.exception)
+
+
+def test_folders_with_prices_in_the_folder_are_said(tmp_path: Path) -> None:
+    (tmp_path / "A.csv").write_text("date,close\n2024-01-02,1\n")
+    for name in ("2023", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2023" / "B.csv").write_text("date,close\n2023-01-02,1\n")
+    (tmp_path / "notes" / "readme.md").write_text("nothing")
+    assert "subfolder: 1 folders are not read (2023); give the path of one of them" in inspect(tmp_path).output

@@ -6,7 +6,7 @@
 | layout | `encoding`, `records`, `layout` | encoding, delimiter, line ends, where the header is, which lines fit it |
 | columns | `columns` | which column is what, in which unit, on which basis |
 | values | `numbers`, `dates`, `values` | one grammar of numbers, one of dates, what stands for nothing |
-| identity | `identity` | ticker, exchange, index or share |
+| identity | `identity`, `strangers` | ticker, exchange, index or share; what is no share's price |
 
 `prices` puts them together for price files, `side_lists` for lists beside them (actions, renames, members, sectors).
 Nothing is changed, dropped or reinterpreted without a `problems.Problem` that names the file and, where there is one,

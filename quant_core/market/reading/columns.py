@@ -23,19 +23,27 @@ from quant_core.schema import SPLIT_ADJUSTED, UNADJUSTED
 
 #: Column of the lab -> plain names that it goes by, the first that a file has; see `plain`.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "date": ("date", "date1", "traddt", "trade_date", "trading_date", "index_date", "datetime", "timestamp", "bizdt"),
+    "date": ("date", "date1", "traddt", "trade_date", "trading_date", "index_date", "datetime", "timestamp", "bizdt",
+             "exchange_date", "historicaldate", "date_ymd", "time"),
     "ticker": ("ticker",),
-    "symbol": ("symbol", "tckrsymb", "tradingsymbol", "trading_symbol", "scrip", "security_symbol"),
+    "symbol": (
+        "symbol", "tckrsymb", "tradingsymbol", "trading_symbol", "scrip", "security_symbol",
+        "nse_symbol", "stock", "stock_symbol", "sc_code", "scrip_code", "security_code",
+    ),
     "index": ("index", "index_name"),
     "instrument": ("instrument",),
     "kind": ("fininstrmtp",),
     "segment": ("sgmt",),
+    "currency": ("currency", "ccy"),
     "exchange": ("exchange", "exch", "src"),
     "series": ("series", "sctysrs"),
-    "open_inr": ("open_inr", "open", "open_price", "opnpric", "open_index_value"),
-    "high_inr": ("high_inr", "high", "high_price", "hghpric", "high_index_value"),
-    "low_inr": ("low_inr", "low", "low_price", "lwpric", "low_index_value"),
-    "close_inr": ("close_inr", "close", "close_price", "clspric", "closing_index_value", "closing_price", "price"),
+    "open_inr": ("open_inr", "open", "open_price", "opnpric", "open_index_value", "px_open", "price_open"),
+    "high_inr": ("high_inr", "high", "high_price", "hghpric", "high_index_value", "px_high", "price_high"),
+    "low_inr": ("low_inr", "low", "low_price", "lwpric", "low_index_value", "px_low", "price_low"),
+    "close_inr": (
+        "close_inr", "close", "close_price", "clspric", "closing_index_value", "closing_price", "px_last",
+        "price_close", "price",
+    ),
     "adj_close_inr": ("adj_close_inr", "adj_close", "adjusted_close", "adjclose"),
     "prev_close_inr": (
         "prev_close_inr", "prev_close", "prevclose", "previous_close", "prvsclsgpric", "prev_close_price",
@@ -43,10 +51,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "volume_shares": (
         "volume_shares", "volume", "ttl_trd_qnty", "tottrdqty", "ttltradgvol", "total_traded_quantity",
         "total_traded_qty", "no_of_shares", "shares_traded", "traded_qty", "traded_quantity", "quantity", "qty", "vol",
+        "px_volume", "no_of_shrs",
     ),
     "turnover_inr": (
         "turnover_inr", "turnover", "tottrdval", "ttltrfval", "total_turnover", "total_traded_value", "traded_value",
-        "value",
+        "value", "net_turnov",
     ),
     "dividend_inr": ("dividend_inr", "dividends"),
     "price_factor": ("price_factor",),
@@ -59,17 +68,39 @@ NUMBERS = (
     "open_inr", "high_inr", "low_inr", "close_inr", "prev_close_inr", "adj_close_inr", "volume_shares", "turnover_inr",
     "dividend_inr", "price_factor",
 )  # fmt: skip
-TEXTS = ("ticker", "symbol", "index", "instrument", "kind", "segment", "exchange", "series", "basis", "source")
+TEXTS = (
+    "ticker",
+    "symbol",
+    "index",
+    "instrument",
+    "kind",
+    "segment",
+    "currency",
+    "exchange",
+    "series",
+    "basis",
+    "source",
+)
 #: Columns that only contracts with an expiry have; a price of such a row is no price of the share.
 DERIVATIVE = ("expiry_dt", "expiry_date", "strike_pr", "strike_price", "option_typ", "option_type")
 LAKH, CRORE = 1e5, 1e7
 #: What a name says of its unit, and rupees in it.
 UNITS = {
     "lacs": LAKH, "lac": LAKH, "lakhs": LAKH, "lakh": LAKH, "crores": CRORE, "crore": CRORE, "cr": CRORE,
-    "million": 1e6, "mn": 1e6, "thousands": 1e3, "rs": 1.0, "inr": 1.0, "rupees": 1.0, "in": 1.0,
+    "million": 1e6, "millions": 1e6, "mn": 1e6, "m": 1e6, "billion": 1e9, "billions": 1e9, "bn": 1e9, "b": 1e9,
+    "thousands": 1e3, "thousand": 1e3, "k": 1e3, "000": 1e3, "000s": 1e3,
+    "rs": 1.0, "inr": 1.0, "rupees": 1.0, "in": 1.0, "shares": 1.0,
 }  # fmt: skip
-#: Columns whose name may end in a unit.
-_WITH_UNIT = ("turnover_inr", "open_inr", "high_inr", "low_inr", "close_inr", "prev_close_inr")
+_RUPEES, _SHARES = ("rs", "inr", "rupees"), ("shares",)
+PRICES = ("open_inr", "high_inr", "low_inr", "close_inr", "prev_close_inr")
+#: Columns whose name may end in a unit, and words that the unit of such a column has not.
+_WITH_UNIT = {"turnover_inr": _SHARES, "volume_shares": _RUPEES} | dict.fromkeys(PRICES, _SHARES)
+#: First words of a name by which a person means a column of the lab's, although the whole name is none that it goes by.
+_MEANT = {
+    "open": "open_inr", "high": "high_inr", "low": "low_inr", "volume": "volume_shares", "vol": "volume_shares",
+    "quantity": "volume_shares", "qty": "volume_shares", "turnover": "turnover_inr",
+}  # fmt: skip
+_NOT_MEANT = ("interest", "int", "ma", "date", "time")
 FORMATS = (
     "auto", "nse_bhavcopy", "nse_cm_bhavcopy", "nse_udiff", "nse_archive", "kaggle_nse", "yfinance", "lab", "long",
 )  # fmt: skip
@@ -84,6 +115,8 @@ class Layout:
     columns: (lab column, name in the file, its place in the header). has_actions: the file itself says dividends (and
     factors). dividend_adjusted: closes are already adjusted for dividends, which must not be added again.
     turnover_scale: rupees in one of the file's units. unit_stated: the header says that unit; else the rows must agree.
+    volume_scale: shares in one of the file's units. meant: (lab column that the file has not, the column that looks as
+    if it were meant).
     """
 
     format: str
@@ -91,6 +124,8 @@ class Layout:
     basis: str
     turnover_scale: float = 1.0
     unit_stated: bool = False
+    volume_scale: float = 1.0
+    meant: tuple[tuple[str, str], ...] = ()
     has_actions: bool = False
     dividend_adjusted: bool = False
 
@@ -143,7 +178,7 @@ def recognise(header: Sequence[str], where: str, wanted: str, renamed: Mapping[s
     if wanted not in FORMATS:
         raise UnknownName("file format", wanted, FORMATS)
     places = _columns(header, renamed, where=where)
-    missing = [name for name in NEEDED if name not in places]
+    missing = [called for name, called in NEEDED.items() if name not in places]
     if missing:
         raise DataError(
             f"{where}: no price table: no column for {', '.join(missing)} (found {_listed(header)}); wanted at least "
@@ -158,12 +193,15 @@ def recognise(header: Sequence[str], where: str, wanted: str, renamed: Mapping[s
     found = wanted if wanted != "auto" else _guess(names, header)
     adjusted = found == "yfinance" or "adj_close_inr" in places
     stated = unit_of(header[places["turnover_inr"]])[1] if "turnover_inr" in places else None
+    shares = unit_of(header[places["volume_shares"]])[1] if "volume_shares" in places else None
     known = {"nse_bhavcopy": LAKH, "kaggle_nse": 1.0 / LAKH}.get(found, 1.0)
     return Layout(
         format=found,
         columns=tuple((name, header[place], place) for name, place in places.items()),
         basis=basis if basis != "auto" else SPLIT_ADJUSTED if adjusted else UNADJUSTED,
         turnover_scale=known if stated is None else stated,
+        volume_scale=shares or 1.0,
+        meant=_meant(header, places),
         unit_stated=stated is not None or found in ("lab", "nse_cm_bhavcopy", "nse_udiff"),
         has_actions="dividend_inr" in places,
         dividend_adjusted=found == "yfinance" and "adj_close_inr" not in places,
@@ -175,10 +213,9 @@ def _columns(
 ) -> dict[str, int]:
     """Lab column -> place in the header."""
     names = [plain(name) for name in header]
-    bare = [unit_of(name)[0] for name in header]
     columns = {}
     for column, aliases in ALIASES.items():
-        offered = [names, bare] if column in _WITH_UNIT else [names]
+        offered = [names, _with_own_unit(column, names)] if column in _WITH_UNIT else [names]
         hits = ((alias, one) for one in offered for alias in aliases if alias in one)
         alias, one = next(hits, ("", []))
         if not alias:
@@ -193,6 +230,27 @@ def _columns(
     if "ticker" in columns or "symbol" in columns:
         columns.pop("index", None)  # a running number, or the index that the row's stock belongs to
     return columns | _renamed(header, renamed, strict, where)
+
+
+def _with_own_unit(column: str, names: Sequence[str]) -> list[str]:
+    """Names without their units, "" where the unit is none of the column: lakhs of a price, rupees of a volume."""
+    found = []
+    for name in names:
+        bare, scale = unit_of(name)
+        foreign = set(name.removeprefix(bare).split("_")) & set(_WITH_UNIT[column])
+        found.append("" if foreign or (column in PRICES and scale not in (None, 1.0)) else bare)
+    return found
+
+
+def _meant(header: Sequence[str], places: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+    """Columns that nothing reads, and what they look like that the file has not otherwise."""
+    found = []
+    for place, name in enumerate(header):
+        first, *rest = plain(name).split("_")
+        column = _MEANT.get(first)
+        if column and column not in places and place not in places.values() and not {*rest} & {*_NOT_MEANT}:
+            found.append((column, name))
+    return tuple(found)
 
 
 def _renamed(header: Sequence[str], renamed: Mapping[str, str], strict: bool, where: str) -> dict[str, int]:

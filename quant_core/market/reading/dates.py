@@ -34,6 +34,14 @@ _TIME = re.compile(
 _EXCEL_ZERO, _EXCEL = date(1899, 12, 30), (20_000, 80_000)
 _EPOCH_UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 
+#: Year first; day first as in NSE's own sec_bhavdata_full_23032020 and cm23MAR2020bhav; no day of this century reads as
+#: two of them.
+_DAYS_IN_NAME = (
+    (re.compile(r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?!\d)"), "%Y-%m-%d"),
+    (re.compile(r"(?<!\d)(\d\d)-?(\d\d)-?(\d{4})(?!\d)"), "%d-%m-%Y"),
+    (re.compile(r"(?<!\d)(\d\d)-?([A-Za-z]{3})-?(\d{4})(?!\d)"), "%d-%b-%Y"),
+)
+
 Readings = Mapping[str, date]
 
 
@@ -51,18 +59,19 @@ class Dates:
     is_ambiguous: bool
 
 
-def read_dates(text: pl.Series, date_format: str | None = None) -> Dates:
+def read_dates(text: pl.Series, date_format: str | None = None, day: date | None = None) -> Dates:
     """The dates of a column of trimmed text.
 
     Args:
         date_format: strptime format of the part before a time; it decides instead of the column.
+        day: that the file's name states; it decides where every cell can mean it.
     """
     words = text.unique().drop_nulls()
     cells = [word for word in words.to_list() if word.lower() not in NO_VALUE]
     given = {cell: _by_format(cell, date_format) if date_format else readings(cell) for cell in cells}
-    order, chosen, twofold = _decided(given)
-    if date_format is None and _maybe_midnights(cells):
-        chosen, twofold = dict.fromkeys(cells), True
+    order, chosen, twofold = _decided(given, day)
+    if date_format is None and (midnights := _maybe_midnights(cells)):
+        chosen, twofold = chosen | midnights, True
     found = {cell: day for cell, day in chosen.items() if day is not None}
     values = text.replace_strict(
         list(found), pl.Series(list(found.values()), dtype=pl.Date), default=None, return_dtype=pl.Date
@@ -72,16 +81,22 @@ def read_dates(text: pl.Series, date_format: str | None = None) -> Dates:
     return Dates(values, is_bad, order, twofold)
 
 
-def _maybe_midnights(cells: Sequence[str]) -> bool:
-    """Whether every cell says 18:30 without a zone: midnights of India in another zone's time, or evenings."""
-    found = [match for cell in cells if (match := _TIME.match(_tidy(cell)))]
-    return {(m["hour"], m["minute"], m["half"], m["zone"] or None) for m in found} == {("18", "30", None, None)}
+def _maybe_midnights(cells: Sequence[str]) -> dict[str, date | None]:
+    """Cells that say 18:30 without a zone: midnights of India in another zone's time, or evenings."""
+    found = {cell: match for cell in cells if (match := _TIME.match(_tidy(cell)))}
+    return {
+        cell: None
+        for cell, m in found.items()
+        if not m["zone"] and (m["hour"], m["minute"], m["half"]) == ("18", "30", None)
+    }
 
 
-def _decided(given: Mapping[str, Readings]) -> tuple[str, dict[str, date | None], bool]:
+def _decided(given: Mapping[str, Readings], day: date | None) -> tuple[str, dict[str, date | None], bool]:
     """The order of the column, the day of each cell (None for none or two), and whether some cell could be two days."""
     open_ = {cell: found for cell, found in given.items() if FIXED not in found}
     orders = [order for order in ORDERS if all(order in found for found in open_.values() if found)]
+    if day is not None and len(orders) > 1:
+        orders = [one for one in orders if all(found[one] == day for found in open_.values() if found)] or orders
     order = orders[0] if len(orders) == 1 else ""
     chosen: dict[str, date | None] = {}
     twofold = False
@@ -207,3 +222,16 @@ def _one(order: str, year: int, month: int, day: int) -> list[tuple[str, date]]:
         return [(order, date(year, month, day))]
     except ValueError:
         return []
+
+
+def day_in_name(name: str) -> date | None:
+    """The day that a file of one day has in its name."""
+    for pattern, form in _DAYS_IN_NAME:
+        found = pattern.search(name)
+        if found is None:
+            continue
+        try:
+            return datetime.strptime("-".join(found.groups()), form).date()
+        except ValueError:
+            continue  # eight digits in the other order
+    return None

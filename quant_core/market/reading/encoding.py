@@ -1,6 +1,7 @@
 """From the bytes of a file to UTF-8 with `\\n` at the end of a line."""
 
 import codecs
+import re
 from functools import partial
 
 from quant_core.errors import DataError
@@ -22,6 +23,8 @@ _OTHERS = {
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF",
 }
+#: Letters that nobody sees (marks of order, joints, zero widths), in UTF-8: they are part of no name and no number.
+_INVISIBLE = re.compile(rb"\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf")
 #: So many bytes tell an encoding.
 _JUDGED = 1 << 16
 
@@ -80,6 +83,8 @@ def to_utf8(data: bytes, where: str, encoding: str | None = None) -> tuple[bytes
         data = data.decode("cp1252", errors="replace").encode()
     if b"\0" in data:
         raise DataError(f"{where}: zero bytes, so no text; fetch it again or export it as CSV.")
+    if not data.isascii():
+        data = _INVISIBLE.sub(b"", data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data, found

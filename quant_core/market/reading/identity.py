@@ -1,7 +1,8 @@
 """Which stock or index a row is about: its name without what vendors put around it, and the exchange that they say.
 
-TCS, TCS.NS, NSE:TCS and TCS-EQ are one name. A name is never a missing value or a number, whatever it looks like: NA,
-TRUE, 1E5 and 007 are names. Some things are none: what has a line break or a slash in it.
+TCS, tcs, TCS.NS, NSE:TCS, TCS-EQ and "TCS IN Equity" are one name. A name is never a missing value or a number,
+whatever it looks like (NA, TRUE, 1E5 and 007 are names). What has a line break or a slash in it is none. What looks
+like no symbol of NSE (`is_symbol`) stays as it is written, and is said.
 """
 
 import re
@@ -10,43 +11,70 @@ from itertools import chain
 import polars as pl
 
 NSE, BSE = "NSE", "BSE"
-_SUFFIXES = {".NS": NSE, ".NSE": NSE, ".BO": BSE, ".BSE": BSE, ".ns": NSE, ".bo": BSE}
-_PREFIXES = {"NSE:": NSE, "BSE:": BSE}
+#: Yahoo's, Refinitiv's, LSEG's and Bloomberg's (IN is India, IS is NSE, IB is BSE).
+_SUFFIXES = {
+    " IN EQUITY": None, " IS EQUITY": NSE, " IB EQUITY": BSE, " IN": None, " IS": NSE, " IB": BSE,
+    ".NS": NSE, ".NSE": NSE, ".XNSE": NSE, "_NS": NSE, ".BO": BSE, ".BSE": BSE, ".XBOM": BSE, "_BO": BSE,
+}  # fmt: skip
+_PREFIXES = {"NSE:": NSE, "BSE:": BSE, "NSE_EQ|": NSE, "BSE_EQ|": BSE, "NSE-": NSE, "BSE-": BSE}
 #: Brokers put the ordinary series behind the name; no symbol of NSE ends so by itself.
-_SERIES = ("-EQ", "-BE", "-BZ")
-#: A name without any of these has nothing around it.
-AROUND_NAMES = (*_SUFFIXES, *_PREFIXES, *_SERIES)
-#: What exchanges are called in a column.
-EXCHANGES = {"NSE": NSE, "NS": NSE, "XNSE": NSE, "N": NSE, "BSE": BSE, "BO": BSE, "XBOM": BSE, "B": BSE}
-#: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX.
-INDEX_NAME = r"^(\^|NIFTY |INDIA ?VIX$)"
-_NO_NAME = ("/", "\\", "\n", "\r", "\t", "\0")
+_SERIES = ("-EQ", "-BE", "-BZ", " EQ", "_EQ")
+_AROUND_BEFORE = rf"^(?i:{'|'.join(re.escape(one) for one in _PREFIXES)})"
+_AROUND_BEHIND = tuple(rf"(?i:{'|'.join(re.escape(one) for one in group)})$" for group in (_SUFFIXES, _SERIES))
+#: What exchanges are called in a column, in capitals.
+EXCHANGES = {
+    "NSE": NSE, "NS": NSE, "XNSE": NSE, "N": NSE, "NSE_EQ": NSE, "NSE EQ": NSE, "NSEI": NSE, "NSE CM": NSE,
+    "NATIONAL STOCK EXCHANGE": NSE, "NATIONAL STOCK EXCHANGE OF INDIA": NSE,
+    "BSE": BSE, "BO": BSE, "XBOM": BSE, "B": BSE, "BSE_EQ": BSE, "BSE EQ": BSE, "BOM": BSE,
+    "BOMBAY STOCK EXCHANGE": BSE,
+}  # fmt: skip
+#: Names that are never shares, whatever file they come in: ^NSEI, NIFTY 50, INDIA VIX, SENSEX.
+INDEX_NAME = (
+    r"(?i)^(\^|NIFTY |INDIA ?VIX$|(NIFTY|BANK ?NIFTY|FINNIFTY|MIDCPNIFTY|NIFTYNXT50|SENSEX|SENSEX ?50|BANKEX|CNX \w+)$)"
+)
+#: What symbols of NSE look like (all 2,346 of its files of 2019-10 to 2023-12 do); no other name is put in capitals.
+_SYMBOL = r"(?i)^[A-Z0-9&-]{1,20}$"
+#: Names that `bare` leaves as they are.
+SURELY_BARE = r"^[A-Z0-9&]{1,20}$"
+_NO_NAME = ("/", "\\", "\n", "\r", "\t", "\0", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u2060", "\ufeff")
+#: How vendors name their files around the ticker, and what browsers and copies put behind any name.
+_FILE_NAMES = tuple(re.compile(pattern) for pattern in (
+    r"^Quote-Equity-(?P<ticker>.+)-[A-Z]{1,2}$",
+    r"^(?P<exchange>NSE|BSE)_(?:DLY_)?(?P<ticker>[^,]+), 1D(?:_\w+)?$",
+    r"^(?P<ticker>.+?) (?:Historical Data|Stock Price History)$",
+))  # fmt: skip
+_DAY = r"(?:\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4})"
+_BEHIND_NAMES = re.compile(rf"(?: ?\(\d+\)| - Copy|[-_ ](?:to[-_ ])?{_DAY})+$", re.IGNORECASE)
 MAX_NAME = 60
+#: What a column `instrument` says of a row's kind; other words there are names, as Refinitiv has them.
+SHARE_WORDS, INDEX_WORDS = ("equity", "eq", "stk", "stock"), ("index", "idx")
 _RUNNING_NUMBER = re.compile(r"\d*")
 
 
 def bare(name: pl.Expr) -> pl.Expr:
-    """The name without exchange and series."""
-    for prefix in _PREFIXES:
-        name = name.str.strip_prefix(prefix)
-    for suffix in (*_SUFFIXES, *_SERIES):
-        name = name.str.strip_suffix(suffix)
-    return name
+    """The name without exchange and series, a symbol in capitals."""
+    name = name.str.replace(_AROUND_BEFORE, "")
+    for pattern in _AROUND_BEHIND:
+        name = name.str.replace(pattern, "")
+    return pl.when(is_symbol(name)).then(name.str.to_uppercase()).otherwise(name)
 
 
 def bare_name(name: str) -> str:
     """`bare` of one name."""
-    name = name.strip()
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    for suffix in (*_SUFFIXES, *_SERIES):
-        name = name.removesuffix(suffix)
-    return name
+    name = re.sub(_AROUND_BEFORE, "", name.strip())
+    for pattern in _AROUND_BEHIND:
+        name = re.sub(pattern, "", name)
+    return name.upper() if re.search(_SYMBOL, name) else name
+
+
+def is_symbol(name: pl.Expr) -> pl.Expr:
+    """Whether the name looks as NSE's symbols do."""
+    return name.str.contains(_SYMBOL)
 
 
 def exchange_of(name: pl.Expr) -> pl.Expr:
     """The exchange that a name states; null for none."""
-    says: dict[str, pl.Expr] = {}
+    name, says = name.str.to_uppercase(), dict[str, pl.Expr]()
     for exchange in (NSE, BSE):
         hits = [name.str.ends_with(suffix) for suffix, own in _SUFFIXES.items() if own == exchange]
         hits += [name.str.starts_with(prefix) for prefix, own in _PREFIXES.items() if own == exchange]
@@ -54,9 +82,13 @@ def exchange_of(name: pl.Expr) -> pl.Expr:
     return pl.when(says[NSE]).then(pl.lit(NSE)).when(says[BSE]).then(pl.lit(BSE))
 
 
-def exchange_of_name(name: str) -> str | None:
-    """`exchange_of` one name."""
-    ends = (exchange for suffix, exchange in _SUFFIXES.items() if name.endswith(suffix))
+def exchange_of_name(stem: str) -> str | None:
+    """The exchange that a file's name states."""
+    found = next((match for pattern in _FILE_NAMES if (match := pattern.search(_BEHIND_NAMES.sub("", stem)))), None)
+    if found is not None and "exchange" in found.re.groupindex:
+        return str(found["exchange"])
+    name = stem.upper()
+    ends = (exchange for suffix, exchange in _SUFFIXES.items() if exchange and name.endswith(suffix))
     begins = (exchange for prefix, exchange in _PREFIXES.items() if name.startswith(prefix))
     return next(chain(ends, begins), None)
 
@@ -77,7 +109,20 @@ def are_running_numbers(cells: list[str]) -> bool:
     return bool(cells) and all(_RUNNING_NUMBER.fullmatch(cell.strip().removesuffix(".0")) for cell in cells)
 
 
+def are_names(cells: list[str]) -> bool:
+    """Whether these cells of a column `instrument` name stocks instead of saying of which kind they are."""
+    words = {cell.strip().lower() for cell in cells} - {"", *SHARE_WORDS, *INDEX_WORDS}
+    return bool(words) and all(re.search(_SYMBOL, bare_name(word)) for word in words)
+
+
 def ticker_in(stem: str, pattern: str) -> str | None:
-    """The ticker in a file's name without its kind, by a regular expression with the group `ticker`."""
-    found = re.search(pattern, stem)
+    """The ticker in a file's name without its kind.
+
+    Args:
+        pattern: regular expression with the group `ticker`, for what is left without what copies, dates and vendors put
+            around a name.
+    """
+    plain = _BEHIND_NAMES.sub("", stem) or stem
+    vendors = (match["ticker"] for form in _FILE_NAMES if (match := form.search(plain)))
+    found = re.search(pattern, next(vendors, plain))
     return None if found is None else found["ticker"]

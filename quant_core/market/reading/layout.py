@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, in_file, shown
+from quant_core.market.reading.columns import plain
 from quant_core.market.reading.encoding import to_utf8
 from quant_core.market.reading.opening import MAX_COLUMNS, MAX_HEADER_BYTES, FileStamp
 from quant_core.market.reading.records import Records, records
@@ -178,12 +179,16 @@ def _one_table(
     good, end = pl.repeat(True, len(key), eager=True), len(key)
     for place in key.is_in(words.implode()).fill_null(False).arg_true().to_list() if len(words) else []:
         cells = cells_of(found.text_of(int(kept[place])), head.delimiter)
-        if cells[: len(head.header)] == head.header:
+        if _plain(cells[: len(head.header)]) == _plain(head.header):
             good[place] = False
         elif is_header(cells):
             end = place
             break
     return good & (pl.int_range(len(key), eager=True) < end), end
+
+
+def _plain(cells: Sequence[str]) -> list[str]:
+    return [plain(cell) for cell in cells]
 
 
 def _ragged(found: Records, some: NDArray[np.int64], n_cells: int, file: FileStamp) -> Problem:

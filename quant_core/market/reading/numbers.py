@@ -135,7 +135,7 @@ def read_numbers(text: pl.Series, *, of_shares: bool = False) -> Numbers:
         of_shares: K, M and B behind a number are thousands, millions and billions.
     """
     plainly = text.cast(pl.Float64, strict=False)
-    plainly = pl.select(pl.when(plainly.is_finite()).then(plainly)).to_series()
+    plainly = _finite(plainly)
     rest = text.is_not_null() & plainly.is_null()
     by_comma = _plain_by_comma(text, plainly)
     is_empty = text.is_null()
@@ -144,7 +144,7 @@ def read_numbers(text: pl.Series, *, of_shares: bool = False) -> Numbers:
     cells = text.filter(rest)
     empty = cells.str.to_lowercase().is_in(NO_VALUE)
     bare, factor = _bare(cells, of_shares)
-    point, comma = _by_point(bare) * factor, _by_comma(bare) * factor
+    point, comma = _finite(_by_point(bare) * factor), _finite(_by_comma(bare) * factor)
     return Numbers(placed(plainly, rest, point), placed(by_comma, rest, comma), placed(is_empty, rest, empty))
 
 
@@ -166,6 +166,11 @@ def _plain_by_comma(text: pl.Series, plainly: pl.Series) -> pl.Series:
     whole = cells.str.contains(_MAYBE_GROUPED)
     grouped = cells.str.replace(".", "", literal=True).cast(pl.Float64, strict=False)
     return placed(plainly, dotted, pl.select(pl.when(whole).then(grouped)).to_series())
+
+
+def _finite(values: pl.Series) -> pl.Series:
+    """1e400 is no number that a computer has."""
+    return pl.select(pl.when(values.is_finite()).then(values)).to_series()
 
 
 def _bare(cells: pl.Series, of_shares: bool) -> tuple[pl.Series, pl.Series]:

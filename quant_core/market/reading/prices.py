@@ -4,7 +4,7 @@ Layout, columns, values: each stage has its own module here, and says what it co
 lazily; text is read whole and kept, because months are asked for one by one and text has no index.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -12,8 +12,8 @@ import polars as pl
 
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, in_file, shown
-from quant_core.market.reading.columns import NUMBERS, TEXTS, Layout, is_header, recognise
-from quant_core.market.reading.identity import are_running_numbers
+from quant_core.market.reading.columns import DAILY, NUMBERS, TEXTS, Layout, is_header, recognise
+from quant_core.market.reading.identity import are_names, are_running_numbers
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
 from quant_core.market.reading.opening import (
     MAX_HEADER_BYTES,
@@ -23,6 +23,7 @@ from quant_core.market.reading.opening import (
     content,
     parquet_schema,
 )
+from quant_core.market.reading.strangers import meant, others, shares_only, shifted_days
 from quant_core.market.reading.values import Grammar, Read, read_values, turnover_unit, with_units
 
 INDIA_TIME = "Asia/Kolkata"
@@ -30,8 +31,7 @@ INDIA_TIME = "Asia/Kolkata"
 _HEAD_BYTES, _HEAD_LINES = 1 << 14, 60
 #: Rows from which the unit of a typed turnover is told.
 _SAMPLE = 5000
-#: What the common format of the exchanges says of a share's row.
-_SHARES = {"segment": "CM", "kind": "STK"}
+_MOST_SHARES = 2**63 - 1
 _TEXTUAL = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -71,7 +71,17 @@ def open_file(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
     place = {name: place for name, _, place in layout.columns}.get("index")
     if place is not None and are_running_numbers([row[place] for row in rows if place < len(row)]):
         layout = layout.without("index")
-    return Opened(file, layout, head)
+    return Opened(file, _with_names(layout, rows), head)
+
+
+def _with_names(layout: Layout, rows: Sequence[tuple[str, ...]]) -> Layout:
+    """The layout with a column `instrument` taken for the names where nothing else names the rows."""
+    place = {name: place for name, _, place in layout.columns}.get("instrument")
+    named = any(layout.column(name) for name in ("ticker", "symbol", "index"))
+    if place is None or named or not are_names([row[place] for row in rows if place < len(row)]):
+        return layout
+    columns = tuple(("symbol" if name == "instrument" else name, own, n) for name, own, n in layout.columns)
+    return replace(layout, columns=columns)
 
 
 def _head(file: FileStamp, renamed: Mapping[str, str]) -> Head:
@@ -89,9 +99,19 @@ def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem,
     A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share.
     """
     frame, problems = _rows(opened, grammar)
-    if not _share_only(opened):
-        return frame, problems
-    return frame.filter(_share_only(opened)), problems + _contracts(opened, grammar)
+    if said := _shifted_days(opened, grammar):
+        return _no_rows(opened), (*problems, said)
+    problems += meant(opened.layout, opened.stamp.name)
+    own = shares_only(opened.layout)
+    return (frame.filter(own.values()), problems + _others(opened, grammar)) if own else (frame, problems)
+
+
+@lru_cache(maxsize=4096)
+def _shifted_days(opened: Opened, grammar: Grammar) -> Problem | None:
+    if opened.layout.format in DAILY:
+        return None
+    days = _rows(opened, grammar)[0].select(pl.col("date").unique()).collect().to_series()
+    return shifted_days(days.drop_nulls(), opened.stamp.name)
 
 
 def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
@@ -122,17 +142,8 @@ def _no_rows(opened: Opened) -> pl.LazyFrame:
 
 
 @lru_cache(maxsize=4096)
-def _contracts(opened: Opened, grammar: Grammar) -> tuple[Problem, ...]:
-    """What is said of rows of futures, options and other segments, whose prices are none of the share."""
-    n_rows = _rows(opened, grammar)[0].filter(~pl.all_horizontal(_share_only(opened))).select(pl.len()).collect().item()
-    if not n_rows:
-        return ()
-    what = f"{n_rows} rows are futures, options or of another segment and are left out"
-    return (in_file("contracts", opened.stamp.name, what, "keep them out of the folder"),)
-
-
-def _share_only(opened: Opened) -> list[pl.Expr]:
-    return [pl.col(name).fill_null(word) == word for name, word in _SHARES.items() if opened.layout.column(name)]
+def _others(opened: Opened, grammar: Grammar) -> tuple[Problem, ...]:
+    return others(_rows(opened, grammar)[0], opened.layout, opened.stamp.name)
 
 
 def read_text(opened: Opened, grammar: Grammar) -> Read:
@@ -191,16 +202,27 @@ def _typed(opened: Opened) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     for name, column, _ in layout.columns:
         value = pl.col(column)
         if name == "date":
-            value = _typed_date(value, types[column], file, frame.select(value))
+            value = _typed_date(value, types[column], opened)
         elif name in NUMBERS:
-            if types[column].is_float():
-                lost.append(_is_lost(value, name))
+            if types[column].is_float() or types[column] == pl.UInt64:
+                lost.append(_is_lost(value, types[column], name, layout))
             value = _typed_number(value, types[column], name, layout, file)
         elif name in TEXTS:
             value = _typed_text(value, types[column], name, file)
         columns.append(value.alias(name))
     marked = pl.any_horizontal(lost).fill_null(False) if lost else pl.lit(False)
-    return frame.select(*columns, marked.alias("_lost")), problems
+    return frame.select(*columns, marked.alias("_lost")), problems + _undated(opened)
+
+
+@lru_cache(maxsize=4096)
+def _undated(opened: Opened) -> tuple[Problem, ...]:
+    """What is said of rows of a typed file that have no date."""
+    column = pl.col(opened.layout.column("date") or "")
+    n_rows = pl.scan_parquet(opened.stamp.path).select(column.null_count()).collect().item()
+    if not n_rows:
+        return ()
+    what = f"{n_rows} rows have no date and are left out"
+    return (in_file("undated", opened.stamp.name, what, "complete or remove them"),)
 
 
 @lru_cache(maxsize=64)
@@ -220,25 +242,38 @@ def _checked_unit(opened: Opened, frame: pl.LazyFrame) -> tuple[Layout, tuple[Pr
     return replace(opened.layout, turnover_scale=scale), problems
 
 
-def _typed_date(value: pl.Expr, dtype: pl.DataType, file: FileStamp, column: pl.LazyFrame) -> pl.Expr:
+def _typed_date(value: pl.Expr, dtype: pl.DataType, opened: Opened) -> pl.Expr:
+    file = opened.stamp
     if dtype == pl.Date:
         return value
     if isinstance(dtype, pl.Datetime):
         if dtype.time_zone:
             return value.dt.convert_time_zone(INDIA_TIME).dt.date()
-        times = column.select(pl.all().drop_nulls().dt.time().head(_SAMPLE)).collect().to_series().unique()
-        if times.cast(pl.String).str.starts_with("18:30:00").all() and len(times):
+        if _maybe_midnights(opened):
             raise DataError(
-                f"{file.name}: every time is 18:30 without a zone, midnight in India or an evening; store dates, or "
-                "the zone with the times."
+                f"{file.name}: times of 18:30 without a zone, midnights in India or evenings; store dates, or the zone "
+                "with the times."
             )
         return value.dt.date()
     raise DataError(f"{file.name}: the date column is {dtype}; wanted Date, Datetime, or text like 2021-03-04.")
 
 
-def _is_lost(value: pl.Expr, name: str) -> pl.Expr:
+@lru_cache(maxsize=4096)
+def _maybe_midnights(opened: Opened) -> bool:
+    """Whether some time of a typed file without a zone is 18:30."""
+    column = pl.col(opened.layout.column("date") or "")
+    found = (column.dt.hour() == 18) & (column.dt.minute() == 30) & (column.dt.second() == 0)
+    return bool(pl.scan_parquet(opened.stamp.path).select(found.any()).collect().item())
+
+
+def _is_lost(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout) -> pl.Expr:
+    if dtype == pl.UInt64:
+        return value > _MOST_SHARES
     infinite = value.is_infinite()
-    return infinite | (value.is_finite() & (value != value.round())) if name == "volume_shares" else infinite
+    if name != "volume_shares":
+        return infinite
+    shares = value * layout.volume_scale
+    return infinite | (value.is_finite() & (shares.round(6) != shares.round()))
 
 
 def _typed_number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout, file: FileStamp) -> pl.Expr:
@@ -251,6 +286,7 @@ def _typed_number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout,
     if name == "turnover_inr" and layout.turnover_scale != 1.0:
         return (value * layout.turnover_scale).round(2)
     if name == "volume_shares":
+        value = (value * layout.volume_scale).round(6) if layout.volume_scale != 1.0 else value
         return pl.when(value == value.round()).then(value).cast(pl.Int64, strict=False)
     return value
 
@@ -258,7 +294,8 @@ def _typed_number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout,
 def _typed_text(value: pl.Expr, dtype: pl.DataType, name: str, file: FileStamp) -> pl.Expr:
     if dtype.base_type() in (pl.List, pl.Struct, pl.Array, pl.Binary, pl.Object):
         raise DataError(f"{file.name}: column {name} is {dtype}; wanted text.")
-    return value.cast(pl.String).str.strip_chars()
+    text = value.cast(pl.String).str.strip_chars()
+    return text.str.strip_suffix(".0") if dtype.is_float() else text
 
 
 def _parquet_text(opened: Opened, grammar: Grammar) -> Read:
@@ -279,7 +316,7 @@ def _parquet_text(opened: Opened, grammar: Grammar) -> Read:
     typed: dict[str, pl.Expr] = {}
     for name in columns:
         if name == "date" and name not in textual:
-            typed[name] = _typed_date(pl.col(name), types[columns[name]], file, raw.lazy().select(name)).cast(pl.String)
+            typed[name] = _typed_date(pl.col(name), types[columns[name]], opened).cast(pl.String)
         elif name in NUMBERS and name not in textual:
             typed[name] = _typed_number(pl.col(name), types[columns[name]], "", opened.layout, file)
     raw = raw.with_columns(value.alias(name) for name, value in typed.items())

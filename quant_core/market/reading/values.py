@@ -7,7 +7,7 @@ import polars as pl
 
 from quant_core.market.problems import Problem, in_file
 from quant_core.market.reading.columns import NUMBERS, Layout
-from quant_core.market.reading.dates import Dates, read_dates
+from quant_core.market.reading.dates import Dates, day_in_name, read_dates
 from quant_core.market.reading.numbers import Numbers, decimal_of, placed, plain_numbers, read_numbers
 
 AUTO = "auto"
@@ -124,7 +124,7 @@ def read_values(
     """
     labels = {name: column for name, column, _ in layout.columns}
     names = [name for name in NUMBERS if name in table.columns]
-    dates = read_dates(table["date"], grammar.date_format)
+    dates = read_dates(table["date"], grammar.date_format, day_in_name(file))
     problems = date_problems(dates, table["date"], lines, file, labels.get("date", "date"))
     numbers, bad, found, decimal = read_number_columns(table, names, lines, file, grammar, labels)
     typed = table.with_columns(dates.values.alias("date"), *(numbers[name] for name in names))
@@ -170,6 +170,8 @@ def with_units(
     problems = []
     if "volume_shares" in rows.columns and rows["volume_shares"].dtype != pl.Int64:
         volume = rows["volume_shares"]
+        if layout.volume_scale != 1.0:
+            volume = (volume * layout.volume_scale).round(6)
         whole = pl.select(pl.when(volume.round() == volume).then(volume)).to_series().cast(pl.Int64, strict=False)
         broken = volume.is_not_null() & whole.is_null()
         if broken.any():
@@ -193,7 +195,8 @@ def turnover_unit(rows: pl.DataFrame, layout: Layout, file: str) -> tuple[float,
     does not, the unit that does is taken and said, unless the header states its own.
     """
     usual, label = layout.turnover_scale, layout.column("turnover_inr")
-    if not {"volume_shares", "close_inr"} <= set(rows.columns):
+    is_index = layout.column("index") is not None  # of which neither a share nor a rupee was traded
+    if is_index or not {"volume_shares", "close_inr"} <= set(rows.columns):
         return usual, []
     worth = pl.col("volume_shares") * pl.col("close_inr")
     ratio = rows.select((pl.col("turnover_inr") / worth).alias("ratio")).to_series()

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import DAILY, Layout
+from quant_core.market.reading.dates import day_in_name
 from quant_core.market.reading.identity import exchange_of_name, ticker_in
 from quant_core.market.reading.opening import (
     MAX_LIST_BYTES,
@@ -25,13 +26,6 @@ from quant_core.market.reading.prices import Opened, open_file
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"
 AUTO, NONE = "auto", "none"
-#: Year first; day first as in NSE's own sec_bhavdata_full_23032020 and cm23MAR2020bhav; no day of this century reads as
-#: two of them.
-_DAYS_IN_NAME = (
-    (re.compile(r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)(?!\d)"), "%Y-%m-%d"),
-    (re.compile(r"(?<!\d)(\d\d)-?(\d\d)-?(\d{4})(?!\d)"), "%d-%m-%Y"),
-    (re.compile(r"(?<!\d)(\d\d)-?([A-Za-z]{3})-?(\d{4})(?!\d)"), "%d-%b-%Y"),
-)
 
 
 @dataclass(frozen=True)
@@ -212,7 +206,7 @@ def price_file(
     stem = stem_of(file.name)
     exchange = exchange_of_name(stem)
     if opened.layout.format in DAILY:
-        return PriceFile(opened, exchange=exchange, day=_day_in(file.name))
+        return PriceFile(opened, exchange=exchange, day=day_in_name(file.name))
     if any(opened.layout.column(name) for name in ("ticker", "symbol", "index")):
         return PriceFile(opened, exchange=exchange)
     ticker = ticker_in(stem, ticker_pattern)
@@ -227,15 +221,3 @@ def stem_of(name: str) -> str:
     """A file's name without what says its kind."""
     suffixes = sorted((*TEXT_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True)
     return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
-
-
-def _day_in(name: str) -> date | None:
-    for pattern, form in _DAYS_IN_NAME:
-        found = pattern.search(name)
-        if found is None:
-            continue
-        try:
-            return datetime.strptime("-".join(found.groups()), form).date()
-        except ValueError:
-            continue  # eight digits in the other order
-    return None

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
-from quant_core.market.action_list import read_actions
+from quant_core.market.action_list import usable_actions
 from quant_core.market.lists import (
     ACTIONS,
     DIVIDENDS,
@@ -22,11 +22,12 @@ from quant_core.market.lists import (
     end_of,
     stated_end,
 )
+from quant_core.market.problems import Problem
 from quant_core.market.reading.identity import bare, is_name
 from quant_core.market.reading.side_lists import SideList, read_list
-from quant_core.market.sources._folder import ACTIONS_NAME, SideFile
+from quant_core.market.sources._folder import ACTIONS_NAME, SideFile, SideFiles
 from quant_core.market.sources._names import Names
-from quant_core.market.symbols import SHIPPED_UNTIL
+from quant_core.market.symbols import SHIPPED_UNTIL, usable_changes
 from quant_core.market.universe import (
     LONG_AGO,
     SECTORS_KNOWN_UNTIL,
@@ -154,18 +155,43 @@ def own_sectors(file: SideFile | None, names: Names) -> pl.DataFrame:
     return pl.DataFrame(sorted(found.items()), schema={"ticker": pl.String, "sector": pl.String}, orient="row")
 
 
-@lru_cache(maxsize=16)
 def sector_rows(file: SideFile) -> list[tuple[str, str, date]]:
     """(name, sector, day of its source), newest source first."""
-    where = f"sectors file {file.name}"
+    return _sectors_read(file)[0]
+
+
+@lru_cache(maxsize=16)
+def _sectors_read(file: SideFile) -> tuple[list[tuple[str, str, date]], tuple[Problem, ...]]:
+    return read_sectors(Path(file.path))
+
+
+def read_sectors(path: Path) -> tuple[list[tuple[str, str, date]], tuple[Problem, ...]]:
+    """The lines of a file of sectors that can be read (see `sector_rows`), and a problem for each of the others."""
+    where = f"sectors file {path.name}"
     names, labels = ("ticker", "symbol"), ("sector", "industry")
-    table = read_list(Path(file.path), where, "ticker (or symbol) and sector (or industry)", [names, labels]).table
+    wanted = "ticker (or symbol) and sector (or industry)"
+    listed = read_list(path, where, wanted, [names, labels], strict=False)
+    table = listed.table
     name, label = (next(one for one in group if one in table.columns) for group in (names, labels))
     source = pl.col("source") if "source" in table.columns else pl.lit(None, pl.String)
     rows = table.select(bare(pl.col(name)), pl.col(label), source.alias("source"))
-    full = rows.filter(is_name(pl.col(name)) & pl.col(label).is_not_null())
+    broken = {
+        "no name for a ticker": rows.select(~is_name(pl.col(name))).to_series(), "no sector": rows[label].is_null(),
+    }  # fmt: skip
+    full, problems = listed.without(rows, broken)
     dated = [(ticker, sector, _day_of(text) or date.max) for ticker, sector, text in full.iter_rows()]
-    return sorted(dated, key=lambda row: row[2], reverse=True)
+    return sorted(dated, key=lambda row: row[2], reverse=True), problems
+
+
+@lru_cache(maxsize=16)
+def list_problems(side: SideFiles) -> tuple[Problem, ...]:
+    """What is said of lines in a folder's lists that could not be read; of members one such line is an error."""
+    found: list[Problem] = []
+    if side.actions is not None:
+        found += usable_actions(Path(side.actions.path))[1]
+    if side.changes is not None:
+        found += usable_changes(Path(side.changes.path))[1]
+    return (*found, *(_sectors_read(side.sectors)[1] if side.sectors is not None else ()))
 
 
 @lru_cache(maxsize=1)
@@ -223,7 +249,7 @@ def actions_lists(file: SideFile | None) -> list[KnownList]:
 def _action_ends(file: SideFile) -> tuple[date, date]:
     """Last day known of any action, and of dividends."""
     where = f"actions file {file.name}"
-    table = read_actions(Path(file.path))
+    table = usable_actions(Path(file.path))[0]
     stated = stated_end(Path(file.path), (), where)
     newest = stated or table["ex_date"].max() or NEVER
     paid = table.filter(pl.col("kind").is_in(DIVIDEND_KINDS))["ex_date"].max()

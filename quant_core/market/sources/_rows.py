@@ -1,5 +1,6 @@
 """Rows of price files under one set of columns, and which row of a day and stock is used where there are several."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,13 +11,16 @@ import polars as pl
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import NUMBERS
 from quant_core.market.reading.identity import (
-    AROUND_NAMES,
     BSE,
     INDEX_NAME,
-    bare,
+    INDEX_WORDS,
+    SHARE_WORDS,
+    SURELY_BARE,
+    bare_name,
     exchange_in_column,
     exchange_of,
     is_name,
+    is_symbol,
 )
 from quant_core.market.reading.prices import scan
 from quant_core.market.reading.values import Grammar
@@ -27,7 +31,11 @@ from quant_core.schema import EQUITY, INDEX
 #: Columns that name a row, the first that has a value.
 KEYS = ("ticker", "index", "symbol")
 #: What an `instrument` column may say; anything else leaves it to the name.
-_INSTRUMENTS = {"equity": EQUITY, "eq": EQUITY, "stk": EQUITY, "stock": EQUITY, "index": INDEX, "idx": INDEX}
+_INSTRUMENTS = dict.fromkeys(SHARE_WORDS, EQUITY) | dict.fromkeys(INDEX_WORDS, INDEX)
+#: Days with several closes from which a file is judged by them.
+MANY_DAYS = 3
+#: Odd factors that spread a count over 64 bits (Steele, Lea and Flood 2014, SplitMix).
+_SPREAD, _SPREAD_AGAIN = pl.lit(0x9E3779B97F4A7C15, pl.UInt64), pl.lit(0xBF58476D1CE4E5B9, pl.UInt64)
 #: Ranks a row without a close behind those of every file.
 _EMPTY_ROW = 1 << 24
 ROWS = pl.DataFrame(
@@ -90,11 +98,12 @@ def _plan(file: PriceFile, series: tuple[str, ...], grammar: Grammar) -> _Plan:
     layout, kinds = file.layout, _names_in(file, grammar)
     keys = [pl.lit(file.ticker)] if file.ticker else [pl.col(key) for key in KEYS if layout.column(key)]
     raw = pl.coalesce(keys)
-    name = raw if kinds.are_bare else bare(raw)
+    around = dict(kinds.around)
+    name = raw.replace(around) if around else raw
     symbol = pl.col("symbol") if layout.column("symbol") else raw
     named = [
         name.alias("name"),
-        (symbol if kinds.are_bare else bare(symbol)).alias("symbol"),
+        (symbol.replace(around) if around else symbol).alias("symbol"),
         pl.lit(chained(file)).alias("chained"),
         _exchange(file, raw, kinds).alias("exchange"),
     ]
@@ -118,39 +127,49 @@ def _adjusted(file: PriceFile) -> tuple[Problem, ...]:
     return (Problem(file.ticker, "dividend_adjusted", detail, file=file.stamp.name),)
 
 
+_NO_SERIES = pl.DataFrame(schema={"series": pl.String, "n": pl.UInt32})
+
+
 @dataclass(frozen=True)
 class _Names:
     """What the names in a file are like, so that a column of a million needs no step that would change none.
 
-    are_bare: none has an exchange or a series around it. have_index: some name is an index's. series_in_capitals: no
-    series is written otherwise.
+    around: (name as written, bare) of those with an exchange or a series around them, or in small letters. have_index:
+    some name is an index's. series_in_capitals: no series is written otherwise.
+    series: in capitals, with the number of its rows.
     """
 
-    are_bare: bool
+    around: tuple[tuple[str, str], ...]
     have_index: bool
     series_in_capitals: bool
+    series: tuple[tuple[str, int], ...]
 
 
 @lru_cache(maxsize=4096)
 def _names_in(file: PriceFile, grammar: Grammar) -> _Names:
     columns = [] if file.ticker else [key for key in KEYS if file.layout.column(key)]
-    columns += ["series"] if file.layout.column("series") else []
-    unique = scan(file.opened, grammar)[0].select(pl.col(name).unique().implode() for name in columns)
-    found = collected([file], [unique])[0] if columns else []
-    said = {name: found[0][name].explode().drop_nulls() for name in columns} if found else {}
-    series = said.pop("series", pl.Series([], dtype=pl.String))
+    has_series = file.layout.column("series") is not None
+    wanted = [pl.col(name).unique().implode() for name in columns]
+    wanted += [pl.col("series").value_counts(name="n").implode()] if has_series else []
+    found = collected([file], [scan(file.opened, grammar)[0].select(wanted)])[0] if wanted else []
+    said = {name: found[0][name].explode().drop_nulls() for name in found[0].columns} if found else {}
+    series = said.pop("series").struct.unnest().drop_nulls("series") if has_series and found else _NO_SERIES
     names = pl.concat([pl.Series([file.ticker] if file.ticker else [], dtype=pl.String), *said.values()])
+    doubtful = names.filter(~names.str.contains(SURELY_BARE))  # a few of a full market's
+    bare = {name: bare_name(name) for name in doubtful.to_list()}
+    surely = names.filter(names.str.contains("^NIFTY|^BANK|^SENSEX|^FINNIFTY|^MIDCPNIFTY|^INDIA"))
     return _Names(
-        not names.str.contains_any(list(AROUND_NAMES)).any(),
-        bool(names.str.strip_prefix("NSE:").str.contains(INDEX_NAME).any()),
-        bool((series == series.str.to_uppercase()).all()),
+        tuple((name, plain) for name, plain in bare.items() if name != plain),
+        bool(pl.concat([surely, pl.Series(bare.values(), dtype=pl.String)]).str.contains(INDEX_NAME).any()),
+        bool((series["series"] == series["series"].str.to_uppercase()).all()),
+        tuple((name.upper(), n) for name, n in series.sort("series").iter_rows()),
     )
 
 
 def _exchange(file: PriceFile, raw: pl.Expr, kinds: _Names) -> pl.Expr:
     """The exchange by a column, else by the name of the row, else by that of the file."""
     said = [exchange_in_column(pl.col("exchange"))] if file.layout.column("exchange") else []
-    if not file.ticker and not kinds.are_bare:
+    if not file.ticker and kinds.around:
         said.append(exchange_of(raw))
     return pl.coalesce(*said, pl.lit(file.exchange, pl.String))
 
@@ -210,18 +229,80 @@ def _one_by_one(files: Sequence[PriceFile], frames: Sequence[pl.LazyFrame]) -> t
 # ---- what is left out, and counted -----------------------------------------------------------------------------------
 
 
-def named_rows(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """`rows` that name a stock or an index, and what is said of the others."""
-    problems = []
+def named_rows(rows: pl.DataFrame, *, of_shares: bool = False) -> tuple[pl.DataFrame, list[Problem]]:
+    """`rows` that name a stock or an index, and what is said of the others; of shares also which names look odd."""
     names = rows["name"].unique()
+    problems = odd_names(names) if of_shares else []
     odd = names.filter(~names.to_frame().select(is_name(pl.col("name"))).to_series())
     if len(odd):
         bad = rows["name"].is_in(odd.implode(), nulls_equal=True)
         first = rows.filter(bad).row(0, named=True)
-        what = f"{bad.sum()} rows name nothing that can be a ticker and are left out, first {first['name']!r}"
+        named = None if first["name"] is None else shown(first["name"])
+        what = f"{bad.sum()} rows name nothing that can be a ticker and are left out, first {named!r}"
         problems.append(Problem("", "no_name", f"{what} on {first['date']}; correct the name"))
         rows = rows.filter(~bad)
     return rows, problems
+
+
+def odd_names(names: pl.Series) -> list[Problem]:
+    """What is said of names that are neither an index's nor such as NSE's symbols are; they are read as they stand."""
+    name = pl.col("name")
+    odd = (
+        names.to_frame("name").filter(is_name(name) & ~is_symbol(name) & ~name.str.contains(INDEX_NAME))["name"].sort()
+    )
+    if not len(odd):
+        return []
+    first = ", ".join(repr(shown(one)) for one in odd.head(3)) + (", ..." if len(odd) > 3 else "")
+    what = f"{len(odd)} names look like no symbol of NSE and are taken as they stand: {first}"
+    return [Problem("", "odd_name", f"{what}; rename files or rows, or set ticker_pattern")]
+
+
+def other_series(files: Sequence[PriceFile], wanted: Sequence[str], grammar: Grammar) -> list[Problem]:
+    """What is said of rows whose series is not asked for."""
+    lost: Counter[str] = Counter()
+    for file in files:
+        for series, n_rows in _names_in(file, grammar).series:
+            if series not in wanted:
+                lost[series] += n_rows
+    if not lost:
+        return []
+    first = ", ".join(f"{series} {n:,}" for series, n in lost.most_common(6)) + (", ..." if len(lost) > 6 else "")
+    detail = f"{sum(lost.values()):,} rows of the files are of series that are not asked for ({first})"
+    return [Problem("", "other_series", f"{detail}; add them to the setting series where they are wanted")]
+
+
+def have_doubles(rows: pl.DataFrame) -> bool:
+    """Whether a name has a day twice in one of the files (columns _file, name, date)."""
+    key = pl.col("name").hash() ^ (pl.col("date").to_physical().cast(pl.UInt64) * _SPREAD)
+    if rows["_file"].min() != rows["_file"].max():
+        key = key ^ (pl.col("_file").cast(pl.UInt64) * _SPREAD_AGAIN)
+    return bool(rows.select(key.n_unique()).item() < rows.height)
+
+
+def many_a_day(rows: pl.DataFrame) -> list[int]:
+    """Places (`_file`) of files in which most days of a name have several different closes: no day's prices.
+
+    Intraday bars, or several stocks in a file that nothing in it tells apart.
+
+    Args:
+        rows: columns of all files: _file, name, series, exchange, date, close_inr.
+    """
+    key = ("_file", "name", "series", "exchange", "date")
+    closes = rows.filter(pl.col("close_inr") > 0.0).group_by(key).agg(is_mixed=pl.col("close_inr").n_unique() > 1)
+    files = closes.group_by("_file").agg(n_mixed=pl.col("is_mixed").sum(), n_days=pl.len())
+    most = (pl.col("n_mixed") >= MANY_DAYS) & (2 * pl.col("n_mixed") > pl.col("n_days"))
+    return files.filter(most)["_file"].sort().to_list()
+
+
+def conflicts(rows: pl.DataFrame) -> list[Problem]:
+    """What is said of days that a name has twice in the rows that are used, with other values."""
+    bar = pl.struct("open_inr", "high_inr", "low_inr", "close_inr", "volume_shares")
+    bars = rows.group_by("ticker", "date").agg(n=bar.n_unique()).filter(pl.col("n") > 1)
+    if not bars.height:
+        return []
+    first = bars.sort("date", "ticker").row(0, named=True)
+    what = f"{bars.height} days of a ticker stand twice in a file with other values, first {first['ticker']}"
+    return [Problem("", "conflict", f"{what} {first['date']}; cleaning uses the first row: remove the others")]
 
 
 def lost_numbers(rows: pl.DataFrame) -> list[Problem]:
@@ -266,8 +347,9 @@ def one_series(rows: pl.DataFrame, order: Sequence[str]) -> tuple[pl.DataFrame, 
 
 def one_file(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     """`rows` of the first file by name that has the day and ticker; one without a close gives way to one with."""
-    empty = pl.col("close_inr").is_null()
-    has_empty = rows["close_inr"].null_count() > 0
+    empty = (pl.col("close_inr") <= 0.0).fill_null(True)
+    n_empty = rows.select(empty.sum()).item()
+    has_empty = n_empty > 0
     if rows["_file"].min() == rows["_file"].max() and not has_empty:
         return rows, []
     rank = pl.col("_file") + pl.when(empty).then(_EMPTY_ROW).otherwise(0) if has_empty else pl.col("_file")
@@ -275,7 +357,7 @@ def one_file(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     if kept.height == rows.height:
         return rows, []
     problems = []
-    lost_empty = rows["close_inr"].null_count() - kept["close_inr"].null_count()
+    lost_empty = n_empty - kept.select(empty.sum()).item()
     lost = rows.height - kept.height - lost_empty
     if lost_empty:
         detail = f"{lost_empty} rows without a close are left out for one of the same day and ticker with a close"

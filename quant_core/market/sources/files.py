@@ -15,12 +15,12 @@ from pathlib import Path
 import polars as pl
 
 from quant_core.errors import DataError
+from quant_core.market.action_list import usable_actions
 from quant_core.market.actions import (
     LOOKBACK_DAYS,
     apply_actions,
     listed_events,
     no_actions,
-    read_actions,
     with_known_actions,
 )
 from quant_core.market.listings import since_listing
@@ -47,6 +47,7 @@ from quant_core.market.sources._folder import (
 from quant_core.market.sources._lists import (
     actions_lists,
     in_folder_names,
+    list_problems,
     names_list,
     own_membership,
     own_sectors,
@@ -60,15 +61,19 @@ from quant_core.market.sources._rows import (
     Choice,
     chained,
     collected,
+    conflicts,
+    have_doubles,
     lost_numbers,
+    many_a_day,
     named_rows,
     one_exchange,
     one_file,
     one_series,
+    other_series,
     rows_of,
 )
 from quant_core.market.sources.source import SOURCES, Fetch, check_span, early_rows, missing_tickers, raw_rows
-from quant_core.market.symbols import final_names, read_symbol_changes, shipped_names
+from quant_core.market.symbols import final_names, shipped_names, usable_changes
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, universe
 from quant_core.schema import INDEX, SPLIT_ADJUSTED, UNADJUSTED
 
@@ -140,6 +145,7 @@ class FilesSource:
         rows = rows.filter(pl.col("date").is_between(start, end))
         renamed = [rename.problem for rename in _names(self, folder).seen if start <= rename.first_new <= end]
         problems = [*folder.problems, *problems, *more, *renamed, *_filled(rows, folder), *_ended(folder, rows)]
+        problems += list_problems(folder.side)
         problems += missing_tickers(tickers, rows, f"files {Path(self.path).name}")
         rows = raw_rows(rows, f"files {self.path}", "fix the file or set columns, format or basis of the source.")
         return Fetch(rows, tuple(problems))
@@ -219,7 +225,7 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
     """The folder's actions, completed by the shipped ones, under the names of its rows."""
     if folder.side.actions is None:
         return no_actions()
-    table = with_known_actions(read_actions(Path(folder.side.actions.path)))
+    table = with_known_actions(usable_actions(Path(folder.side.actions.path))[0])
     ways = [chained(file) for file in folder.stocks if chained(file) not in (AS_THEY_ARE, OF_THE_DAY)]
     way = pl.lit(ways[0] if ways else OF_THE_DAY)
     names = _names(config, folder)
@@ -233,31 +239,72 @@ def _actions(config: FilesSource, folder: Folder) -> pl.DataFrame:
 
 def _names(config: FilesSource, folder: Folder) -> Names:
     """The names of the whole folder, whatever the span."""
-    return _whole(config, folder)[0]
+    return _whole(config, folder).names
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """names: of the folder. aside: tickers of which BSE's rows give way to NSE's. mixed: files that have several closes
+    a day. has_doubles: a name has a day twice in some file.
+    """
+
+    names: Names
+    aside: frozenset[str]
+    mixed: tuple[PriceFile, ...]
+    has_doubles: bool
 
 
 @lru_cache(maxsize=16)
-def _whole(config: FilesSource, folder: Folder) -> tuple[Names, frozenset[str]]:
-    """What only all rows of a folder tell: its names, and the tickers of which BSE's rows give way to NSE's.
+def _whole(config: FilesSource, folder: Folder) -> _Whole:
+    """What only all rows of a folder tell.
 
     Raises:
         DataError: there are stock files, and not one row could be read.
     """
     own = folder.side.changes
-    finals = shipped_names() if own is None else final_names(read_symbol_changes(Path(own.path)))
+    finals = shipped_names() if own is None else final_names(usable_changes(Path(own.path))[0])
     if config.symbol_changes == NONE:
         finals = finals.clear()
-    columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares"]
+    columns = [*NAMED, "exchange", "basis", "close_inr", "prev_close_inr", "volume_shares", "_file"]
     choice = Choice(date.min, date.max, config.series)
-    scans = [rows_of(file, 0, choice, config.grammar) for file in folder.stocks]
+    scans = [rows_of(file, n, choice, config.grammar) for n, file in enumerate(folder.stocks)]
     parts, damaged = collected(folder.stocks, [frame.select(columns) for frame, _ in scans])
-    rows, _ = named_rows(pl.concat([ROWS.select(columns), *parts]))
+    rows, nameless = named_rows(pl.concat([ROWS.select(columns), *parts]))
+    has_doubles = have_doubles(rows)
+    mixed = _mixed_places(folder, [frame for frame, _ in scans]) if has_doubles else []
+    rows = rows.filter(~pl.col("_file").is_in(mixed)) if mixed else rows
+    mixed_files = tuple(folder.stocks[place] for place in mixed)
     if folder.stocks and not rows.height and not folder.indices:
-        said = [*(problem.detail for _, found in scans for problem in found), *(one.detail for one in damaged)][:3]
-        reasons = "; ".join(said) or f"no row has one of the series {', '.join(config.series)}"
+        said = [*(problem.detail for _, found in scans for problem in found), *(one.detail for one in damaged)]
+        said += [one.detail for one in (*_mixed(mixed_files), *nameless)]
+        reasons = (
+            "; ".join(one.removesuffix(".") for one in said[:3])
+            or f"no row has one of the series {', '.join(config.series)}"
+        )
         raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
     names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
-    return names, _on_both(rows, names)
+    return _Whole(names, _on_both(rows, names), mixed_files, has_doubles)
+
+
+def _mixed_places(folder: Folder, frames: Sequence[pl.LazyFrame]) -> list[int]:
+    """Which of the stock files have several closes a day; read again with the series, which few folders need."""
+    columns = ["_file", "name", "series", "exchange", "date", "close_inr"]
+    return many_a_day(
+        pl.concat([ROWS.select(columns), *collected(folder.stocks, [f.select(columns) for f in frames])[0]])
+    )
+
+
+def _mixed(files: Sequence[PriceFile]) -> list[Problem]:
+    """What is said of files with several closes a day."""
+    found = []
+    for file in files:
+        what = (
+            f"most days have several closes for {file.ticker or 'a name'}: intraday bars, or several stocks that no "
+            "column tells apart; it is left out"
+        )
+        remedy = "keep one row a day, or name the column of the ticker in the setting columns"
+        found.append(Problem("", "many_a_day", f"{file.stamp.name}: {what}; {remedy}", remedy=remedy))
+    return found
 
 
 def _on_both(rows: pl.DataFrame, names: Names) -> frozenset[str]:
@@ -366,21 +413,25 @@ def _read(
     end: date,
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Rows of files of one basis, chained to tickers, one file a day and ticker."""
-    names, aside = _whole(config, folder)
+    whole = _whole(config, folder)
+    names, mixed = whole.names, whole.mixed
     raw_names = None if tickers is None else tuple(names.raw_names(tickers))
     choice = Choice(start, end, config.series, raw_names)
-    wanted = _of_span(files, start, end)
+    own = _of_span(files, start, end)
+    wanted = [file for file in own if file not in mixed]
     scans = [rows_of(file, number, choice, config.grammar) for number, file in enumerate(wanted)]
     problems = [problem for _, found in scans for problem in found]
     parts, damaged = collected(wanted, [frame for frame, _ in scans])
-    rows, found = named_rows(pl.concat([ROWS, *parts]))
+    rows, found = named_rows(pl.concat([ROWS, *parts]), of_shares=True)
+    found += [*_mixed([file for file in own if file in mixed]), *other_series(wanted, config.series, config.grammar)]
     rows = rows.with_columns(ticker=names.of(rows))
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
-    rows, by_exchange = one_exchange(rows, aside)
+    rows, by_exchange = one_exchange(rows, whole.aside)
     rows, by_series = one_series(rows, config.series)
     rows, by_file = one_file(rows)
     said = [*problems, *damaged, *found, *lost_numbers(rows), *by_exchange, *by_series, *by_file]
+    said += conflicts(rows) if whole.has_doubles else []
     return rows.drop(ONLY_FOR_CHOOSING), said
 
 

@@ -49,6 +49,9 @@ COLUMNS = {
 #: Parts of Yahoo's answers for a known name without rows in the span, e.g. before its listing.
 EMPTY_SPAN = ("data doesn't exist", "no price data found")
 
+#: Smaller splits than 3 for 2 cannot be told from a day's move; a step is a split's within this (log).
+LEAST_SPLIT, SAME_STEP = 1.5, 0.2
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -113,7 +116,9 @@ class YahooSource:
                 f"yahoo: none of {len(failed)} tickers could be read for {start}..{last}; first reason: {reason}. "
                 'Check the network, wait if Yahoo limits the rate, lower batch_size, or use source "files".'
             )
-        rows = pl.concat([empty_rows(), *(_as_rows(self, name, table, now) for name, table in found.items())])
+        tables = {name: _vendor_rows(table) for name, table in found.items()}
+        problems += [said for name, table in tables.items() for said in _unapplied(name, table)]
+        rows = pl.concat([empty_rows(), *(_as_rows(self, name, table, now) for name, table in tables.items())])
         rows, early = since_listing(rows.filter(pl.col("date").is_between(start, last)))
         problems += [early_rows(name, count) for name, count in early.items()]
         problems += [*failed.values(), *missing_tickers(list(found), rows, "yahoo")]
@@ -189,15 +194,22 @@ def _ask(source: YahooSource, ticker: str, start: date, last: date) -> "pd.DataF
         return Problem(ticker, "unreachable", f"{symbol}: {type(failure).__name__}: {failure}")
 
 
-def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now: datetime) -> pl.DataFrame:
-    """A pandas table as rows of `RawOhlcv`."""
+def _vendor_rows(table: "pd.DataFrame | None") -> pl.DataFrame | None:
+    """A pandas table as date, prices and `split_ratio` on Yahoo's basis; None for one without rows."""
     if table is None or table.empty:
-        return empty_rows()
+        return None
     columns = {
         name: pl.Series(table[column].to_numpy(dtype=float), nan_to_null=True) for column, name in COLUMNS.items()
     }
     days = [stamp.date() for stamp in table.index]
-    rows = as_traded(pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}))
+    return pl.DataFrame({"date": pl.Series(days, dtype=pl.Date), **columns}).sort("date")
+
+
+def _as_rows(source: YahooSource, ticker: str, table: pl.DataFrame | None, now: datetime) -> pl.DataFrame:
+    """Yahoo's rows as rows of `RawOhlcv`."""
+    if table is None:
+        return empty_rows()
+    rows = as_traded(table)
     is_index = ticker.startswith("^") or ticker in INDEX_SYMBOLS
     named = rows.with_columns(
         pl.col("volume_shares").round().cast(pl.Int64),
@@ -208,19 +220,52 @@ def _as_rows(source: YahooSource, ticker: str, table: "pd.DataFrame | None", now
     return plain_rows(named, "yahoo", now).select(empty_rows().columns)
 
 
+def unapplied_splits(rows: pl.DataFrame) -> pl.Series:
+    """Ex-dates of listed splits that the prices before them are not adjusted for, as the step over the ex-date shows.
+
+    On Yahoo's basis the price moves by a day's move over an ex-date. A step nearer to 1 / ratio than to 1, and within
+    `SAME_STEP` of it, is the split itself: it was listed before the history was adjusted.
+
+    Args:
+        rows: see `as_traded`, ascending.
+    """
+    step = pl.coalesce("open_inr", "close_inr") / pl.col("close_inr").fill_null(strategy="forward").shift(1)
+    ratio = pl.col("split_ratio")
+    off = (step * ratio).log().abs()  # of the step from the split's own
+    is_split = (ratio > 0) & ((ratio >= LEAST_SPLIT) | (ratio <= 1.0 / LEAST_SPLIT))
+    return rows.filter(is_split & (off < step.log().abs()) & (off < SAME_STEP))["date"]
+
+
+def _unapplied(ticker: str, rows: pl.DataFrame | None) -> list[Problem]:
+    """What is said of splits that Yahoo lists and has not adjusted the prices for."""
+    found = []
+    for day in unapplied_splits(rows).to_list() if rows is not None else []:
+        assert rows is not None
+        ratio = rows.filter(pl.col("date") == day)["split_ratio"].item()
+        detail = (
+            f"{ticker}: Yahoo lists a split of {ratio:g} on {day} and its prices step by as much on that day, so the "
+            "rows before it are taken as traded, not as adjusted; fetch the months again once Yahoo has adjusted them"
+        )
+        found.append(Problem(ticker, "unapplied_split", detail))
+    return found
+
+
 def as_traded(rows: pl.DataFrame) -> pl.DataFrame:
     """Undo a vendor's adjustment for the splits after each row; the rows must reach to the day of the download.
 
     Args:
         rows: date, prices, dividend and volume adjusted for all later splits; `split_ratio` (shares after for one
-            before) on its ex-date, 0 or null for none.
+            before) on its ex-date, 0 or null for none. Splits that are listed and not adjusted for are found:
+            `unapplied_splits`.
     Returns:
         the same rows as they were traded, and `price_factor` (1 / ratio) on each ex-date.
     """
+    rows = rows.sort("date")
     ratio = pl.when(pl.col("split_ratio") > 0).then(pl.col("split_ratio")).otherwise(1.0)
-    later = ratio.cum_prod(reverse=True).shift(-1).fill_null(1.0)  # of the splits after the row's own date
+    applied = pl.when(pl.col("date").is_in(unapplied_splits(rows).implode())).then(1.0).otherwise(ratio)
+    later = applied.cum_prod(reverse=True).shift(-1).fill_null(1.0)  # of the splits after the row's own date
     prices = ("open_inr", "high_inr", "low_inr", "close_inr", "dividend_inr")
-    return rows.sort("date").with_columns(
+    return rows.with_columns(
         *(pl.col(name) * later for name in prices),
         volume_shares=pl.col("volume_shares") / later,
         price_factor=1.0 / ratio,

@@ -306,7 +306,7 @@ def test_indices_come_by_name_without_volume(mixed: Path) -> None:
 def test_a_file_that_is_no_price_table_is_ignored_with_the_reason(mixed: Path) -> None:
     ignored = [problem.detail for problem in fetch(mixed).problems if problem.kind == "ignored_file"]
     assert len(ignored) == 1
-    assert ignored[0].startswith("notes.csv: no price table: no column for close_inr (found date, remark)")
+    assert ignored[0].startswith("notes.csv: no price table: no column for close (found date, remark)")
 
 
 def test_overlapping_files_of_one_basis_are_not_counted_twice(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_requested_names_without_rows_are_listed(mixed: Path) -> None:
         ),
         ("A.csv", "Date,Open,Close\n", r"A.csv: a header and no rows"),
         ("A.csv", "Price,Close\nTicker,TCS.NS\nDate,\n", r"A.csv: three yfinance header lines and no rows"),
-        ("A.csv", "name,sector\nTCS,IT\n", r"no column for date, close_inr \(found name, sector\)"),
+        ("A.csv", "name,sector\nTCS,IT\n", r"no column for date, close \(found name, sector\)"),
         ("A.parquet", "no parquet", r"A.parquet: no readable Parquet file"),
         ("A.xlsx", "x", r"A.xlsx: no price file; wanted one of .csv"),
     ],

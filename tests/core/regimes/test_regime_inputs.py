@@ -122,6 +122,9 @@ def test_too_few_members_say_nothing_of_the_market():
 def test_an_absent_index_is_refused_with_those_there_are():
     with pytest.raises(DataError, match=r"no row of the index NIFTY \(indices there are: \['INDIA VIX', '\^NSEI'\]\)"):
         market_inputs(prices(), "NIFTY")
+    shares = prices().filter(pl.col("instrument") == "equity")
+    with pytest.raises(DataError, match=r"indices there are: none.*NIFTY 50\.csv.*profile\.regimes=\[\]"):
+        market_inputs(shares, "^NSEI")
 
 
 def test_daily_embeddings_are_means_and_their_spread():
