@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.measures.holdings import concentration
+from quant_core.measures.holdings import concentration, invested_share
 from quant_core.measures.known_days import known_days
 from quant_core.measures.performance import against, summary
 from quant_core.measures.trips import trip_summary
@@ -56,23 +56,23 @@ def measure(
 
 def _of_book(book: pl.DataFrame) -> dict[str, float]:
     earned = book.slice(1)
-    invested = 1.0 - (earned["cash_inr"] / earned["equity_inr"]).to_numpy()
     measures = summary(
         earned["simple_return_1d"].to_numpy(),
         book["date"].to_list(),
         risk_free_rate_1d=earned["risk_free_return_1d"].to_numpy(),
         turnover_1d=earned["turnover_1d"].to_numpy(),
-        invested_share=np.clip(invested, 0.0, 1.0),
+        invested_share=invested_share(earned["cash_inr"], earned["equity_inr"]),
     )
     both = earned.drop_nulls(BENCHMARK)
     measures |= against(*(both[name].to_numpy() for name in ("simple_return_1d", BENCHMARK, "risk_free_return_1d")))
     years = len(earned) / SESSIONS_PER_YEAR
-    before = book["equity_inr"].to_numpy()[:-1]
-    gross = np.prod(1.0 + earned["simple_return_1d"].to_numpy() + earned["cost_inr"].to_numpy() / before)
+    before, cost = book["equity_inr"].to_numpy()[:-1], earned["cost_inr"].to_numpy()
+    spent = np.divide(cost, before, out=np.zeros_like(cost), where=before != 0.0)
+    gross = np.prod(1.0 + earned["simple_return_1d"].to_numpy() + spent)
     days = (book["date"][-1] - book["date"][0]).days
     extra = {
         "gross_cagr": float(gross ** (365.25 / days) - 1.0),
-        "cost_ann": float(earned["cost_inr"].sum() / book["equity_inr"].mean() / years),  # type: ignore[operator]
+        "cost_ann": float(cost.sum() / book["equity_inr"].mean() / years),  # type: ignore[operator]
         "cost_inr": float(earned["cost_inr"].sum()),
         "final_equity_inr": float(book["equity_inr"][-1]),
         "n_fills": int(earned["n_fills"].sum()),

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-import numpy as np
 import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.measures import performance as p
+from quant_core.measures.holdings import exposure, invested_share
 from quant_core.schema import Sensitivity, StressedReturns, dtypes_of, table_of, validate
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
@@ -107,5 +107,5 @@ def measure_book(book: Ledger, sessions: Sequence[date], market: Market, start: 
         "max_drawdown": p.max_drawdown(returns),
         "turnover_ann": p.annual_turnover(book.turnover[1:]),
         "cost_ann": float(book.cost.sum() / book.equity.mean() / years),
-        "exposure": float(np.clip(1.0 - book.cash[1:] / book.equity[1:], 0.0, 1.0).mean()),
+        "exposure": exposure(invested_share(book.cash[1:], book.equity[1:])),
     }

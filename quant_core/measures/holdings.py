@@ -10,6 +10,13 @@ from quant_core.errors import DataError
 from quant_core.measures.risk import FLAT, finite_series
 
 
+def invested_share(cash_inr: ArrayLike, equity_inr: ArrayLike) -> np.ndarray:
+    """(T,) holdings over equity, clipped to 0..1: 1 less the share of cash; 0 for an account that is worth nothing."""
+    cash, equity = np.asarray(cash_inr, dtype=np.float64), np.asarray(equity_inr, dtype=np.float64)
+    share = 1.0 - np.divide(cash, equity, out=np.ones_like(equity), where=equity != 0.0)
+    return np.clip(share, 0.0, 1.0)
+
+
 def exposure(invested_share: ArrayLike) -> float:
     """Mean over sessions of holdings over equity, 1 less the share of cash."""
     return float(finite_series(invested_share, "invested shares").mean())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant_core.errors import DataError
-from quant_core.measures.holdings import average_holding_sessions, concentration, exposure
+from quant_core.measures.holdings import average_holding_sessions, concentration, exposure, invested_share
 
 DAY = date(2021, 3, 1)
 
@@ -18,6 +18,10 @@ DAY = date(2021, 3, 1)
 def book(weights: list[float], day: date = DAY, strategy: str = "a") -> pl.DataFrame:
     tickers = [f"T{k:02d}" for k in range(len(weights))]
     return pl.DataFrame({"date": [day] * len(weights), "strategy": strategy, "ticker": tickers, "weight": weights})
+
+
+def test_the_invested_share_is_what_is_not_cash_and_nothing_of_an_account_worth_nothing() -> None:
+    assert invested_share([25.0, 120.0, 0.0, -10.0], [100.0, 100.0, 0.0, 100.0]).tolist() == [0.75, 0.0, 0.0, 1.0]
 
 
 def test_concentration_by_hand() -> None:
