@@ -72,7 +72,7 @@ def _of_book(book: pl.DataFrame) -> dict[str, float]:
     days = (book["date"][-1] - book["date"][0]).days
     extra = {
         "gross_cagr": float(gross ** (365.25 / days) - 1.0),
-        "cost_ann": float(cost.sum() / book["equity_inr"].mean() / years),  # type: ignore[operator]
+        "cost_ann": float(earned["cost_inr"].sum() / book["equity_inr"].mean() / years),  # type: ignore[operator]
         "cost_inr": float(earned["cost_inr"].sum()),
         "final_equity_inr": float(book["equity_inr"][-1]),
         "n_fills": int(earned["n_fills"].sum()),
