@@ -96,7 +96,7 @@ GOOD_FILE = PRICES + "".join(f"2015-01-{day:02d},AAA,100,102,99,101,1000\n" for 
 BAD_FILES = {
     "an empty folder": (None, r"no file in .*prices matches .*fix path or pattern"),
     "an empty file": ("", r"a\.csv: the file is empty .*fetch it again"),
-    "wrong columns": ("foo,bar\n1,2\n", r"a\.csv: no price table: no column for date, close_inr \(found foo, bar\)"),
+    "wrong columns": ("foo,bar\n1,2\n", r"a\.csv: no price table: no column for date, close \(found foo, bar\)"),
 }
 
 
