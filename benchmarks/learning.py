@@ -9,7 +9,8 @@ below were chosen on seeds of 100 and above.
 signal: a signal that beats costs. Wanted: better than equal weight, and at least 60 % of the oracle's Sharpe ratio.
 none: the signal says nothing. Wanted: a Sharpe ratio within two standard errors of equal weight's; little traded.
 regime: crises that a regime model tells, in a market in which being invested pays on the whole. Wanted: the agent that
-sees regimes loses less from its peak than the one that does not.
+sees regimes ends the test with more (net log growth) than the one that does not. The drawdown is printed and not
+scored: who holds cash has none, and sees nothing.
 residual: the agent tilts the oracle's book of the signal market. Wanted: a Sharpe ratio at most two
 standard errors below its.
 """
@@ -32,7 +33,7 @@ from quant_core.trading.weights import project_capped_simplex
 
 SESSIONS, SHARES = 5000, (0.6, 0.2, 0.2)
 PLANTED = {"signal": "signal", "none": "none", "regime": "crisis", "residual": "signal"}
-CALM_DRIFT = 2e-3  # of the crisis market: being invested pays on the whole, about 16 % a year beyond cash
+CALM_DRIFT = 3e-3  # of the crisis market: who sees no regimes does best invested, some 35 % a year beyond cash
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)  # of the oracle's softmax, in logits a standard deviation of the signal
 COMMON: dict[str, Any] = {
     "reward": "log_return", "episode_decisions": 52, "n_envs": 16, "n_seeds": 1, "patience": None, "stop_on": "sharpe",
@@ -55,7 +56,7 @@ REGIME: dict[str, Any] = {"blocks": ("forecast", "regimes"), "stop_on": "growth"
 def told(walk: Walk) -> str:
     figures = walk.figures()
     return (
-        f"Sharpe {figures['sharpe']:5.2f}  drawdown {figures['drawdown']:5.1%}  "
+        f"growth {figures['growth']:6.3f}  Sharpe {figures['sharpe']:5.2f}  drawdown {figures['drawdown']:5.1%}  "
         f"turnover {figures['turnover_ann']:5.1f}  moved {figures['move']:4.2f}"
     )
 
@@ -150,7 +151,7 @@ def judged(kind: str, name: str, seed: int, settings: dict[str, Any], loud: bool
         return deviations(walk, oracle) > -2.0
     blind = trained(name, train, validation, test, settings | {"regime_aware": False}, loud)
     print(f"      without regimes {told(blind)}", flush=True)
-    return walk.figures()["drawdown"] < blind.figures()["drawdown"]
+    return walk.figures()["growth"] > blind.figures()["growth"]
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Profile:
         agents: who learn to trade the forecasts, `<name>_blind` for one that is not shown the regimes (left out where
             there are none); None for all, [] for none.
         model_size: of the models: "default" (the settings classes' own), or a file of presets/models: tiny (a demo),
-            small (two cores), large (a data-centre GPU).
+            small (two cores), large (a data-centre GPU); plan: the agents' rewards as the lab's plan has them.
         price_index, total_return_index: benchmark tickers as the source calls them.
         market_series: further index-like series to keep beside the prices, as the source calls them.
         liquidity: settings of cleaning's LiquidityRule, for a universe that is the most traded stocks of each month.

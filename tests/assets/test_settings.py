@@ -1,8 +1,11 @@
 """Profiles and run configuration: one definition of each setting, unknown keys fail, values keep their kind."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from quant_assets.assembly import build_definitions
@@ -11,6 +14,10 @@ from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile, profile_names, source_override
 from quant_core.allocation import AllocationConfig
+from quant_core.allocation.learning.env_config import EnvConfig
+from quant_core.allocation.learning.environment import PortfolioEnv
+from quant_core.allocation.learning.planted import planted_stage
+from quant_core.allocation.learning.stage import Stage
 from quant_core.errors import DataError, UnknownName
 
 
@@ -27,6 +34,34 @@ def test_a_profiles_preset_is_the_launchpads_default_and_a_run_may_replace_it() 
     config = lab.config("target_weights")
     assert core_settings(AllocationConfig, config()).top_n == 20
     assert core_settings(AllocationConfig, config(top_n=7)).top_n == 7
+
+
+@pytest.mark.parametrize("agent", ["ppo", "sac", "ppo_blind"])
+def test_the_plans_penalties_are_a_preset_and_cost_what_they_say(agent: str) -> None:
+    """0.5 of every deepening of the drawdown, 0.1 of the turnover beyond 1 + 12.6 / 252 a session."""
+    config = Lab(load_profile("nifty50", {"model_size": "plan"})).defaults(f"rl_policy_{agent}")
+    assert (config.lambda_drawdown, config.lambda_turnover, config.turnover_budget) == (0.5, 0.1, 12.6)
+    assert (config.reward, config.sharpe_decay) == ("differential_sharpe", 0.01)
+    own = Lab(load_profile("nifty50")).defaults(f"rl_policy_{agent}")
+    assert (own.lambda_drawdown, own.lambda_turnover) == (0.0, 0.0)
+    stage, rng = planted_stage("none", 0, sessions=120), np.random.default_rng(0)
+    actions = rng.uniform(-1.0, 1.0, (15, 11))
+    told, equity, turnover = played(stage, config, actions)
+    plain, _, _ = played(stage, replace(config, lambda_drawdown=0.0, lambda_turnover=0.0), actions)
+    drawdown = 1.0 - equity / np.maximum.accumulate(equity)
+    spent, allowed = np.append(0.0, turnover.cumsum()), 1.0 + 12.6 / 252.0 * 5 * np.arange(1, 16)
+    beyond = np.maximum(spent[1:] - np.maximum(allowed, spent[:-1]), 0.0)
+    assert beyond.sum() > 0.1
+    np.testing.assert_allclose(plain - told, 0.5 * np.maximum(np.diff(drawdown), 0.0) + 0.1 * beyond, atol=1e-9)
+
+
+def played(stage: Stage, config: EnvConfig, actions: Any) -> tuple[Any, Any, Any]:
+    """Rewards, equity with the capital before it, and one-way turnover of every step."""
+    env = PortfolioEnv(stage, config)
+    env.reset(options={"start": 0})
+    steps = [env.step(action) for action in actions]
+    equity = [stage.capital_inr, *(step[4]["equity"] for step in steps)]
+    return np.array([step[1] for step in steps]), np.array(equity), np.array([step[4]["turnover"] for step in steps])
 
 
 def test_an_unknown_setting_fails_in_the_launchpad_and_on_the_command_line() -> None:
