@@ -36,8 +36,8 @@ MAX_POSITION = 0.20
 LEAST_WEIGHT = 1e-4  # of a name that is held
 #: The lab's books to compare with, where the store has them.
 OURS = (
-    "cost_aware_mean_variance_ensemble", "min_variance", "hierarchical_risk_parity", "equal_weight", "buffered_ensemble",
-    "top_n_ensemble",
+    "cost_aware_mean_variance_ensemble", "min_variance", "hierarchical_risk_parity", "equal_weight",
+    "buffered_ensemble", "top_n_ensemble",
 )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
     QUANT_DATA=COPY/data DAGSTER_HOME=COPY/home python benchmarks/refresh.py DIR [--month 2023-12] [--profile nifty50]
 
-COPY is a copy of a finished store (the month is made again in it), DIR the folder of the prices that it was made from. A
-refresh makes the current month anew, so a day costs what its month costs: every decision of the month of every book,
+COPY is a copy of a finished store (the month is made again in it), DIR the folder of the prices that it was made from.
+A refresh makes the current month anew, so a day costs what its month costs: every decision of the month of every book,
 read, decided, checked and stored, with Dagster's run about it. `first` is the first run of the process, which loads
 libraries and compiled code; then the median of the others. CPU time counts the processes that a run starts.
 """
