@@ -96,8 +96,23 @@ def _head(file: FileStamp, renamed: Mapping[str, str]) -> Head:
 def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     """The rows with the lab's column names and types (of the columns that it has), and what was not read.
 
-    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share.
+    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share. A typed file that is
+    damaged where this looks has no rows; where it is damaged elsewhere, that shows when its rows are collected.
     """
+    try:
+        return _scanned(opened, grammar)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        said = f"{opened.stamp.name}: {damaged(failure)}; fetch it again."
+        return _no_rows(opened), (Problem("", "ignored_file", said, file=opened.stamp.name),)
+
+
+def damaged(failure: Exception) -> str:
+    """What is said of a file that its library cannot read to its end."""
+    said = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
+    return f"cannot be read to its end ({shown(said)})"
+
+
+def _scanned(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     frame, problems = _rows(opened, grammar)
     if said := _shifted_days(opened, grammar):
         return _no_rows(opened), (*problems, said)
@@ -122,7 +137,8 @@ def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem
     except DataError as reason:
         read = str(reason)
     if isinstance(read, Read):
-        return read.table.lazy().with_columns(_lost=pl.lit(False)), read.problems
+        empty = () if read.table.height or read.problems else (_empty(opened),)
+        return read.table.lazy().with_columns(_lost=pl.lit(False)), (*read.problems, *empty)
     return _no_rows(opened), (Problem("", "ignored_file", read, file=opened.stamp.name),)
 
 
@@ -133,6 +149,10 @@ def read_or_reason(opened: Opened, grammar: Grammar) -> Read | str:
         return read_text(opened, grammar)
     except DataError as reason:
         return str(reason)
+
+
+def _empty(opened: Opened) -> Problem:
+    return in_file("ignored_file", opened.stamp.name, "a header and no row with a value", "fetch it again")
 
 
 def _no_rows(opened: Opened) -> pl.LazyFrame:
@@ -216,12 +236,15 @@ def _typed(opened: Opened) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
 
 @lru_cache(maxsize=4096)
 def _undated(opened: Opened) -> tuple[Problem, ...]:
-    """What is said of rows of a typed file that have no date."""
+    """What is said of rows of a typed file that have no date, and of one without rows."""
     column = pl.col(opened.layout.column("date") or "")
-    n_rows = pl.scan_parquet(opened.stamp.path).select(column.null_count()).collect().item()
+    counts = pl.scan_parquet(opened.stamp.path).select(pl.len(), column.null_count().alias("undated")).collect()
+    n_rows, n_undated = counts.row(0)
     if not n_rows:
+        return (_empty(opened),)
+    if not n_undated:
         return ()
-    what = f"{n_rows} rows have no date and are left out"
+    what = f"{n_undated} rows have no date and are left out"
     return (in_file("undated", opened.stamp.name, what, "complete or remove them"),)
 
 

@@ -450,9 +450,9 @@ def _read(
 def _first_days(config: FilesSource, folder: Folder, files: tuple[PriceFile, ...]) -> pl.DataFrame:
     """Columns ticker, first_day over all of the files, whatever the span."""
     names, choice = _names(config, folder), Choice(date.min, date.max, config.series)
-    firsts = []
-    for file in files:
-        days = rows_of(file, 0, choice, config.grammar)[0].select(NAMED).collect()
+    firsts = [pl.DataFrame(schema={"ticker": pl.String, "first_day": pl.Date})]
+    scans = [rows_of(file, 0, choice, config.grammar)[0].select(NAMED) for file in files]
+    for days in collected(files, scans)[0]:
         firsts.append(days.select("date", ticker=names.of(days)).group_by("ticker").agg(first_day=pl.col("date").min()))
     return pl.concat(firsts).group_by("ticker").agg(pl.col("first_day").min())
 
