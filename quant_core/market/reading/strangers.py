@@ -64,7 +64,8 @@ def shifted_days(days: pl.Series, file: str) -> Problem | None:
     share = {name: int((days.dt.weekday() == number).sum()) / len(days) for name, number in _WEEK.items()}
     for never, often, side in (("Friday", "Sunday", "early"), ("Monday", "Saturday", "late")):
         if share[often] > max(_SHARE_OF_A_WEEKDAY, 2.0 * share[never]):
-            what = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}: all are a day {side}; left out"
+            said = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}"
+            what = f"{said}: all are a day {side}, or stand for weeks; left out"
             return in_file("shifted_days", file, what, "store days of India, or the zone with the times")
     return None
 
