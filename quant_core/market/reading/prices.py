@@ -96,8 +96,8 @@ def _head(file: FileStamp, renamed: Mapping[str, str]) -> Head:
 def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     """The rows with the lab's column names and types (of the columns that it has), and what was not read.
 
-    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share. A typed file that is
-    damaged where this looks has no rows; where it is damaged elsewhere, that shows when its rows are collected.
+    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share. A typed file that
+    is damaged where this looks has no rows; where it is damaged elsewhere, that shows when its rows are collected.
     """
     try:
         return _scanned(opened, grammar)
