@@ -329,7 +329,9 @@ def _run(
     with open_runner(chosen, overrides, home, verbose, say) as runner:
         months = runner.month_range(first, last)
         runner = runner.until(months[1])
-        wanted = runner.wanted(*months, until=[name.strip() for name in stages.split(",")] if stages else [])
+        wanted = runner.wanted(
+            *months, until=[name.strip() for name in stages.split(",")] if stages is not None else []
+        )
         _bring_up_to_date(runner, wanted, force_newest)
         problems = runner.problems or noted_before(runner.lab, runner.instance, "raw_ohlcv")
     if told := summary("raw_ohlcv", problems):

@@ -265,12 +265,21 @@ def failure_reason(result: dg.ExecuteInProcessResult) -> str:
     return "the run failed without a step error; look at it in the UI"
 
 
+def _check_strategies(lab: Lab, overrides: Overrides) -> None:
+    """Raise an UnknownName for a strategy that is not registered; it would be told after the training otherwise."""
+    from quant_core.allocation.strategy import STRATEGIES
+
+    for name in lab.with_overrides("target_weights", overrides.get("target_weights", {})).strategies or ():
+        STRATEGIES[name]
+
+
 def check_overrides(lab: Lab, overrides: Overrides) -> None:
     """Fail before anything runs on a setting that no asset has, or a value that it refuses; the profile's own too."""
     for asset, values in overrides.items():
         lab.with_overrides(asset, values)
     for limits in (lab.thresholds, lab.drift_limits, lab.liquidity):
         limits()
+    _check_strategies(lab, overrides)
     if set(lab.profile.presets) - set(lab.settings_classes):
         whole = Lab(replace(lab.profile, models=None, regimes=None, encoder=True)).settings_classes
         for asset in lab.profile.presets:

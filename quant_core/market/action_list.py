@@ -127,8 +127,10 @@ def _parsed(listed: SideList, *, strict: bool) -> tuple[pl.DataFrame, dict[str, 
     value = listed.numbers("value", strict=strict)
     unread |= {f"{name} is no date that has one meaning": listed.unread(name, days) for name, days in dates.items()}
     unread["value is no number that has one meaning"] = listed.unread("value", value)
+    is_share = table["value"].str.contains("%", literal=True).fill_null(False)
+    unread["value is a percentage (of a face value?), wanted rupees a share or a ratio"] = is_share
     parsed = table.with_columns(
-        *dates.values(), value.alias("value"),
+        *dates.values(), value.alias("value"), pl.col("kind").str.to_lowercase(),
         bare(pl.col("ticker")).alias("ticker"), bare(pl.col("into")).alias("into"), pl.col("source").fill_null(""),
     )  # fmt: skip
     found = {rule: parsed.select(broken.alias("broken")).to_series() for rule, broken in _rules(parsed).items()}

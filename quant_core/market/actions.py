@@ -38,6 +38,8 @@ __all__ = [
 LOOKBACK_DAYS = 95
 #: A previous close further than this factor from the open is no price of the same share.
 MAX_SEAM_STEP = 2.0
+#: What tells a row's factor and dividend; the other columns stay where they are.
+_TELLING = ("date", "ticker", "open_inr", "close_inr", "prev_close_inr", "basis", "source", "adj_close_inr")
 
 
 def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
@@ -52,7 +54,8 @@ def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         also has a row before the event. Split-adjusted rows have factor 1 and dividends on the vendor's basis;
         without any dividend of the ticker in `actions`, the dividend is read from the step of adj_close over close.
     """
-    keyed = rows.with_row_index("_row").sort("ticker", "date", "_row")
+    telling = rows.select(name for name in _TELLING if name in rows.columns)
+    keyed = telling.with_row_index("_row").sort("ticker", "date", "_row")
     keyed = keyed.with_columns(
         _prev=pl.col("close_inr").forward_fill().shift(1).over("ticker"),
         _prev_basis=pl.col("basis").shift(1).over("ticker"),
@@ -74,7 +77,7 @@ def apply_actions(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     )
     if "adj_close_inr" in rows.columns and rows["adj_close_inr"].null_count() < rows.height:
         keyed = implied_dividends(keyed, set(actions.filter(pl.col("kind").is_in(DIVIDEND_KINDS))["ticker"]))
-    return keyed.sort("_row").select(*rows.columns, "price_factor", "dividend_inr")
+    return rows.with_columns(keyed.sort("_row").select("price_factor", "dividend_inr").get_columns())
 
 
 def listed_events(actions: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from quant_core.market.action_list import usable_actions
 from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
 from quant_core.market.reading.opening import PARQUET_SUFFIXES, TEXT_SUFFIXES, FileStamp
-from quant_core.market.reading.prices import read_or_reason, scan
+from quant_core.market.reading.prices import damaged, read_or_reason, scan
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     CHANGES_NAME,
@@ -150,6 +150,9 @@ def _file(source: FilesSource, file: FileStamp, side: SideFiles, is_alone: bool)
         found = price_file(file, source.format, dict(source.columns or ()), source.basis, source.ticker_pattern)
         return _prices(source, found)
     except DataError as reason:
+        return FileRead(file.name, "nothing", problems=(_failed(file.name, reason),))
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        reason = DataError(f"{file.name}: {damaged(failure)}; fetch it again.")
         return FileRead(file.name, "nothing", problems=(_failed(file.name, reason),))
 
 

@@ -124,6 +124,7 @@ def test_what_a_wrong_profile_entry_is_told(pair: str, message: str) -> None:
         ("quality={nope: 1}", "quality: nope is not a setting; known: max_bad_bar_share"),
         ("drift={nope: 1}", "drift: nope is not a setting"),
         ("liquidity={top_n: few}", "liquidity.top_n: 'few' is not a whole number"),
+        ("strategies=[nope]", "strategy 'nope' is unknown; known: .*equal_weight"),
     ],
 )
 def test_settings_inside_a_profile_are_checked_before_anything_runs(entry: str, message: str) -> None:

@@ -41,6 +41,7 @@ MISTAKES = {
     "run --nope": (2, r"quant run: No such option: --nope.*; see `quant run --help`"),
     "run --path": (2, r"quant: Option '--path' requires an argument; see"),
     "nope": (2, r"quant: No such command 'nope'; see `quant --help`"),
+    "run --stages=": (1, r"stage '' is unknown; known: backtest, "),
     "list": (2, r"quant list: Missing argument 'kind'; see"),
     "list nope": (1, r"quant list: 'nope' is unknown; choose one of features, "),
     "run --path /dev/null": (1, r"--path /dev/null: neither a file nor a folder; give the folder of the prices"),

@@ -31,15 +31,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "nse_symbol", "stock", "stock_symbol", "sc_code", "scrip_code", "security_code",
     ),
     "index": ("index", "index_name"),
-    "instrument": ("instrument",),
+    "instrument": ("instrument", "instrument_type"),
     "kind": ("fininstrmtp",),
     "segment": ("sgmt",),
     "currency": ("currency", "ccy"),
     "exchange": ("exchange", "exch", "src"),
     "series": ("series", "sctysrs"),
-    "open_inr": ("open_inr", "open", "open_price", "opnpric", "open_index_value", "px_open", "price_open"),
-    "high_inr": ("high_inr", "high", "high_price", "hghpric", "high_index_value", "px_high", "price_high"),
-    "low_inr": ("low_inr", "low", "low_price", "lwpric", "low_index_value", "px_low", "price_low"),
+    "open_inr": ("open_inr", "open", "open_price", "opnpric", "open_index_value", "px_open", "price_open",
+                 "opening_price", "day_open"),
+    "high_inr": ("high_inr", "high", "high_price", "hghpric", "high_index_value", "px_high", "price_high",
+                 "highest_price", "day_high"),
+    "low_inr": ("low_inr", "low", "low_price", "lwpric", "low_index_value", "px_low", "price_low",
+                "lowest_price", "day_low"),
     "close_inr": (
         "close_inr", "close", "close_price", "clspric", "closing_index_value", "closing_price", "px_last",
         "price_close", "price",
@@ -51,7 +54,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "volume_shares": (
         "volume_shares", "volume", "ttl_trd_qnty", "tottrdqty", "ttltradgvol", "total_traded_quantity",
         "total_traded_qty", "no_of_shares", "shares_traded", "traded_qty", "traded_quantity", "quantity", "qty", "vol",
-        "px_volume", "no_of_shrs",
+        "px_volume", "no_of_shrs", "traded_volume", "total_volume", "volume_traded", "total_traded_volume",
     ),
     "turnover_inr": (
         "turnover_inr", "turnover", "tottrdval", "ttltrfval", "total_turnover", "total_traded_value", "traded_value",
@@ -95,12 +98,17 @@ _RUPEES, _SHARES = ("rs", "inr", "rupees"), ("shares",)
 PRICES = ("open_inr", "high_inr", "low_inr", "close_inr", "prev_close_inr")
 #: Columns whose name may end in a unit, and words that the unit of such a column has not.
 _WITH_UNIT = {"turnover_inr": _SHARES, "volume_shares": _RUPEES} | dict.fromkeys(PRICES, _SHARES)
-#: First words of a name by which a person means a column of the lab's, although the whole name is none that it goes by.
+#: Words of a name by which a person means a column of the lab's, although the whole name is none that it goes by.
 _MEANT = {
-    "open": "open_inr", "high": "high_inr", "low": "low_inr", "volume": "volume_shares", "vol": "volume_shares",
-    "quantity": "volume_shares", "qty": "volume_shares", "turnover": "turnover_inr",
+    "open": "open_inr", "opening": "open_inr", "high": "high_inr", "highest": "high_inr", "low": "low_inr",
+    "lowest": "low_inr", "volume": "volume_shares", "vol": "volume_shares", "quantity": "volume_shares",
+    "qty": "volume_shares", "turnover": "turnover_inr",
 }  # fmt: skip
-_NOT_MEANT = ("interest", "int", "ma", "date", "time")
+#: Words by which something else is meant: open interest, a moving average, a year's high, the shares delivered.
+_NOT_MEANT = (
+    "interest", "int", "oi", "ma", "sma", "ema", "date", "time", "avg", "average", "change", "chg", "spread", "ratio",
+    "52", "52w", "52wk", "week", "month", "year", "deliverable", "delivery", "delivered", "deli", "deliv", "%",
+)  # fmt: skip
 FORMATS = (
     "auto", "nse_bhavcopy", "nse_cm_bhavcopy", "nse_udiff", "nse_archive", "kaggle_nse", "yfinance", "lab", "long",
 )  # fmt: skip
@@ -229,6 +237,8 @@ def _columns(
         columns[column] = one.index(alias)
     if "ticker" in columns or "symbol" in columns:
         columns.pop("index", None)  # a running number, or the index that the row's stock belongs to
+    if "exchange" in columns and names[columns["exchange"]] == "src" and "tckrsymb" not in names:
+        columns.pop("exchange")  # where somebody has the file from
     return columns | _renamed(header, renamed, strict, where)
 
 
@@ -246,9 +256,9 @@ def _meant(header: Sequence[str], places: Mapping[str, int]) -> tuple[tuple[str,
     """Columns that nothing reads, and what they look like that the file has not otherwise."""
     found = []
     for place, name in enumerate(header):
-        first, *rest = plain(name).split("_")
-        column = _MEANT.get(first)
-        if column and column not in places and place not in places.values() and not {*rest} & {*_NOT_MEANT}:
+        words = plain(name).split("_")
+        column = next((_MEANT[word] for word in words if word in _MEANT), None)
+        if column and column not in places and place not in places.values() and not {*words} & {*_NOT_MEANT}:
             found.append((column, name))
     return tuple(found)
 

@@ -58,6 +58,12 @@ class FileStamp:
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
 
 
+def stem_of(name: str) -> str:
+    """A file's name without what says its kind."""
+    suffixes = sorted((*TEXT_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True)
+    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)
+
+
 def stamp(path: Path) -> FileStamp:
     """The file's path, size and modification time.
 

@@ -13,7 +13,7 @@ import polars as pl
 from quant_core.errors import DataError
 from quant_core.market.problems import Problem, in_file, shown
 from quant_core.market.reading.columns import DAILY, NUMBERS, TEXTS, Layout, is_header, recognise
-from quant_core.market.reading.identity import are_names, are_running_numbers
+from quant_core.market.reading.identity import are_names, are_row_labels
 from quant_core.market.reading.layout import Head, cells_of, head_of, no_table, read_cells
 from quant_core.market.reading.opening import (
     MAX_HEADER_BYTES,
@@ -56,7 +56,7 @@ def open_file(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
         schema = parquet_schema(file)
         layout = recognise(list(schema), file.name, wanted, renamed, basis)
         index = layout.column("index")
-        if index is not None and schema[index].is_numeric():
+        if index is not None and schema[index].base_type() not in _TEXTUAL:  # row numbers, days, marks
             layout = layout.without("index")
         return Opened(file, layout, None, tuple(schema.items()))
     head = _head(file, renamed)
@@ -69,7 +69,7 @@ def open_file(file: FileStamp, wanted: str, renamed: Mapping[str, str], basis: s
     if not rows:
         raise DataError(f"{file.name}: a header and no rows; fetch it again.")
     place = {name: place for name, _, place in layout.columns}.get("index")
-    if place is not None and are_running_numbers([row[place] for row in rows if place < len(row)]):
+    if place is not None and are_row_labels([row[place] for row in rows if place < len(row)]):
         layout = layout.without("index")
     return Opened(file, _with_names(layout, rows), head)
 
@@ -96,8 +96,23 @@ def _head(file: FileStamp, renamed: Mapping[str, str]) -> Head:
 def scan(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     """The rows with the lab's column names and types (of the columns that it has), and what was not read.
 
-    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share.
+    A column `_lost` marks rows of a typed file with a number that is none: infinite, or half a share. A typed file that
+    is damaged where this looks has no rows; where it is damaged elsewhere, that shows when its rows are collected.
     """
+    try:
+        return _scanned(opened, grammar)
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        said = f"{opened.stamp.name}: {damaged(failure)}; fetch it again."
+        return _no_rows(opened), (Problem("", "ignored_file", said, file=opened.stamp.name),)
+
+
+def damaged(failure: Exception) -> str:
+    """What is said of a file that its library cannot read to its end."""
+    said = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
+    return f"cannot be read to its end ({shown(said)})"
+
+
+def _scanned(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
     frame, problems = _rows(opened, grammar)
     if said := _shifted_days(opened, grammar):
         return _no_rows(opened), (*problems, said)
@@ -122,7 +137,8 @@ def _rows(opened: Opened, grammar: Grammar) -> tuple[pl.LazyFrame, tuple[Problem
     except DataError as reason:
         read = str(reason)
     if isinstance(read, Read):
-        return read.table.lazy().with_columns(_lost=pl.lit(False)), read.problems
+        empty = () if read.table.height or read.problems else (_empty(opened),)
+        return read.table.lazy().with_columns(_lost=pl.lit(False)), (*read.problems, *empty)
     return _no_rows(opened), (Problem("", "ignored_file", read, file=opened.stamp.name),)
 
 
@@ -133,6 +149,10 @@ def read_or_reason(opened: Opened, grammar: Grammar) -> Read | str:
         return read_text(opened, grammar)
     except DataError as reason:
         return str(reason)
+
+
+def _empty(opened: Opened) -> Problem:
+    return in_file("ignored_file", opened.stamp.name, "a header and no row with a value", "fetch it again")
 
 
 def _no_rows(opened: Opened) -> pl.LazyFrame:
@@ -216,12 +236,15 @@ def _typed(opened: Opened) -> tuple[pl.LazyFrame, tuple[Problem, ...]]:
 
 @lru_cache(maxsize=4096)
 def _undated(opened: Opened) -> tuple[Problem, ...]:
-    """What is said of rows of a typed file that have no date."""
+    """What is said of rows of a typed file that have no date, and of one without rows."""
     column = pl.col(opened.layout.column("date") or "")
-    n_rows = pl.scan_parquet(opened.stamp.path).select(column.null_count()).collect().item()
+    counts = pl.scan_parquet(opened.stamp.path).select(pl.len(), column.null_count().alias("undated")).collect()
+    n_rows, n_undated = counts.row(0)
     if not n_rows:
+        return (_empty(opened),)
+    if not n_undated:
         return ()
-    what = f"{n_rows} rows have no date and are left out"
+    what = f"{n_undated} rows have no date and are left out"
     return (in_file("undated", opened.stamp.name, what, "complete or remove them"),)
 
 
@@ -276,13 +299,18 @@ def _is_lost(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout) -> p
     return infinite | (value.is_finite() & (shares.round(6) != shares.round()))
 
 
-def _typed_number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout, file: FileStamp) -> pl.Expr:
+def _number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout, file: FileStamp) -> pl.Expr:
+    """A typed number in the file's own unit, null where it is none."""
     if not (dtype.is_numeric() or dtype.is_decimal() or dtype == pl.Null):
         raise DataError(f"{file.name}: column {layout.column(name)} is {dtype}; wanted numbers.")
     value = value.cast(pl.Float64, strict=False)
     if dtype == pl.Float32 and name.endswith("_inr"):
         value = value.round(2)  # paise are meant
-    value = pl.when(value.is_finite()).then(value)
+    return pl.when(value.is_finite()).then(value)
+
+
+def _typed_number(value: pl.Expr, dtype: pl.DataType, name: str, layout: Layout, file: FileStamp) -> pl.Expr:
+    value = _number(value, dtype, name, layout, file)
     if name == "turnover_inr" and layout.turnover_scale != 1.0:
         return (value * layout.turnover_scale).round(2)
     if name == "volume_shares":
@@ -318,9 +346,20 @@ def _parquet_text(opened: Opened, grammar: Grammar) -> Read:
         if name == "date" and name not in textual:
             typed[name] = _typed_date(pl.col(name), types[columns[name]], opened).cast(pl.String)
         elif name in NUMBERS and name not in textual:
-            typed[name] = _typed_number(pl.col(name), types[columns[name]], "", opened.layout, file)
+            typed[name] = _number(pl.col(name), types[columns[name]], name, opened.layout, file)
+    infinite = _infinite(raw.select(name for name in typed if raw[name].dtype.is_float()), file)
     raw = raw.with_columns(value.alias(name) for name, value in typed.items())
-    return _mixed_values(raw, lines, opened, grammar, [name for name in NUMBERS if name in typed])
+    return _with(_mixed_values(raw, lines, opened, grammar, [name for name in NUMBERS if name in typed]), infinite)
+
+
+def _infinite(numbers: pl.DataFrame, file: FileStamp) -> tuple[Problem, ...]:
+    """What is said of infinite numbers in typed columns beside text."""
+    found = {name: numbers[name].is_infinite().sum() for name in numbers.columns}
+    return tuple(
+        in_file("unparsable", file.name, f"column {name}: {count} numbers are infinite, left empty", "correct them")
+        for name, count in found.items()
+        if count
+    )
 
 
 def _mixed_values(raw: pl.DataFrame, lines: pl.Series, opened: Opened, grammar: Grammar, typed: list[str]) -> Read:

@@ -15,6 +15,15 @@ _READ = {
     "currency": ("currency", ("INR", "RS", "RS.", "₹", "RUPEE", "RUPEES"), "in another currency than rupees"),
     "exchange": ("exchange", tuple(EXCHANGES), "of another exchange than NSE and BSE"),
 }  # fmt: skip
+#: The same of a column in which any other word is read.
+_NOT_READ = {
+    "instrument": (
+        "contracts",
+        ("FUTSTK", "FUTIDX", "FUTIVX", "OPTSTK", "OPTIDX", "FUT", "FUTURE", "FUTURES", "OPT", "OPTION", "OPTIONS", "CE",
+         "PE"),
+        "futures or options",
+    ),
+}  # fmt: skip
 #: NSE trades from Monday to Friday, on a Saturday now and then: so many days of which this share are Sundays, and fewer
 #: than half as many Fridays, are a day early.
 _JUDGED_DAYS, _SHARE_OF_A_WEEKDAY = 15, 0.1
@@ -25,10 +34,10 @@ def shares_only(layout: Layout) -> dict[str, pl.Expr]:
     """Column -> whether the row is one of a share; nothing said is no objection."""
     silent = pl.Series(NO_VALUE).str.to_uppercase()
     found = {}
-    for name, (_, words, _) in _READ.items():
-        if layout.column(name):
-            said = pl.col(name).str.to_uppercase()
-            found[name] = said.is_in([*words, *silent]).fill_null(True)
+    for name in filter(layout.column, (*_READ, *_NOT_READ)):
+        said = pl.col(name).str.to_uppercase()
+        own = said.is_in([*_READ[name][1], *silent]) if name in _READ else ~said.is_in(_NOT_READ[name][1])
+        found[name] = own.fill_null(True)
     return found
 
 
@@ -37,7 +46,7 @@ def others(rows: pl.LazyFrame, layout: Layout, file: str) -> tuple[Problem, ...]
     wanted, said = shares_only(layout), []
     counts = rows.select((~one).sum().alias(name) for name, one in wanted.items()).collect().row(0, named=True)
     for name in wanted:
-        kind, _, what = _READ[name]
+        kind, _, what = (_READ | _NOT_READ)[name]
         if counts[name]:
             line = f"{counts[name]} rows are {what} (column {layout.column(name)}) and are left out"
             said.append(in_file(kind, file, line, "keep them out of the folder"))
@@ -55,7 +64,8 @@ def shifted_days(days: pl.Series, file: str) -> Problem | None:
     share = {name: int((days.dt.weekday() == number).sum()) / len(days) for name, number in _WEEK.items()}
     for never, often, side in (("Friday", "Sunday", "early"), ("Monday", "Saturday", "late")):
         if share[often] > max(_SHARE_OF_A_WEEKDAY, 2.0 * share[never]):
-            what = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}: all are a day {side}; left out"
+            said = f"{share[often]:.0%} of its days are {often}s, hardly one a {never}"
+            what = f"{said}: all are a day {side}, or stand for weeks; left out"
             return in_file("shifted_days", file, what, "store days of India, or the zone with the times")
     return None
 

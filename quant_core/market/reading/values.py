@@ -8,6 +8,7 @@ import polars as pl
 from quant_core.market.problems import Problem, in_file
 from quant_core.market.reading.columns import NUMBERS, Layout
 from quant_core.market.reading.dates import Dates, day_in_name, read_dates
+from quant_core.market.reading.identity import is_index_file
 from quant_core.market.reading.numbers import Numbers, decimal_of, placed, plain_numbers, read_numbers
 
 AUTO = "auto"
@@ -195,7 +196,7 @@ def turnover_unit(rows: pl.DataFrame, layout: Layout, file: str) -> tuple[float,
     does not, the unit that does is taken and said, unless the header states its own.
     """
     usual, label = layout.turnover_scale, layout.column("turnover_inr")
-    is_index = layout.column("index") is not None  # of which neither a share nor a rupee was traded
+    is_index = layout.column("index") is not None or is_index_file(file)  # of which no share was traded
     if is_index or not {"volume_shares", "close_inr"} <= set(rows.columns):
         return usual, []
     worth = pl.col("volume_shares") * pl.col("close_inr")

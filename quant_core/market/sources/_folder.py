@@ -16,10 +16,9 @@ from quant_core.market.reading.dates import day_in_name
 from quant_core.market.reading.identity import exchange_of_name, ticker_in
 from quant_core.market.reading.opening import (
     MAX_LIST_BYTES,
-    PARQUET_SUFFIXES,
-    TEXT_SUFFIXES,
     FileStamp,
     stamp,
+    stem_of,
 )
 from quant_core.market.reading.prices import Opened, open_file
 
@@ -215,9 +214,3 @@ def price_file(
             f"{file.name}: the file name gives no ticker by ticker_pattern {ticker_pattern!r}; change the pattern."
         )
     return PriceFile(opened, ticker, exchange)
-
-
-def stem_of(name: str) -> str:
-    """A file's name without what says its kind."""
-    suffixes = sorted((*TEXT_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True)
-    return next((name[: -len(suffix)] for suffix in suffixes if name.lower().endswith(suffix)), name)

@@ -22,7 +22,7 @@ from quant_core.market.reading.identity import (
     is_name,
     is_symbol,
 )
-from quant_core.market.reading.prices import scan
+from quant_core.market.reading.prices import damaged, scan
 from quant_core.market.reading.values import Grammar
 from quant_core.market.sources._folder import PriceFile
 from quant_core.market.sources._names import AS_THEY_ARE, OF_THE_DAY
@@ -220,8 +220,7 @@ def _one_by_one(files: Sequence[PriceFile], frames: Sequence[pl.LazyFrame]) -> t
         try:
             found.append(frame.collect())
         except (OSError, pl.exceptions.PolarsError) as failure:
-            said = shown(str(failure).splitlines()[0] if str(failure) else type(failure).__name__)
-            detail = f"{file.stamp.name}: cannot be read to its end ({said}); fetch it again."
+            detail = f"{file.stamp.name}: {damaged(failure)}; fetch it again."
             problems.append(Problem("", "ignored_file", detail, file=file.stamp.name))
     return found, problems
 

@@ -87,7 +87,7 @@ class FilesSource:
 
     Args:
         path: a file, or a folder (its subfolders are not read).
-        format: a name of `_formats.FORMATS`, or "auto" to go by the header.
+        format: a name of `reading.columns.FORMATS`, or "auto" to go by the header.
         pattern: which files of the folder, e.g. "*.csv".
         columns: lab column -> column of the file, where the header has other names, e.g. {"close": "Last Traded"}.
         series: series that are kept where a file has them, the first winning where a name has two on a day: the
@@ -122,6 +122,7 @@ class FilesSource:
             raise DataError(f"files: basis {self.basis!r} is none of {AUTO}, {UNADJUSTED}, {SPLIT_ADJUSTED}.")
         if self.decimal not in (AUTO, POINT, COMMA):
             raise DataError(f"files: decimal {self.decimal!r} is none of {AUTO}, {POINT}, {COMMA}.")
+        _check_date_format(self.date_format)
         object.__setattr__(self, "series", tuple(self.series))
         object.__setattr__(self, "columns", tuple(dict(self.columns or ()).items()))  # hashable, for the caches
         try:
@@ -214,6 +215,19 @@ class FilesSource:
         )
 
 
+def _check_date_format(form: str | None) -> None:
+    """Raise a DataError for a format with a sign that strptime has not, or without any."""
+    try:
+        datetime.strptime("", form or "%d")
+    except (ValueError, re.error) as failure:
+        if "does not match" not in str(failure):
+            raise DataError(
+                f"files: date_format {form!r}: {failure}; write it as strptime does, e.g. %d/%m/%Y."
+            ) from None
+    if form is not None and "%" not in form:
+        raise DataError(f"files: date_format {form!r} has no sign of strptime; write it as in %d/%m/%Y.")
+
+
 @lru_cache(maxsize=16)
 def _folder(config: FilesSource, files: tuple[FileStamp, ...], side: SideFiles, skipped: tuple[Problem, ...]) -> Folder:
     renamed = dict(config.columns or ())
@@ -275,13 +289,10 @@ def _whole(config: FilesSource, folder: Folder) -> _Whole:
     rows = rows.filter(~pl.col("_file").is_in(mixed)) if mixed else rows
     mixed_files = tuple(folder.stocks[place] for place in mixed)
     if folder.stocks and not rows.height and not folder.indices:
-        said = [*(problem.detail for _, found in scans for problem in found), *(one.detail for one in damaged)]
-        said += [one.detail for one in (*_mixed(mixed_files), *nameless)]
-        reasons = (
-            "; ".join(one.removesuffix(".") for one in said[:3])
-            or f"no row has one of the series {', '.join(config.series)}"
-        )
-        raise DataError(f"files: no row could be read in {config.path}: {reasons}.")
+        said = [*(problem for _, found in scans for problem in found), *damaged, *_mixed(mixed_files), *nameless]
+        said += other_series(folder.stocks, config.series, config.grammar)
+        reasons = "; ".join(one.detail.removesuffix(".") for one in said[:3])
+        raise DataError(f"files: no row could be read in {config.path}: {reasons or 'no row there'}.")
     names = find_names(rows, finals, has_own_list=own is not None, see_more=config.symbol_changes != NONE)
     return _Whole(names, _on_both(rows, names), mixed_files, has_doubles)
 
@@ -439,9 +450,9 @@ def _read(
 def _first_days(config: FilesSource, folder: Folder, files: tuple[PriceFile, ...]) -> pl.DataFrame:
     """Columns ticker, first_day over all of the files, whatever the span."""
     names, choice = _names(config, folder), Choice(date.min, date.max, config.series)
-    firsts = []
-    for file in files:
-        days = rows_of(file, 0, choice, config.grammar)[0].select(NAMED).collect()
+    firsts = [pl.DataFrame(schema={"ticker": pl.String, "first_day": pl.Date})]
+    scans = [rows_of(file, 0, choice, config.grammar)[0].select(NAMED) for file in files]
+    for days in collected(files, scans)[0]:
         firsts.append(days.select("date", ticker=names.of(days)).group_by("ticker").agg(first_day=pl.col("date").min()))
     return pl.concat(firsts).group_by("ticker").agg(pl.col("first_day").min())
 

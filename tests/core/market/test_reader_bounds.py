@@ -6,7 +6,7 @@ import os
 import stat
 import struct
 import zipfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from quant_core.errors import DataError
+from quant_core.market.inspection import inspect
 from quant_core.market.problems import SHOWN, in_file, shown
 from quant_core.market.reading import opening
 from quant_core.market.reading.opening import content, parquet_schema, stamp
@@ -175,3 +176,26 @@ def test_a_parquet_file_damaged_in_its_middle_stops_no_folder(beside: Path) -> N
     found = fetch(beside)
     assert found.rows["ticker"].unique().to_list() == ["GOOD"]
     assert any(problem.detail.startswith("BAD.parquet: cannot be read to its end") for problem in found.problems)
+
+
+@pytest.mark.parametrize("place", range(4, 900, 64))
+def test_wherever_a_parquet_file_is_damaged_it_is_read_right_or_named(beside: Path, place: int) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(60)]
+    path = beside / "BAD.parquet"
+    pl.DataFrame({"date": days, "open": [float(n) for n in range(60)], "close": 1.0}).write_parquet(path)
+    data = bytearray(path.read_bytes())
+    data[place : place + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    found = fetch(beside)
+    assert inspect(FilesSource(path=str(beside)), NOW).rows >= 1
+    if "BAD" not in found.rows["ticker"].to_list():
+        assert "BAD.parquet" in said_of(found, "BAD.parquet")
+
+
+def test_a_file_of_which_nothing_is_a_row_is_named(beside: Path) -> None:
+    (beside / "n.csv").write_text("date,close\n,\n,\n")
+    empty = {"date": pl.Date, "close": pl.Float64}
+    pl.DataFrame(schema=empty).write_parquet(beside / "p.parquet")
+    found = fetch(beside)
+    for name in ("n.csv", "p.parquet"):
+        assert said_of(found, name) == f"{name}: a header and no row with a value; fetch it again"
