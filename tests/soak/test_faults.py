@@ -125,7 +125,7 @@ def test_two_runs_at_once_that_do_not_wait_for_one_another_end_as_one(small_lab:
         started(script, environment, tmp_path / "first") as first,
         started(script, environment, tmp_path / "second") as second,
     ):
-        codes = first.wait(600), second.wait(600)
+        codes = first.wait(900), second.wait(900)
     said = (tmp_path / "first").read_text() + (tmp_path / "second").read_text()
     assert 0 in codes, said
     assert_whole(lab, reference)
