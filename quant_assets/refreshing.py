@@ -53,16 +53,17 @@ def unsettled_months(day: date, read_at: Callable[[str], datetime | None]) -> li
     Args:
         read_at: month -> when its raw rows were last fetched, None for never.
     """
-    usual = refresh_months(day)
-    open_months, month, is_known = [], f"{day:%Y-%m}", False
+    open_months: list[str] = []
+    month, oldest_known = f"{day:%Y-%m}", 0
     for _ in range(LOOK_BACK_MONTHS):
         month = month_before(month)
         read = read_at(month)
-        is_known |= read is not None
         if read is not None and read >= settled_at(month):
+            oldest_known = len(open_months)
             break
         open_months.append(month)
-    return sorted({*usual, *open_months}) if is_known else usual
+        oldest_known = len(open_months) if read is not None else oldest_known  # months before the first one are no gap
+    return sorted({*refresh_months(day), *open_months[:oldest_known]})
 
 
 def last_read(lab: Lab, instance: dg.DagsterInstance) -> Callable[[str], datetime | None]:

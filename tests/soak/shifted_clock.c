@@ -1,8 +1,12 @@
 /* The wall clock of every process that preloads this: the real one plus the seconds (a double) in $SHIFTED_CLOCK.
-   Monotonic clocks, by which processes wait, are left as they are. */
+   Monotonic clocks, by which processes wait, are left as they are; waits until a wall-clock time are given the real
+   one, or they would all be over at once. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -47,4 +51,22 @@ int gettimeofday(struct timeval *restrict out, void *restrict zone) {
     out->tv_sec = now.tv_sec;
     out->tv_usec = now.tv_nsec / 1000;
     return 0;
+}
+
+/* A time of a monotonic clock is seconds since the machine started, no date. */
+static struct timespec real_time(const struct timespec *until) {
+    struct timespec real = *until;
+    if (offset_s && until->tv_sec > 500000000L) real.tv_sec -= (time_t)floor(*offset_s);
+    return real;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict one, pthread_mutex_t *restrict lock,
+                           const struct timespec *restrict until) {
+    struct timespec real = real_time(until);
+    return ((typeof(&pthread_cond_timedwait))dlsym(RTLD_NEXT, "pthread_cond_timedwait"))(one, lock, &real);
+}
+
+int sem_timedwait(sem_t *restrict one, const struct timespec *restrict until) {
+    struct timespec real = real_time(until);
+    return ((typeof(&sem_timedwait))dlsym(RTLD_NEXT, "sem_timedwait"))(one, &real);
 }
