@@ -8,8 +8,10 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from lab_process import ROOT, lab_environment, run_quant
+from polars.testing import assert_frame_equal
 from preloaded import ShiftedClock, make_clock
 from small_lab import SmallLab
 from unattended import FITTED, IN_PROCESS, SCRIPTS
@@ -18,7 +20,7 @@ from vendor import IST, Vendor
 
 from quant_core.calendar import sessions
 
-HERE = Path(__file__).parent
+HERE, RAW = Path(__file__).parent, "raw_ohlcv/"
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,28 @@ class Days:
         assert done.returncode == 0, log.read_text()[-8000:]
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
-    def undisturbed(self, folder: Path) -> dict[str, str]:
-        """Hashes of a lab that one command makes on the last evening."""
+    def assert_as_made_at_once(self, folder: Path) -> int:
+        """Everything is what one command makes on the last evening; how many partitions that are.
+
+        Of raw rows only the time of fetching may be another.
+        """
         other = SmallLab(folder, lab_environment(folder))
         self.run(other, self.last)
-        return other.hashes(PROFILE)
+        made, reference = self.lab.hashes(PROFILE), other.hashes(PROFILE)
+        differing = [name for name in reference if made.get(name) != reference[name]]
+        assert [name for name in differing if not name.startswith(RAW)] == []
+        for name in differing:
+            assert_frame_equal(rows(self.lab, name), rows(other, name))
+        return len(reference)
+
+
+def rows(lab: SmallLab, name: str) -> pl.DataFrame:
+    return pl.read_parquet(lab.data / PROFILE / f"{name}.parquet").drop("fetched_at")
+
+
+def made_folder(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def days(folder: Path, script: str, first: date, last: date) -> Days:
@@ -87,13 +106,24 @@ def assert_fitted_before_needed(counts: dict[str, Any], fold: str, first_refresh
 
 @pytest.mark.slow
 def test_a_year_ends_and_nobody_is_there(tmp_path: Path) -> None:
-    own = days(tmp_path / "lab" if (tmp_path / "lab").mkdir() is None else tmp_path, "year end", date(2019, 12, 30),
-               date(2020, 1, 3))  # fmt: skip
+    own = days(made_folder(tmp_path / "lab"), "year end", date(2019, 12, 30), date(2020, 1, 3))
     counts = own.live()
-    print(counts)
     assert counts["refreshed"] == [f"refresh-{day}" for day in sessions(own.first, own.last)]
     assert (counts["failed"], counts["stale"], counts["boots"]) == ([], [], 1)
     assert_fitted_before_needed(counts, "2020", datetime(2020, 1, 1, 18, 30, tzinfo=IST))
-    reference = own.undisturbed(tmp_path / "other")
-    now = own.lab.hashes(PROFILE)
-    assert {name: now.get(name) for name in reference} == reference
+    counts["equal by hash"] = own.assert_as_made_at_once(made_folder(tmp_path / "at once"))
+    print(json.dumps(counts, indent=1))
+
+
+@pytest.mark.soak
+def test_sixty_sessions_and_nobody_is_there(tmp_path: Path) -> None:
+    own = days(made_folder(tmp_path / "lab"), "sixty", date(2019, 10, 23), date(2020, 1, 16))
+    script, counts = SCRIPTS["sixty"], own.live()
+    lived = [day for day in sessions(own.first, own.last) if not script.is_off(day)]
+    counts["equal by hash"] = own.assert_as_made_at_once(made_folder(tmp_path / "at once"))
+    print(json.dumps(counts, indent=1))
+    assert counts["sessions"] == 60
+    assert {f"refresh-{day}" for day in lived} <= set(counts["refreshed"])
+    assert (counts["failed"], counts["stale"], counts["boots"]) == ([], [], 3)
+    assert_fitted_before_needed(counts, "2020", datetime(2020, 1, 1, 18, 30, tzinfo=IST))
+    assert any("2019-10 no longer what the source gives" in told for told in counts["offered"])

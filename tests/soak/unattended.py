@@ -119,7 +119,7 @@ class Machine:
             self.turn()
             runs = self.instance.get_runs_count()
             still = still + 1 if runs == seen else 0
-            seen, moment = runs, moment + STEP
+            seen, moment = runs, max(moment + STEP, datetime.now(IST))  # a turn may have taken longer
         return moment
 
 

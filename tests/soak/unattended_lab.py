@@ -20,10 +20,11 @@ PRESETS = {
     "forecaster_ridge": {"horizon_sessions": 5, "importance_dates": 5},
     "target_weights": {"rebalance": "weekly", "lookback_sessions": 60, "momentum_sessions": 60},
     "backtest": {"cost_model": "flat", "commission_bps": 20, "risk_free_rate_ann": 0.0, "capital_levels_inr": [1e7]},
+    "regime_model": {"min_sessions": 200},
     "rl_policy_ppo": BRIEF_PPO,
 }  # fmt: skip
 ENTRIES = {
-    "start": "2017-01", "first_fold": 2018, "train_years": 1, "universe": "nifty50", "models": ["ridge"],
+    "start": "2016-06", "first_fold": 2018, "train_years": 1, "universe": "nifty50", "models": ["ridge"],
     "regimes": ["gmm"], "regime_method": "gmm", "agents": ["ppo"], "strategies": ["equal_weight", "top_n"],
     "presets": PRESETS,
 }  # fmt: skip

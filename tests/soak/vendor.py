@@ -14,7 +14,7 @@ from quant_core.calendar import sessions
 from quant_core.market.sources.simulated import SimulatedSource
 
 IST = ZoneInfo("Asia/Kolkata")
-FIRST, LAST = date(2017, 1, 1), date(2020, 2, 28)
+FIRST, LAST = date(2016, 6, 1), date(2020, 2, 28)
 SOURCE = SimulatedSource(
     n_tickers=8, n_sectors=2, seed=5, start=FIRST, missing_rate=0.0, late_listing_sessions=40, delisting_sessions=5000
 )
