@@ -20,7 +20,7 @@ from vendor import IST, Vendor
 
 from quant_core.calendar import sessions
 
-HERE, RAW = Path(__file__).parent, "raw_ohlcv/"
+HERE, RAW, MUHURAT = Path(__file__).parent, "raw_ohlcv/", date(2019, 10, 27)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,19 @@ def test_a_year_ends_and_nobody_is_there(tmp_path: Path) -> None:
     assert_fitted_before_needed(counts, "2020", datetime(2020, 1, 1, 18, 30, tzinfo=IST))
     counts["equal by hash"] = own.assert_as_made_at_once(made_folder(tmp_path / "at once"))
     print(json.dumps(counts, indent=1))
+
+
+@pytest.mark.soak
+def test_an_evening_a_lost_end_of_a_month_and_a_restated_one(tmp_path: Path) -> None:
+    own = days(made_folder(tmp_path / "lab"), "autumn", date(2019, 10, 25), date(2019, 11, 15))
+    counts = own.live()
+    counts["equal by hash"] = own.assert_as_made_at_once(made_folder(tmp_path / "at once"))
+    print(json.dumps(counts, indent=1))
+    lived = [day for day in sessions(own.first, own.last) if not SCRIPTS["autumn"].is_off(day)]
+    assert MUHURAT in lived
+    assert {f"refresh-{day}" for day in lived} <= set(counts["refreshed"])
+    assert (counts["failed"], counts["stale"], counts["boots"]) == ([], [], 2)
+    assert any("2019-10 no longer what the source gives" in told for told in counts["offered"])
 
 
 @pytest.mark.soak

@@ -172,6 +172,11 @@ SCRIPTS = {
     "year end": Script(
         late={date(2019, 12, 30): date(2019, 12, 31)}, partial={date(2020, 1, 2): (4, date(2020, 1, 3))}
     ),
+    "autumn": Script(
+        wrong={date(2019, 10, 16): (0.98, date(2019, 11, 15))},
+        off=[(date(2019, 10, 30), date(2019, 11, 13))],
+        attended=[date(2019, 11, 15)],
+    ),
     "sixty": Script(
         late={date(2019, 11, 6): date(2019, 11, 7)},
         partial={date(2019, 11, 13): (4, date(2019, 11, 14)), date(2020, 1, 9): (4, date(2020, 1, 10))},
