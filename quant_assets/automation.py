@@ -133,7 +133,12 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
     def bury(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
 
-    return [evaluate_after_refresh, alert_on_failure, bury, *refresh_sensors.build(lab, jobs["refresh"], tell)]
+    return [
+        evaluate_after_refresh,
+        alert_on_failure,
+        bury,
+        *refresh_sensors.build(lab, jobs["refresh"], jobs["train"], tell),
+    ]
 
 
 def tell(text: str) -> None:

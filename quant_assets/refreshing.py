@@ -6,9 +6,9 @@ where the machine was off when it ended.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
+from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -92,7 +92,12 @@ def months_refreshed(tags: Mapping[str, str]) -> tuple[str, str]:
     return tags.get(ASSET_PARTITION_RANGE_START_TAG, one), tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
 
 
-def again(record: Any, now: datetime) -> dg.RunRequest | str:
+def ended_at(record: RunRecord) -> datetime:
+    """When a run ended; when it was asked for, where it never began."""
+    return datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC)
+
+
+def again(record: RunRecord, now: datetime) -> dg.RunRequest | str:
     """The next try of the newest refresh, or why there is none.
 
     Args:
@@ -103,7 +108,7 @@ def again(record: Any, now: datetime) -> dg.RunRequest | str:
         return f"The newest refresh is {run.status.value.lower()}."
     if tries >= MOST_TRIES:
         return f"The newest refresh failed {tries} times; the next session tries again."
-    due = datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC) + AGAIN_AFTER
+    due = ended_at(record) + AGAIN_AFTER
     if now < due:
         return f"The newest refresh failed; it is tried again at {due:%H:%M} UTC."
     kept = {name: value for name, value in run.tags.items() if name in (

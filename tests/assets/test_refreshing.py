@@ -12,6 +12,7 @@ import pytest
 from quant_assets import restated
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
+from quant_assets.refresh_sensors import REFIT_TAG, refit
 from quant_assets.refreshing import again, months_refreshed, refresh_request, settled_at, unsettled_months
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -74,6 +75,23 @@ def test_a_refresh_that_failed_is_tried_again_half_an_hour_later_and_four_times_
     last = ended(dg.DagsterRunStatus.FAILURE, **{"quant/tries": "4"})
     assert "failed 4 times" in str(again(last, later))
     assert "success" in str(again(ended(dg.DagsterRunStatus.SUCCESS), later + timedelta(days=1)))
+
+
+def test_what_a_failed_fit_left_of_a_fold_is_tried_again_and_not_for_ever() -> None:
+    later, missing = datetime(2019, 12, 12, 14, 0, tzinfo=UTC), [dg.AssetKey(["demo", "forecaster_ridge"])]
+    failed = ended(dg.DagsterRunStatus.FAILURE)
+    found = refit("2020", missing, [failed], later)  # type: ignore[list-item]
+    assert isinstance(found, dg.RunRequest)
+    assert (found.partition_key, found.asset_selection) == ("2020", missing)
+    tried = [ended(dg.DagsterRunStatus.FAILURE, **{REFIT_TAG: str(n)}) for n in (3, 2, 1)]
+    cases = {
+        "is fitted": ([], [failed]), "nothing of it was tried": (missing, []),
+        "being fitted": (missing, [ended(dg.DagsterRunStatus.STARTED), failed]),
+        "tried 4 times": (missing, [*tried, failed]),
+    }  # fmt: skip
+    for said, (left, records) in cases.items():
+        assert said in str(refit("2020", left, records, later))  # type: ignore[arg-type]
+    assert "again at 13:35" in str(refit("2020", missing, [failed], later - timedelta(minutes=30)))  # type: ignore[list-item]
 
 
 def test_closed_months_that_their_source_gives_otherwise_are_found_and_offered(
