@@ -12,8 +12,8 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
-from quant_assets.partitions import IST, fold_of
-from quant_assets.refreshing import AGAIN_AFTER, MOST_TRIES, again, ended_at, refresh_months
+from quant_assets.partitions import IST, first_month, fold_of
+from quant_assets.refreshing import AGAIN_AFTER, MOST_TRIES, again, ended_at, month_before, refresh_months
 from quant_assets.restated import offer, restated_months
 
 #: Which further try of a fold's fits a run is.
@@ -44,8 +44,8 @@ def build(lab: Lab, refresh: Any, train: Any, tell: Callable[[str], object]) -> 
         name="fit_again",
         job=train,
         minimum_interval_seconds=300,
-        description=f"Fits what a failed run left of the newest fold, after {AGAIN_AFTER.seconds // 60} minutes, "
-        f"{MOST_TRIES} times in all; the first time is the automation condition's.",
+        description=f"Fits what is missing of the newest fold {AGAIN_AFTER.seconds // 60} minutes after a try or the "
+        f"fold's beginning, {MOST_TRIES} times in all; the first time is the automation condition's.",
     )
     def fit_again(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         assert context.repository_def is not None  # Dagster gives it to every sensor of a code location
@@ -55,7 +55,8 @@ def build(lab: Lab, refresh: Any, train: Any, tell: Callable[[str], object]) -> 
             return dg.SkipReason("The first fold has not begun.")
         missing = missing_fits(lab, context.repository_def.asset_graph, fold)
         records = context.instance.get_run_records(dg.RunsFilter(tags={PARTITION_NAME_TAG: fold}), limit=100)
-        found = refit(fold, missing, records, now)
+        last = stored_stamp(lab.root, lab.key("clean_prices"), month_before(first_month(fold)))
+        found = refit(fold, missing, records, last is not None, now)
         return dg.SkipReason(found) if isinstance(found, str) else found
 
     @dg.sensor(
@@ -87,23 +88,30 @@ def missing_fits(lab: Lab, graph: BaseAssetGraph, fold: str) -> list[dg.AssetKey
 
 
 def refit(
-    fold: str, missing: Sequence[dg.AssetKey], records: Sequence[RunRecord], now: datetime
+    fold: str, missing: Sequence[dg.AssetKey], records: Sequence[RunRecord], has_data: bool, now: datetime
 ) -> dg.RunRequest | str:
     """The next try of a fold's missing fits, or why there is none.
 
+    The automation condition asks once, when it sees the fold begin: not again after a failure, and not at all where it
+    was switched on later.
+
     Args:
         records: runs of the fold, newest first.
+        has_data: whether prices of the month before the fold are stored.
     """
     if not missing:
         return f"Everything of fold {fold} is fitted."
+    if any(not one.dagster_run.is_finished for one in records):
+        return f"Fold {fold} is being fitted."
+    if not has_data:
+        return f"Fold {fold} waits for the prices of the month before it; `quant run` fetches them."
     failed = [one for one in records if one.dagster_run.status == dg.DagsterRunStatus.FAILURE]
-    if not failed or any(not one.dagster_run.is_finished for one in records):
-        return f"Fold {fold} is being fitted, or nothing of it was tried yet."
     tries = 1 + sum(REFIT_TAG in one.dagster_run.tags for one in records)
     if tries >= MOST_TRIES:
         return f"Fold {fold} was tried {tries} times; see why in its runs, then `quant run`."
-    due = ended_at(failed[0]) + AGAIN_AFTER
+    begun = datetime.fromisoformat(f"{first_month(fold)}-01").replace(tzinfo=ZoneInfo(IST))
+    due = (ended_at(failed[0]) if failed else begun) + AGAIN_AFTER
     if now < due:
-        return f"Fold {fold} is tried again at {due:%H:%M} UTC."
-    key = f"fit-{fold}-{failed[0].dagster_run.run_id[:8]}"
-    return dg.RunRequest(run_key=key, partition_key=fold, asset_selection=list(missing), tags={REFIT_TAG: str(tries)})
+        return f"Fold {fold} is tried again at {due.astimezone(UTC):%H:%M} UTC."
+    tags = {REFIT_TAG: str(tries)}
+    return dg.RunRequest(run_key=f"fit-{fold}-{tries}", partition_key=fold, asset_selection=list(missing), tags=tags)

@@ -57,9 +57,12 @@ class Record:
     end_time: float
 
 
-def ended(status: dg.DagsterRunStatus, **tags: str) -> Record:
+ENDED = datetime(2019, 12, 12, 13, 5, tzinfo=UTC)
+
+
+def ended(status: dg.DagsterRunStatus, at: datetime = ENDED, **tags: str) -> Record:
     run = dg.DagsterRun(job_name="refresh", status=status, tags={"dagster/partition": "2019-12", **tags})
-    return Record(run, datetime(2019, 12, 12, 13, 5, tzinfo=UTC).timestamp())
+    return Record(run, at.timestamp())
 
 
 def test_a_refresh_that_failed_is_tried_again_half_an_hour_later_and_four_times_in_all() -> None:
@@ -77,21 +80,22 @@ def test_a_refresh_that_failed_is_tried_again_half_an_hour_later_and_four_times_
     assert "success" in str(again(ended(dg.DagsterRunStatus.SUCCESS), later + timedelta(days=1)))
 
 
-def test_what_a_failed_fit_left_of_a_fold_is_tried_again_and_not_for_ever() -> None:
-    later, missing = datetime(2019, 12, 12, 14, 0, tzinfo=UTC), [dg.AssetKey(["demo", "forecaster_ridge"])]
-    failed = ended(dg.DagsterRunStatus.FAILURE)
-    found = refit("2020", missing, [failed], later)  # type: ignore[list-item]
-    assert isinstance(found, dg.RunRequest)
-    assert (found.partition_key, found.asset_selection) == ("2020", missing)
-    tried = [ended(dg.DagsterRunStatus.FAILURE, **{REFIT_TAG: str(n)}) for n in (3, 2, 1)]
-    cases = {
-        "is fitted": ([], [failed]), "nothing of it was tried": (missing, []),
-        "being fitted": (missing, [ended(dg.DagsterRunStatus.STARTED), failed]),
-        "tried 4 times": (missing, [*tried, failed]),
-    }  # fmt: skip
-    for said, (left, records) in cases.items():
-        assert said in str(refit("2020", left, records, later))  # type: ignore[arg-type]
-    assert "again at 13:35" in str(refit("2020", missing, [failed], later - timedelta(minutes=30)))  # type: ignore[list-item]
+def test_what_is_missing_of_a_fold_is_tried_again_and_not_for_ever() -> None:
+    later, missing = datetime(2020, 1, 1, 14, 0, tzinfo=UTC), [dg.AssetKey(["demo", "forecaster_ridge"])]
+    failed = ended(dg.DagsterRunStatus.FAILURE, at=datetime(2020, 1, 1, 13, 5, tzinfo=UTC))
+
+    def found(left: list[dg.AssetKey], *records: Record, has_data: bool = True, now: datetime = later) -> Any:
+        return refit("2020", left, records, has_data, now)  # type: ignore[arg-type]
+
+    for records in ([failed], []):  # after a failure, and where the automation condition never asked
+        request = found(missing, *records)
+        assert (request.partition_key, request.asset_selection, request.run_key) == ("2020", missing, "fit-2020-1")
+    assert "is fitted" in found([], failed)
+    assert "being fitted" in found(missing, ended(dg.DagsterRunStatus.STARTED), failed)
+    assert "waits for the prices" in found(missing, failed, has_data=False)
+    assert "tried 4 times" in found(missing, *(ended(dg.DagsterRunStatus.FAILURE, **{REFIT_TAG: "1"}) for _ in "123"))
+    assert "again at 13:35" in found(missing, failed, now=later - timedelta(minutes=30))
+    assert "again at 19:00" in found(missing, now=datetime(2019, 12, 31, 18, 45, tzinfo=UTC))  # 00:30 in India
 
 
 def test_closed_months_that_their_source_gives_otherwise_are_found_and_offered(
