@@ -11,7 +11,7 @@ MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check format dev mlflow lock clean
+.PHONY: help install demo test test-fast soak check format dev mlflow lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,7 +31,10 @@ test: install  ## Run every test (those that need private data or Chromium say w
 	$(PYTEST)
 
 test-fast: install  ## The tests that take under a minute together
-	$(PYTEST) -m "not slow and not ui and not real_data"
+	$(PYTEST) -m "not slow and not ui and not real_data and not soak"
+
+soak: install  ## Sixty sessions through the daemons, fifty kills, every fault; prints its counts; an hour on two cores
+	$(PYTEST) -m soak -rP --durations=0
 
 check: install  ## Lint, types, import rules
 	$(BIN)/ruff check .

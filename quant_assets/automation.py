@@ -1,4 +1,4 @@
-"""What runs by itself: the daily refresh at 18:30 IST, the evaluation after it, and the alert when a run fails.
+"""What runs by itself: the daily refresh after the close, the evaluation after it, and the alert when a run fails.
 
 Fold assets carry AutomationCondition.on_missing themselves: a new fold trains once; a revised month never retrains one.
 """
@@ -7,25 +7,26 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from quant_assets import refresh_sensors
 from quant_assets.lab import Lab
 from quant_assets.live_runs import bury_dead_runs
 from quant_assets.partitions import IST, fold_of
-from quant_core.calendar import is_session, sessions
+from quant_assets.refreshing import last_read, months_refreshed, refresh_request, unsettled_months
+from quant_core.calendar import EVENING_PUBLISHED_HOUR, is_evening, is_session
 
 #: What dg.define_asset_job returns; Dagster does not export its name.
 Job = Any
 
 #: Group of the assets that test through a fold.
 EVALUATION = "evaluation"
-REFRESH_AT = "30 18 * * *"
-#: In the first sessions of a month the previous one is read again: vendors restate its last days.
-REREAD_SESSIONS = 3
+#: After an ordinary close, and after that of an evening session.
+REFRESH_AT, EVENING_AT = "30 18 * * *", "30 21 * * *"
 WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
 
 
@@ -53,35 +54,32 @@ def is_evaluation(asset: dg.AssetsDefinition) -> bool:
     return set(asset.group_names_by_key.values()) == {EVALUATION}
 
 
-def refresh_months(day: date) -> list[str]:
-    """Months that the refresh of session `day` materializes: its own, and early in a month the one before it first."""
-    first = day.replace(day=1)
-    early = len(sessions(first, day)) <= REREAD_SESSIONS
-    months = [f"{first - timedelta(days=1):%Y-%m}"] if early else []
-    return [*months, f"{day:%Y-%m}"]
-
-
 def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
-    """The daily refresh: skips days without a session, asks for the month once a day."""
+    """The daily refresh: skips days without a session, asks for one run a day."""
 
     @dg.schedule(
         job=refresh,
-        cron_schedule=REFRESH_AT,
+        cron_schedule=[REFRESH_AT, EVENING_AT],
         execution_timezone=IST,
         name="daily_refresh",
-        description="18:30 IST on NSE sessions: the current month, and in its first sessions the one before.",
+        description="18:30 IST on NSE sessions (21:30 on evening ones): the current month, in its first sessions the "
+        "one before, and months that nobody read when they ended.",
     )
-    def daily_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        day = context.scheduled_execution_time.astimezone(ZoneInfo(IST)).date()
+    def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        moment = context.scheduled_execution_time.astimezone(ZoneInfo(IST))
+        day = moment.date()
         if not is_session(day):
             return dg.SkipReason(f"{day} is no NSE session.")
+        if is_evening(day) != (moment.hour >= EVENING_PUBLISHED_HOUR):
+            return dg.SkipReason(f"{day} is refreshed after its close, at {'21:30' if is_evening(day) else '18:30'}.")
         known = set(lab.partitions.months.get_partition_keys())
-        wanted = [month for month in refresh_months(day) if month in known]
-        if not wanted:
+        asked = unsettled_months(day, last_read(lab, context.instance))
+        wanted = [month for month in asked if month in known]
+        if f"{day:%Y-%m}" not in wanted:
             return dg.SkipReason(
                 f"profile {lab.profile.name} has no month {day:%Y-%m}: its data ends {lab.profile.end}."
             )
-        return [dg.RunRequest(run_key=f"refresh-{day}-{month}", partition_key=month) for month in wanted]
+        return refresh_request(f"refresh-{day}", wanted)
 
     return daily_refresh
 
@@ -96,12 +94,14 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
         request_job=jobs["evaluate"],
         description="A refreshed month makes its fold's backtest and report again.",
     )
-    def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-        month = context.dagster_run.tags.get("dagster/partition", "")
-        fold = fold_of(lab.partitions.folds, month)
-        if fold is None:
-            return dg.SkipReason(f"month {month} lies before the first fold.")
-        return dg.RunRequest(run_key=f"evaluate-{context.dagster_run.run_id}", partition_key=fold)
+    def evaluate_after_refresh(context: dg.RunStatusSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
+        run = context.dagster_run
+        months = months_refreshed(run.tags)
+        # A fold that ended with the month before is judged with its last days too, before the one that follows it.
+        folds = sorted({fold for month in months if (fold := fold_of(lab.partitions.folds, month)) is not None})
+        if not folds:
+            return dg.SkipReason(f"month {months[-1]} lies before the first fold.")
+        return [dg.RunRequest(run_key=f"evaluate-{run.run_id}-{fold}", partition_key=fold) for fold in folds]
 
     @dg.run_failure_sensor(
         name="alert_on_failure",
@@ -133,7 +133,18 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
     def bury(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
 
-    return [evaluate_after_refresh, alert_on_failure, bury]
+    return [
+        evaluate_after_refresh,
+        alert_on_failure,
+        bury,
+        *refresh_sensors.build(lab, jobs["refresh"], jobs["train"], tell),
+    ]
+
+
+def tell(text: str) -> None:
+    """Post a message to the webhook, where one is set."""
+    if url := os.environ.get(WEBHOOK_VARIABLE):
+        post_alert(url, {"text": text})
 
 
 def post_alert(url: str, payload: dict[str, object], timeout_seconds: float = 10.0) -> None:

@@ -40,6 +40,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+#: What to do about a place that the system refuses, and how SQLite says that it does.
+PLACE_REMEDY = "give a place that can be read and written, free space on it, or see `quant doctor`."
+DISK_REASONS = ("database or disk is full", "attempt to write a readonly database", "disk I/O error")
 #: What typer raises for options and arguments that a command does not have or cannot take.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 app.add_typer(actions_app, name="actions")
@@ -74,8 +77,18 @@ def main() -> None:
     except OSError as error:
         what = error.strerror or str(error)
         where = f"{error.filename}: " if error.filename else ""
-        code = refused(f"{where}{what}; give a place that can be read and written, or see `quant doctor`.")
+        code = refused(f"{where}{what}; {PLACE_REMEDY}")
+    except Exception as error:
+        if not (what := refused_by_database(error)):
+            raise
+        code = refused(f"{what}; {PLACE_REMEDY}")
     sys.exit(code)
+
+
+def refused_by_database(error: BaseException) -> str:
+    """What a database on a full or read-only disk says; "" for any other error."""
+    reason = str(getattr(error, "orig", error))
+    return f"{os.environ.get('DAGSTER_HOME', '')}: {reason}" if reason in DISK_REASONS else ""
 
 
 def in_usage(error: Any) -> str:

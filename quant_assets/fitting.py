@@ -26,7 +26,7 @@ from quant_assets.metadata import markdown_table
 from quant_assets.model_card import model_card
 from quant_assets.model_registry import log_card, register, registered_name
 from quant_assets.pictures import curve_picture, importance_picture, sessions_picture
-from quant_assets.resources import run_address, run_id, tracked
+from quant_assets.resources import is_in_own_store, own_store, run_address, run_id, tracked, tracking_uri
 from quant_assets.storage import local_path
 from quant_assets.table_files import read_table, table_files
 from quant_core.errors import DataError
@@ -38,6 +38,8 @@ ONE_FOLD_A_RUN = dg.BackfillPolicy.multi_run(1)
 TRAIN_SUFFIX = "__train"
 GPU_POOL, CPU_POOL = "gpu", "cpu_training"
 TRAINED_FILE, IMPORTANCE = "trained.json", "importance"
+#: In the training's file: whether its MLflow run is in the store beside the data.
+OWN_STORE = "own_store"
 #: Tables beside an artifact that its page draws: what is lost without an input, and which sessions are read.
 PERMUTATION, SESSIONS = "permutation_importance", "sessions_read"
 
@@ -137,7 +139,7 @@ def _train_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
             spent = {"seconds": fit_ended - started, "tables_seconds": time.perf_counter() - fit_ended}
             mlflow.log_metrics(_sizes(fitted) | spent)
             _log_files(mlflow, files)
-            told = {"mlflow_run": run_address(mlflow), "mlflow_run_id": run_id(mlflow)}
+            told = {"mlflow_run": run_address(mlflow), "mlflow_run_id": run_id(mlflow), OWN_STORE: is_in_own_store()}
             seen = {name: round(value, 2) for name, value in spent.items()} | told | _machine()
         return files | {TRAINED_FILE: json.dumps(seen).encode()}
 
@@ -181,10 +183,11 @@ def _publish_op(lab: Lab, spec: FittedAsset) -> dg.OpDefinition:
             shutil.rmtree(folder, ignore_errors=True)  # the artifact is whole: nothing is left to go on from
         seen = json.loads(files[TRAINED_FILE])
         run, name = seen.pop("mlflow_run_id"), registered_name(lab.profile.name, spec.name, own.name)
+        store = own_store() if seen.pop(OWN_STORE) else tracking_uri()  # of the training, whoever answers by now
         about = {"profile": lab.profile.name, "asset": spec.name, "fold": own.name}
-        registered = f"{name}, version {register(name, run, fitted, about)}"
+        registered = f"{name}, version {register(name, run, fitted, about, store)}"
         card = model_card(spec.name, spec.description, lab.profile.name, own, fitted, seen, registered)
-        log_card(run, card)
+        log_card(run, card, store)
         context.add_output_metadata({
             "mlflow_run": dg.MetadataValue.md(f"[open in MLflow]({seen.pop('mlflow_run')})"),
             "registered_model": registered, "model_card": dg.MetadataValue.md(card),

@@ -24,19 +24,22 @@ def registered_name(profile: str, asset: str, fold: str) -> str:
     return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", part) for part in (profile, asset, fold))
 
 
-def register(name: str, run_id: str, fitted: Fitted, tags: Mapping[str, str] | None = None) -> str:
+def register(
+    name: str, run_id: str, fitted: Fitted, tags: Mapping[str, str] | None = None, store: str | None = None
+) -> str:
     """Make the artifacts of a tracked run the current version of a registered model.
 
     Args:
         run_id: whose artifacts hold `fitted.to_bytes()`.
         fitted: as it was read back from these.
         tags: of the version, beside its hashes, its window and its code version.
+        store: the tracking URI that has the run; by default the one in use.
     Returns:
         the version's number.
     """
     from mlflow.exceptions import MlflowException
 
-    client = _client()
+    client = _client(store)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -82,12 +85,13 @@ def load(profile: str, asset: str, fold: str, alias: str = CURRENT) -> Fitted:
     return fitted
 
 
-def log_card(run_id: str, card: str) -> None:
+def log_card(run_id: str, card: str, store: str | None = None) -> None:
     """Put a model card beside the artifacts of its run."""
-    _client().log_text(run_id, card, "model_card.md")
+    _client(store).log_text(run_id, card, "model_card.md")
 
 
-def _client() -> Any:
+def _client(store: str | None = None) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+    uri = store or tracking_uri()
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)

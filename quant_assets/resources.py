@@ -6,12 +6,15 @@ The parent run is the Dagster run; each materialization that fits or evaluates s
 
 import os
 import sqlite3
+import urllib.error
+import urllib.request
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -25,12 +28,17 @@ STORE = "mlflow.db"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 #: Where MLflow's UI is on loopback: for the links on asset pages, and for the commands that serve it.
 PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
+#: A server that goes away during a run: MLflow's own patience is seven tries, minutes a call.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else a SQLite file beside the data (or in the project where the data is remote)."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
+    return os.environ.get("MLFLOW_TRACKING_URI") or own_store()
+
+
+def own_store() -> str:
+    """The SQLite file beside the data."""
     return f"sqlite:///{_local_folder() / STORE}"
 
 
@@ -39,6 +47,11 @@ def _local_folder() -> Path:
     folder = (local_path(root) or project_root() / "data") / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def is_in_own_store() -> bool:
+    """Whether what is tracked now goes there."""
+    return tracking_uri() == own_store()
 
 
 def prepare_store() -> None:
@@ -71,21 +84,54 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         import dagster_mlflow
         import mlflow
 
-    prepare_store()
-    uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
-    served = bool(os.environ.get("MLFLOW_TRACKING_URI"))
-    mlflow.set_tracking_uri(uri)
-    if mlflow.get_experiment_by_name(experiment) is None:
-        # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
-        location = None if served else (_local_folder() / "artifacts").as_uri()
-        mlflow.create_experiment(experiment, artifact_location=location, tags=KIND)
-    context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
+    with own_store_while_away(context.log.warning):
+        prepare_store()
+        uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
+        mlflow.set_tracking_uri(uri)  # it writes the environment's variable
+        if mlflow.get_experiment_by_name(experiment) is None:
+            # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
+            location = (_local_folder() / "artifacts").as_uri() if is_in_own_store() else None
+            mlflow.create_experiment(experiment, artifact_location=location, tags=KIND)
+        context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
+        try:
+            yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
+        finally:
+            mlflow.end_run()
+
+
+@contextmanager
+def own_store_while_away(warn: Callable[[str], object]) -> Iterator[None]:
+    """The variables that MLflow reads as they were, afterwards; while its server does not answer, no server in them.
+
+    What a run tracks is then in the store beside the data, and the run goes on.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if given and given.startswith("http"):
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
+        if reason := why_silent(given):
+            warn(
+                f"MLflow at {urlsplit(given).hostname} does not answer ({reason}): what this run tracks goes to "
+                f"{own_store()}, shown by `MLFLOW_TRACKING_URI= quant mlflow`; later runs try the server again."
+            )
+            del os.environ["MLFLOW_TRACKING_URI"]
     try:
-        yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
+        yield
     finally:
-        mlflow.end_run()
-        if not served:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)  # set_tracking_uri writes it; the next run may have other data
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow writes it; the next run may have other data
+        if given:
+            os.environ["MLFLOW_TRACKING_URI"] = given
+
+
+def why_silent(uri: str, timeout_seconds: float = 5.0) -> str:
+    """Why a tracking server gives no answer at all; "" where it gives any."""
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=timeout_seconds):
+            return ""
+    except urllib.error.HTTPError:
+        return ""  # it may want a name and a password, which MLflow has
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.build_resources import wrap_resources_for_execution
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from quant_assets.automation import EVALUATION, refresh_months
+from quant_assets.automation import EVALUATION
 from quant_assets.collector import garbage_freed
 from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
 from quant_assets.data_seen import noted
@@ -29,6 +29,7 @@ from quant_assets.lab import Lab
 from quant_assets.live_runs import own_tags
 from quant_assets.logs import lab_console, reason
 from quant_assets.partitions import IST, first_month, fold_of, months_of
+from quant_assets.refreshing import refresh_months
 from quant_assets.trial_witness import SETTINGS_TAG
 from quant_assets.waiting import Say, slot_waits_said
 from quant_core.errors import DataError, QuantError, UnknownName

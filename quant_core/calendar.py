@@ -22,6 +22,8 @@ SESSIONS_PER_YEAR = 252
 INDIA = ZoneInfo("Asia/Kolkata")
 #: Indian time from which on the prices of a session are final; the market closes at 15:30.
 PUBLISHED_HOUR = 18
+#: Of a session whose only hour is in the evening, Muhurat: it ends between 18:30 and 19:45.
+EVENING_PUBLISHED_HOUR = 21
 
 #: (month, day) of NSE holidays with a fixed date: Republic Day, Maharashtra Day, Independence Day,
 #: Gandhi Jayanti, Christmas.
@@ -78,6 +80,14 @@ SPECIAL_SESSIONS = tuple(
         "2026-11-08",
     ]
 )
+
+#: Muhurat sessions held in the evening (NSE circulars; those of 2012 and 2025 were held in the afternoon).
+EVENING_SESSIONS = frozenset({
+    date(2009, 10, 17), date(2010, 11, 5), date(2011, 10, 26), date(2013, 11, 3), date(2014, 10, 23),
+    date(2015, 11, 11), date(2016, 10, 30), date(2017, 10, 19), date(2018, 11, 7), date(2019, 10, 27),
+    date(2020, 11, 14), date(2021, 11, 4), date(2022, 10, 24), date(2023, 11, 12), date(2024, 11, 1),
+    date(2026, 11, 8),
+})  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -147,13 +157,23 @@ def next_session(day: date) -> date:
     return days[position]
 
 
+def is_evening(day: date) -> bool:
+    """True for a session that is held in the evening only."""
+    return day in EVENING_SESSIONS
+
+
+def final_at(day: date) -> datetime:
+    """When the prices of session `day` are final."""
+    hour = EVENING_PUBLISHED_HOUR if is_evening(day) else PUBLISHED_HOUR
+    return datetime(day.year, day.month, day.day, hour, tzinfo=INDIA)
+
+
 def last_closed_session(now: datetime) -> date:
     """The last NSE session whose prices are final at `now`, an aware datetime."""
     if now.tzinfo is None:
         raise DataError(f"calendar: now is {now} without a time zone; pass an aware datetime.")
-    local = now.astimezone(INDIA)
-    day = local.date() if local.hour >= PUBLISHED_HOUR else local.date() - timedelta(days=1)
-    known = sessions(day - timedelta(days=30), day)
+    today = now.astimezone(INDIA).date()
+    known = [day for day in sessions(today - timedelta(days=30), today) if final_at(day) <= now]
     if not known:
-        raise DataError(f"calendar: no session in the 30 days before {day}; extend quant_core/calendar.py.")
+        raise DataError(f"calendar: no session in the 30 days before {today}; extend quant_core/calendar.py.")
     return known[-1]

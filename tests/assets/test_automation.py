@@ -35,21 +35,25 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, moment: date
     return schedule.evaluate_tick(context)
 
 
-def test_the_schedule_fires_at_half_past_six_in_the_evening_of_mumbai(definitions: dg.Definitions) -> None:
+def test_the_schedule_fires_after_the_close_and_after_that_of_an_evening_session(definitions: dg.Definitions) -> None:
     schedule = definitions.resolve_schedule_def("daily_refresh")
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 18 * * *", "Asia/Kolkata")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == (["30 18 * * *", "30 21 * * *"], "Asia/Kolkata")
 
 
 def test_a_session_asks_for_its_month_once_a_day(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
     requests = tick(definitions, instance, datetime(2026, 10, 15, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
-    assert [(r.partition_key, r.run_key) for r in requests] == [("2026-10", "refresh-2026-10-15-2026-10")]
+    assert [(r.partition_key, r.run_key) for r in requests] == [("2026-10", "refresh-2026-10-15")]
 
 
-def test_the_first_sessions_of_a_month_read_the_previous_month_again_first(
+def months(request: dg.RunRequest) -> list[str]:
+    return [request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"]]
+
+
+def test_the_first_sessions_of_a_month_read_the_previous_month_again_in_the_same_run(
     definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     requests = tick(definitions, instance, datetime(2026, 10, 5, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
-    assert [r.partition_key for r in requests] == ["2026-09", "2026-10"]
+    assert [(r.run_key, months(r)) for r in requests] == [("refresh-2026-10-05", ["2026-09", "2026-10"])]
 
 
 @pytest.mark.parametrize("day", [date(2026, 10, 17), date(2026, 10, 18), date(2026, 10, 2), date(2026, 1, 26)])
@@ -65,7 +69,19 @@ def test_a_sunday_with_a_special_session_is_refreshed(
     definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     requests = tick(definitions, instance, datetime(2026, 2, 1, 18, 30, tzinfo=IST)).run_requests  # type: ignore[attr-defined]
-    assert [r.partition_key for r in requests] == ["2026-01", "2026-02"]
+    assert [months(r) for r in requests] == [["2026-01", "2026-02"]]
+
+
+@pytest.mark.parametrize(("day", "hour", "said"), [
+    (date(2019, 10, 27), 18, "after its close, at 21:30"), (date(2019, 10, 27), 21, ""),
+    (date(2019, 10, 25), 18, ""), (date(2019, 10, 25), 21, "after its close, at 18:30"),
+])  # fmt: skip
+def test_an_evening_session_is_refreshed_after_its_own_close(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, day: date, hour: int, said: str
+) -> None:
+    result = tick(definitions, instance, datetime(day.year, day.month, day.day, hour, 30, tzinfo=IST))
+    assert len(result.run_requests) == (not said)  # type: ignore[attr-defined]
+    assert said in (result.skip_message or "")  # type: ignore[attr-defined]
 
 
 def test_a_profile_that_ended_is_not_refreshed(instance: dg.DagsterInstance) -> None:

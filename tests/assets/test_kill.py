@@ -1,7 +1,9 @@
 """SIGKILL at any moment: what was whole stays whole, nothing is half written, the next run finishes the work."""
 
 import random
+import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from small_lab import COMMAND, STAGES, SmallLab
 pytestmark = pytest.mark.slow
 
 STAGE_WITHIN_S = 180
-RANDOM_KILLS, SEED = 2, 20260731
+RANDOM_KILLS, SOAK_KILLS, SEED = 2, 50, 20260731
+#: Imports and definitions, before a command stores anything.
+START_S = 5.0
 #: MLflow's database is nearly a megabyte when it is whole; this size lies in the middle of its making.
 HALF_A_DATABASE_BYTES = 300_000
 
@@ -102,3 +106,29 @@ def after_new_files(lab: SmallLab, stored: int, delay_s: float) -> Callable[[], 
         return bool(seen) and time.monotonic() - seen[0] > delay_s
 
     return moment
+
+
+@pytest.mark.soak
+def test_fifty_kills_at_random_moments_of_whole_runs(small_lab: SmallLab, tmp_path: Path) -> None:
+    """A run goes on where a kill left it; a lab that is whole, or was killed five times, makes room for the next."""
+    reference, moments, usual_s = small_lab.hashes(), random.Random(SEED), seconds_of(small_lab)
+    kills, labs, killed_before = 0, 0, Counter[str]()
+    while kills < SOAK_KILLS:
+        lab, labs, standing = SmallLab(tmp_path / "lab", lab_environment(tmp_path / "lab")), labs + 1, {}
+        for _ in range(min(5, SOAK_KILLS - kills)):
+            due = time.monotonic() + moments.uniform(0.0, usual_s)
+            if not killed_when(lambda due=due: time.monotonic() > due, lab):  # type: ignore[misc]
+                break
+            kills, standing = kills + 1, assert_whole(lab, standing, reference)
+            missing = {name.partition("/")[0] for name in reference.keys() - standing.keys()}
+            killed_before[next((stage for stage in STAGES if stage in missing), "the end")] += 1
+        finish(lab)
+        assert lab.hashes() == reference
+        shutil.rmtree(lab.folder)
+    print(f"kills: {kills} in {labs} labs; unfinished stage: {dict(killed_before)}")
+
+
+def seconds_of(lab: SmallLab) -> float:
+    """How long its undisturbed run took."""
+    stored = [path.stat().st_mtime for path in (lab.data / "demo").rglob("*") if path.is_file()]
+    return START_S + max(stored) - min(stored)

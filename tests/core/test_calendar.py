@@ -1,6 +1,6 @@
 """NSE sessions: special ones in, the false one out, the published span known from the provisional one."""
 
-from datetime import date
+from datetime import date, datetime
 
 import exchange_calendars
 import pytest
@@ -66,3 +66,16 @@ def test_years_after_the_published_calendar_are_weekdays_less_fixed_holidays() -
 def test_a_day_outside_the_known_span_is_an_error_that_names_it(bound: date) -> None:
     with pytest.raises(DataError, match=str(bound)):
         calendar.sessions(bound, bound)
+
+
+def test_the_prices_of_an_evening_session_are_final_after_its_own_close() -> None:
+    evening, friday = date(2019, 10, 27), date(2019, 10, 25)
+    at = [datetime(2019, 10, 27, hour, minute, tzinfo=calendar.INDIA) for hour, minute in ((18, 30), (20, 59), (21, 0))]
+    assert [calendar.last_closed_session(moment) for moment in at] == [friday, friday, evening]
+    assert calendar.last_closed_session(datetime(2019, 10, 25, 18, tzinfo=calendar.INDIA)) == friday
+    afternoon = datetime(2025, 10, 21, 18, tzinfo=calendar.INDIA)  # held from 13:45 to 14:45
+    assert calendar.last_closed_session(afternoon) == date(2025, 10, 21)
+
+
+def test_every_evening_session_is_a_session() -> None:
+    assert all(calendar.is_session(day) for day in calendar.EVENING_SESSIONS)

@@ -25,6 +25,8 @@ from quant_core.market.reading.prices import Opened, open_file
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"
 AUTO, NONE = "auto", "none"
+#: NSE's files of all indices on a day, ind_close_all_31072026.csv.
+DAILY_INDICES = "ind_close_all_"
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ def price_file(
     if opened.layout.format in DAILY:
         return PriceFile(opened, exchange=exchange, day=day_in_name(file.name))
     if any(opened.layout.column(name) for name in ("ticker", "symbol", "index")):
-        return PriceFile(opened, exchange=exchange)
+        is_daily = stem.lower().startswith(DAILY_INDICES)
+        return PriceFile(opened, exchange=exchange, day=day_in_name(file.name) if is_daily else None)
     ticker = ticker_in(stem, ticker_pattern)
     if ticker is None:
         raise DataError(

@@ -158,7 +158,7 @@ class FilesSource:
         later name's history, always.
         """
         folder = self._folder()
-        chosen = [file.stamp for file in (*_of_span(folder.stocks, start, end), *folder.indices)]
+        chosen = [file.stamp for file in _of_span((*folder.stocks, *folder.indices), start, end)]
         text = "|".join(f"{file.name}:{file.size}:{file.mtime_ns}" for file in chosen)
         lists = [file for file in (folder.side.actions, folder.side.changes) if file is not None]
         text += "|".join(f"{file.name}:{file.digest}" for file in lists)

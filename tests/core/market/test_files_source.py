@@ -416,6 +416,17 @@ def test_the_version_changes_with_the_file_and_only_then(tmp_path: Path) -> None
     assert source.version(*ALWAYS, NOW) != second
 
 
+def test_a_new_daily_file_of_the_indices_changes_the_version_of_its_own_day_only(tmp_path: Path) -> None:
+    header = "Index Name,Index Date,Open Index Value,High Index Value,Low Index Value,Closing Index Value\n"
+    write(tmp_path, "ind_close_all_01012020.csv", header + "Nifty 50,01-01-2020,1,1,1,1\n")
+    source, first, second = FilesSource(path=str(tmp_path)), date(2020, 1, 1), date(2020, 1, 2)
+    before = [source.version(day, day, NOW) for day in (first, second)]
+    write(tmp_path, "ind_close_all_02012020.csv", header + "Nifty 50,02-01-2020,1,1,1,1\n")
+    after = [source.version(day, day, NOW) for day in (first, second)]
+    assert [now == then for now, then in zip(after, before, strict=True)] == [True, False]
+    assert source.fetch(["Nifty 50"], first, second, NOW).rows.height == 2
+
+
 def test_fetched_at_is_the_files_time_not_the_clock(tmp_path: Path) -> None:
     path = write(tmp_path, "p.csv", LONG + "2020-01-01,A,1,1,1,1,1\n")
     os.utime(path, ns=(0, 1_600_000_000_123_456_789))
