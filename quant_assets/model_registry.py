@@ -19,9 +19,9 @@ HASH_TAG = "content_hash"
 FILES = (ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE, VALIDATION_FILE)
 
 
-def registered_name(profile: str, asset: str, fold: str) -> str:
+def registered_name(profile: str, asset: str, fold: str = "") -> str:
     """`<profile>.<asset>.<fold>`; what MLflow's names and addresses do not take becomes a hyphen."""
-    return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", part) for part in (profile, asset, fold))
+    return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", part) for part in (profile, asset, fold) if part)
 
 
 def register(name: str, run_id: str, fitted: Fitted, tags: Mapping[str, str] | None = None) -> str:
@@ -36,7 +36,7 @@ def register(name: str, run_id: str, fitted: Fitted, tags: Mapping[str, str] | N
     """
     from mlflow.exceptions import MlflowException
 
-    client = _client()
+    client = tracking_client()
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -64,7 +64,7 @@ def load(profile: str, asset: str, fold: str, alias: str = CURRENT) -> Fitted:
 
     name = registered_name(profile, asset, fold)
     try:
-        version = _client().get_model_version_by_alias(name, alias)
+        version = tracking_client().get_model_version_by_alias(name, alias)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=tracking_uri()))
             files = {file: (path / file).read_bytes() for file in FILES if (path / file).is_file()}
@@ -84,10 +84,11 @@ def load(profile: str, asset: str, fold: str, alias: str = CURRENT) -> Fitted:
 
 def log_card(run_id: str, card: str) -> None:
     """Put a model card beside the artifacts of its run."""
-    _client().log_text(run_id, card, "model_card.md")
+    tracking_client().log_text(run_id, card, "model_card.md")
 
 
-def _client() -> Any:
+def tracking_client() -> Any:
+    """MLflow's client on the lab's tracking and registry address."""
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
