@@ -4,8 +4,6 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +14,18 @@ from rich.table import Table
 from quant_assets.actions_command import actions_app
 from quant_assets.collector import collector_paused
 from quant_assets.env_file import read_env_file
+from quant_assets.experiments_cli import add_commands
 from quant_assets.terminal import (
     FromOption,
     PathOption,
     ProfileOption,
+    SetOption,
     SourceOption,
     ToOption,
+    VerboseOption,
     chosen_profile,
     console,
+    parse_settings,
     plain,
     refused,
     say,
@@ -45,22 +47,12 @@ app = typer.Typer(
 #: What typer raises for options and arguments that a command does not have or cannot take.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 app.add_typer(actions_app, name="actions")
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="ASSET.SETTING=VALUE",
-        help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
-        "profile.start=2008-01 changes the profile itself.",
-    ),
-]  # fmt: skip
+add_commands(app)
 StagesOption = Annotated[
     str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")
 ]
 MlflowPortOption = Annotated[
     int | None, typer.Option(help="Port of MLflow's UI on 127.0.0.1; default: QUANT_MLFLOW_PORT, else 5000.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")
 ]
 
 
@@ -144,86 +136,6 @@ def report(
     if open_:
         webbrowser.open(Path(found).as_uri())
     print(found)
-
-
-@app.command()
-def sweep(
-    grid: Annotated[list[str] | None, typer.Argument(metavar="NAME=V1,V2 ...", help="forecaster=ridge,tft")] = None,
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None,
-    search: Annotated[str | None, typer.Option(help="optuna: search each fold's settings in its fit window.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Settings that the search tries a fold.")] = None,
-    add_only: Annotated[bool, typer.Option("--add-only", help="Add the trials; run them in the UI.")] = False,
-    verbose: VerboseOption = False,
-) -> None:  # fmt: skip
-    """Run one trial for each combination and rank them; those that are current are left as they are.
-
-    Without a grid it goes on with the trials that were added before. See docs/sweeps.md.
-
-    Examples:
-
-      quant sweep forecaster=ridge,tft horizon=1,5 seed=0..2
-
-      quant sweep forecaster=ridge top_n=3,5,10 rebalance=weekly,monthly
-
-      quant sweep forecaster=boosting horizon=21 --search optuna --trials 20
-    """
-    from quant_assets.sweep_command import make_leaderboard, page_path, wanted_keys
-    from quant_assets.sweep_command import sweep as run_sweep
-
-    with _experiments(profile, source, path, set_, verbose) as runner:
-        keys = wanted_keys(runner.lab, grid or [], search, trials)
-        swept = run_sweep(runner, keys, add_only, lambda line: console.print(plain(line), soft_wrap=True))
-        if swept.done or swept.current or swept.failed:
-            make_leaderboard(runner)
-            console.print(f"{len(swept.done)} done, {len(swept.current)} current, {len(swept.failed)} failed")
-            print(page_path(runner.lab))
-    if swept.failed:
-        raise typer.Exit(1)
-
-
-@app.command()
-def leaderboard(
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Every figure, for programs.")] = False,
-) -> None:  # fmt: skip
-    """Rank the finished trials out of sample, deflated by everything that was tried; prints the page's path last."""
-    from quant_assets.sweep_command import as_json, board_table, make_leaderboard, page_path, stored_leaderboard
-
-    with _experiments(profile, source, path, set_, False, quietly=json) as runner:
-        make_leaderboard(runner)
-    files = stored_leaderboard(runner.lab)
-    if json:
-        print(as_json(runner.lab, files))
-        return
-    for part in board_table(files):
-        console.print(part)
-    print(page_path(runner.lab))
-
-
-@app.command()
-def promote(
-    key: Annotated[str, typer.Argument(help="Key of a finished trial, as the leaderboard has it.")],
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None,
-    despite_gate: Annotated[bool, typer.Option("--despite-gate", help="Also one that the gate did not pass.")] = False,
-) -> None:  # fmt: skip
-    """Take a trial's settings over: the next run makes forecasts and target weights with them."""
-    from quant_assets.sweep_command import promote_trial
-
-    found = promote_trial(_lab(profile, source, path, set_), key, despite_gate)
-    told = f"promoted {plain(found.trial)}, version {found.version}; run `quant run` to trade {found.strategy} by it"
-    console.print(told, soft_wrap=True)
-
-
-@app.command()
-def demote(
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
-) -> None:
-    """Go back to the trial that was promoted before, or to the profile's own settings."""
-    from quant_assets.sweep_command import demote_trial
-
-    found = demote_trial(_lab(profile, source, path, set_))
-    told = f"back to {found.trial}, version {found.version}" if found.trial else "back to the profile's own settings"
-    console.print(f"{plain(told)}; run `quant run` to trade by it", soft_wrap=True)
 
 
 @app.command()
@@ -369,55 +281,6 @@ def mlflow(port: MlflowPortOption = None) -> None:
     from quant_assets.dev import become_mlflow
 
     become_mlflow(port)
-
-
-def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """`--set` values as (settings of assets, entries of the profile); values are read as YAML.
-
-    Raises:
-        DataError: a pair that is not ASSET.SETTING=VALUE.
-    """
-    from quant_assets.setting_values import from_yaml
-
-    assets: dict[str, dict[str, Any]] = {}
-    profile: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, text = pair.partition("=")
-        asset, dot, setting = name.partition(".")
-        if not (equals and dot and asset and setting):
-            raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
-        if asset == "profile":
-            profile[setting] = text
-        else:
-            assets.setdefault(asset, {})[setting] = from_yaml(text)
-    return assets, profile
-
-
-def _lab(profile: str, source: str | None, path: Path | None, pairs: list[str] | None) -> Any:
-    from quant_assets.lab import Lab
-    from quant_assets.sweep_command import refuse_settings
-
-    overrides, entries = parse_settings(pairs)
-    refuse_settings(overrides)
-    return Lab(chosen_profile(profile, source, path, entries), source_settings=overrides.get("raw_ohlcv", {}))
-
-
-@contextmanager
-def _experiments(
-    profile: str, source: str | None, path: Path | None, pairs: list[str] | None, verbose: bool, quietly: bool = False
-) -> Iterator[Any]:
-    """A runner for trials: no setting of an asset but the source's is any run's own."""
-    overrides, entries = parse_settings(pairs)
-    from quant_assets.paths import dagster_home
-    from quant_assets.sweep_command import refuse_settings
-
-    refuse_settings(overrides)
-    chosen = chosen_profile(profile, source, path, entries)
-    home = dagster_home()
-    from quant_assets.home import open_runner
-
-    with open_runner(chosen, overrides, home, verbose, (lambda line: None) if quietly else say) as runner:
-        yield runner
 
 
 def _run(

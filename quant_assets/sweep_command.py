@@ -172,7 +172,7 @@ def board_table(files: dict[str, bytes]) -> list[Any]:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, label in SHOWN.items():
         table.add_column(label, justify="left" if name in ("trial", "status") else "right", overflow="fold")
-    for row in ranked.select(SHOWN).iter_rows(named=True):
+    for row in ranked.select(list(SHOWN)).iter_rows(named=True):
         table.add_row(*(plain(write(name, row[name])) for name in SHOWN))
     pbo = "unknown" if summary["pbo"] is None else f"{summary['pbo']:.2f}"
     said = (

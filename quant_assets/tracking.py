@@ -25,13 +25,13 @@ class Tracker(Protocol):
     def start_run(self, run_name: str, nested: bool = True) -> AbstractContextManager[Any]:
         """A run of that name inside the one that is open; it ends failed where an error leaves it."""
 
-    def log_params(self, params: dict[str, Any]) -> Any:
+    def log_params(self, params: Mapping[str, Any]) -> Any:
         """Settings, once a run."""
 
-    def set_tags(self, tags: dict[str, Any]) -> Any:
+    def set_tags(self, tags: Mapping[str, Any]) -> Any:
         """Words to find the run by."""
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> Any:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> Any:
         """Figures, of an epoch where `step` is given."""
 
     def log_text(self, text: str, artifact_file: str) -> Any:
@@ -74,17 +74,17 @@ class WandbTracker:
         finally:
             self.runs.pop()
 
-    def log_params(self, params: dict[str, Any]) -> None:
+    def log_params(self, params: Mapping[str, Any]) -> None:
         """Settings, as W&B's config."""
-        self.runs[-1].config.update(params)
+        self.runs[-1].config.update(dict(params))
 
-    def set_tags(self, tags: dict[str, Any]) -> None:
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
         """W&B's own tags have no values: these go to the config too."""
         self.runs[-1].config.update({name: str(value) for name, value in tags.items()})
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Figures; the epoch is one of them, as W&B's own step never goes back."""
-        self.runs[-1].log(metrics if step is None else {**metrics, "epoch": step})
+        self.runs[-1].log(dict(metrics) if step is None else {**metrics, "epoch": step})
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """A file in the run's folder."""
@@ -115,20 +115,20 @@ class Told:
         """MLflow's run."""
         return self.trackers[0].active_run()
 
-    def log_params(self, params: dict[str, Any]) -> None:
+    def log_params(self, params: Mapping[str, Any]) -> None:
         """To each."""
         for one in self.trackers:
-            one.log_params(params)
+            one.log_params(dict(params))
 
-    def set_tags(self, tags: dict[str, Any]) -> None:
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
         """To each."""
         for one in self.trackers:
-            one.set_tags(tags)
+            one.set_tags(dict(tags))
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """To each."""
         for one in self.trackers:
-            one.log_metrics(metrics, step=step)
+            one.log_metrics(dict(metrics), step=step)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """To each."""

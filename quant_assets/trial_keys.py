@@ -145,6 +145,11 @@ def models_of(lab: Lab) -> list[str]:
     return [name for name in MODELS if lab.has_encoder or not MODELS[name].needs_encoder]
 
 
+def wants_gpu(lab: Lab) -> bool:
+    """Whether one of the profile's forecasters fits faster on an accelerator: trials then wait for it like all fits."""
+    return any(MODELS[name].resources.gpu for name in lab.models)
+
+
 def _values(name: str, text: str) -> Iterator[str]:
     for part in text.split(","):
         if span := RANGE.fullmatch(part):

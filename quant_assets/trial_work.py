@@ -41,7 +41,7 @@ from quant_core.backtest.guard import fits_of
 from quant_core.backtest.simulate import Backtest, simulate
 from quant_core.calendar import sessions_before
 from quant_core.errors import DataError
-from quant_core.fitted import Fitted, Log, frame_hash
+from quant_core.fitted import Fitted, Journal, Log, frame_hash
 from quant_core.folds import Fold, fold
 from quant_core.forecasting.evaluate import evaluate_forecasts
 from quant_core.forecasting.model import forecasts, with_calibration
@@ -127,9 +127,13 @@ def fit_fold(lab: Lab, variant: Variant, name: str, log: Log) -> tuple[Fitted, b
     pointer = fit_pointer(lab, variant, name)
     if read_stamp(pointer) is not None:
         return kept_fit(pointer)[0], True
-    own = fold(name, lab.profile.train_years)
+    own, checkpoints = fold(name, lab.profile.train_years), local_path(pointer.with_suffix(".training"))
+    if checkpoints is not None and not variant.tries:  # a network goes on from its last epoch after a kill
+        log = Journal(log, checkpoints)
     fitted, tries = _fit(lab, variant, training_data(_fit_inputs(lab, variant, own), own), log)
     write_artifact(pointer, fitted.to_bytes() | table_files(**{TRIES_TABLE: tries}), pointer.stem)
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return fitted, False
 
 
@@ -205,7 +209,7 @@ def _chosen_settings(
     lab: Lab, variant: Variant, fitted: Mapping[str, Fitted], prices: pl.DataFrame, sectors: pl.DataFrame
 ) -> pl.DataFrame:
     """BookSettings of the folds, for a book that chooses some on validation slices."""
-    parts = [BookSettings.create_empty()]
+    parts: list[pl.DataFrame] = [BookSettings.create_empty()]
     if variant.book in CHOSEN_BY:
         for name, one in fitted.items():
             before = prices.filter(pl.col("date") < fold(name).test_start)

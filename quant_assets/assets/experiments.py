@@ -24,11 +24,10 @@ from quant_assets.pictures import book_pictures
 from quant_assets.resources import artifact_link, run_address, tracked
 from quant_assets.table_files import table_files
 from quant_assets.trial_board import SETTINGS_FILE, finished_trials, page_input, ranked_trials
-from quant_assets.trial_keys import Variant, variant_of
+from quant_assets.trial_keys import Variant, variant_of, wants_gpu
 from quant_assets.trial_records import failed_trials, forget_failure, record_failure
 from quant_assets.trial_work import Traded, fit_fold, fit_pointer, kept_fit, tested_folds, trade
 from quant_core.fitted import Fitted
-from quant_core.forecasting import MODELS
 from quant_core.forecasting.scores import summaries
 from quant_core.forecasting.search import SPACES
 
@@ -87,9 +86,7 @@ def _folds_op(lab: Lab, parents: Sequence[str]) -> dg.OpDefinition:
 
 
 def _fit_op(lab: Lab) -> dg.OpDefinition:
-    pool = GPU_POOL if any(MODELS[name].resources.gpu for name in lab.models) else CPU_POOL
-
-    @dg.op(name="trial__fit", pool=pool, required_resource_keys={"mlflow"})
+    @dg.op(name="trial__fit", pool=GPU_POOL if wants_gpu(lab) else CPU_POOL, required_resource_keys={"mlflow"})
     def fit(context: dg.OpExecutionContext, folds: dict) -> dict:
         """One fold's fit, unless it is kept from before; its search, where there is one, sees the fit window alone."""
         key, name = context.partition_key, folds[FIT_FILE].decode()

@@ -26,6 +26,7 @@ RIDGE = {"models": "[ridge]", "regimes": "[]", "agents": "[]"}
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "book_settings",
     "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
+    "trial", "leaderboard",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.

@@ -90,10 +90,13 @@ def test_a_key_sets_forecaster_and_book_and_leaves_the_profile_the_rest(lab: Lab
         ("seed=1,forecaster=ridge", "write 'forecaster=ridge,seed=1'"),
         ("forecaster=ridge,seed=1,seed=2", "seed is there twice"),
         ("forecaster=ridge, seed=1", "' seed=1' is no setting"),
-        ("", "0 characters; wanted 1 to 160"), ("forecaster=" + "x" * 200, "211 characters"),
-        ("../../etc/passwd", "is no setting"), ("forecaster=<script>", "is no setting"), ("forecaster=..", "no setting"),
+        ("", "0 characters; wanted 1 to 160"),
+        ("forecaster=" + "x" * 200, "211 characters"),
+        ("../../etc/passwd", "is no setting"),
+        ("forecaster=<script>", "is no setting"),
+        ("forecaster=..", "no setting"),
     ],
-)  # fmt: skip
+)
 def test_a_key_that_is_no_trial_says_why_and_what_is_wanted(lab: Lab, key: str, told: str) -> None:
     with pytest.raises(QuantError, match=re.escape(told)):
         variant_of(lab, key)

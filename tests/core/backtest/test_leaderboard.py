@@ -97,7 +97,7 @@ def test_the_odds_of_overfitting_are_those_of_all_trials_over_their_common_sessi
     assert (row["pbo"], row["n_splits"]) == (pytest.approx(wanted.pbo), wanted.n_splits)
     assert row["pbo"] > 0.2
     skilled = made(noise | {"alpha=1": returns(0.004, 7)})
-    assert skilled.summary["pbo"][0] == 0.0
+    assert skilled.summary["pbo"][0] < 0.01
     assert skilled.ranked["trial"][0] == "alpha=1"
 
 
