@@ -37,6 +37,8 @@ SHOWN = {
     "max_drawdown": "drawdown", "mean_rank_ic": "rank IC", "status": "gate",
 }  # fmt: skip
 SEARCHES = (OPTUNA,)
+#: What Dagster makes of Ctrl-C and SIGTERM inside a step.
+INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 Tell = Callable[[str], None]
 
 
@@ -111,6 +113,8 @@ def sweep(runner: Runner, keys: Sequence[str], add_only: bool, tell: Tell) -> Sw
             variant_of(lab, key)
             runner.execute(Step(TRIAL, (key,)))
         except QuantError as error:
+            if INTERRUPTED in str(error):
+                raise RunFailed(f"sweep: interrupted at trial {key}; run `quant sweep` to go on with it.") from error
             found.failed[key] = str(error)
             tell(f"{where}: failed: {error}")
             continue

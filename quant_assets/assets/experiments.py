@@ -208,7 +208,6 @@ def _leaderboard(lab: Lab) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"plotly", "html", "mlflow"},
         required_resource_keys={"mlflow"},
-        code_version=lab.code(LEADERBOARD, _leaderboard),
         deps=[lab.key(TRIAL), lab.key("backtest")],
     )
     def leaderboard(context: dg.AssetExecutionContext) -> dict:

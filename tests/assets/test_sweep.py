@@ -21,7 +21,7 @@ OPTIONS = [
     "--profile", "demo",
     *(part for one in SPAN if one.startswith(("profile.", "raw_ohlcv.")) for part in ("--set", one)),
 ]  # fmt: skip
-GRID = ["forecaster=ridge", "horizon=1,5", "top_n=2,3,4", "rebalance=weekly,monthly"]
+GRID = ["forecaster=ridge", "horizon=1,5", "top_n=2,3,4", "rebalance=daily,weekly"]
 N_TRIALS, KILLED_AFTER = 12, 4
 #: A command of the sweep, on a busy machine.
 WITHIN_S = 600

@@ -14,6 +14,7 @@ from quant_core.measures.overfitting import probability_of_backtest_overfitting
 from quant_core.measures.significance import probabilistic_sharpe, sharpe_moments
 from quant_core.schema import EQUAL_WEIGHT_BOOK, PROMOTED, RIDGE_BOOK, BacktestDaily, StressedReturns, dtypes_of
 
+pytestmark = pytest.mark.slow
 DAYS = sessions(date(2020, 1, 1), date(2021, 12, 31))
 LUCK = Luck(n_trials=9, n_own_trials=5, n_clusters=4, over_cash_z=1.0, over_benchmark_z=1.0)
 NONE = Luck(1, 1, 1, 0.0, 0.0)
