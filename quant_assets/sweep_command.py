@@ -198,9 +198,11 @@ def promote_trial(lab: Lab, key: str, despite_gate: bool) -> Promoted:
     """Take a trial's settings over: the alias first, then the copy that runs read.
 
     Raises:
-        DataError: it is not finished or not ranked, the gate did not pass it, or the profile has no such forecaster or
-            book.
+        DataError: it is promoted already, not finished or not ranked, the gate did not pass it, or the profile has no
+            such forecaster or book.
     """
+    if lab.promoted.trial == key:
+        raise DataError(f"promote {key}: it is promoted already, as version {lab.promoted.version}.")
     files = finished_trials(lab, [key]).get(key)
     if files is None:
         raise DataError(f"promote {key}: no such trial is finished; see `quant leaderboard`, or run `quant sweep`.")
