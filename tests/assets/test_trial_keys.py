@@ -1,14 +1,18 @@
 """Keys of trials: the grid, the one spelling, and what is refused before anything runs."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upath import UPath
 
 from quant_assets.lab import Lab
 from quant_assets.paths import SAFE_NAME
 from quant_assets.profile import load_profile
+from quant_assets.storage import read_artifact, write_artifact
 from quant_assets.trial_keys import BOOKS, FIRST, NOT_TRIED, entries_of, grid_keys, spelling, variant_of
 from quant_core.allocation import AllocationConfig
 from quant_core.errors import DataError, QuantError
@@ -16,8 +20,10 @@ from quant_core.forecasting import MODELS
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    return Lab(load_profile("demo", {"models": "[ridge]", "regimes": "[]", "agents": "[]"}))
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUANT_DATA", str(tmp_path_factory.mktemp("lab")))  # nothing is promoted there
+        yield Lab(load_profile("demo", {"models": "[ridge]", "regimes": "[]", "agents": "[]"}))
 
 
 def test_a_grid_is_every_combination_the_last_word_varying_fastest() -> None:
@@ -107,6 +113,15 @@ def test_no_name_is_both_a_forecasters_and_a_books() -> None:
     for name in MODELS:
         assert not books & set(MODELS[name].config_class.__dataclass_fields__), name
     assert BOOKS[0] == "top_n"
+
+
+def test_a_trials_new_version_leaves_the_trial_whose_key_begins_like_its_own(tmp_path: Path) -> None:
+    short, long = (UPath(tmp_path / f"forecaster=ridge,inputs={value}.json") for value in ("raw", "raw-z"))
+    write_artifact(long, {"a": b"1"}, "one")
+    for content in (b"2", b"3"):
+        write_artifact(short, {"a": content}, "one")
+    assert (read_artifact(long), read_artifact(short)) == ({"a": b"1"}, {"a": b"3"})
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
 @settings(max_examples=60, deadline=None)
