@@ -11,6 +11,7 @@ from quant_assets.assets import (
     agents,
     book_settings,
     evaluation,
+    experiments,
     features,
     forecast_evaluation,
     market_data,
@@ -31,7 +32,7 @@ from quant_assets.resources import mlflow_tracking
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
     market_data, features, training, representation, models, regimes, regime_use, book_settings, signals,
-    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation,
+    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation, experiments,
 )  # fmt: skip
 
 

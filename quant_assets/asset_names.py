@@ -3,4 +3,5 @@
 FORECASTER, FORECASTS = "forecaster_", "forecasts_"  # and a model's name
 BOOK_SETTINGS = "book_settings"
 REGIME_MODEL, REGIMES, REGIME_BOOKS = "regime_model", "regimes", "regime_books"
+TRIAL, LEADERBOARD = "trial", "leaderboard"
 POLICY, POLICY_WEIGHTS = "rl_policy_", "weights_"  # and an agent's name

@@ -14,14 +14,18 @@ from rich.table import Table
 from quant_assets.actions_command import actions_app
 from quant_assets.collector import collector_paused
 from quant_assets.env_file import read_env_file
+from quant_assets.experiments_cli import add_commands
 from quant_assets.terminal import (
     FromOption,
     PathOption,
     ProfileOption,
+    SetOption,
     SourceOption,
     ToOption,
+    VerboseOption,
     chosen_profile,
     console,
+    parse_settings,
     plain,
     refused,
     say,
@@ -46,22 +50,12 @@ DISK_REASONS = ("database or disk is full", "attempt to write a readonly databas
 #: What typer raises for options and arguments that a command does not have or cannot take.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 app.add_typer(actions_app, name="actions")
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="ASSET.SETTING=VALUE",
-        help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
-        "profile.start=2008-01 changes the profile itself.",
-    ),
-]  # fmt: skip
+add_commands(app)
 StagesOption = Annotated[
     str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")
 ]
 MlflowPortOption = Annotated[
     int | None, typer.Option(help="Port of MLflow's UI on 127.0.0.1; default: QUANT_MLFLOW_PORT, else 5000.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")
 ]
 
 
@@ -300,28 +294,6 @@ def mlflow(port: MlflowPortOption = None) -> None:
     from quant_assets.dev import become_mlflow
 
     become_mlflow(port)
-
-
-def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """`--set` values as (settings of assets, entries of the profile); values are read as YAML.
-
-    Raises:
-        DataError: a pair that is not ASSET.SETTING=VALUE.
-    """
-    from quant_assets.setting_values import from_yaml
-
-    assets: dict[str, dict[str, Any]] = {}
-    profile: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, text = pair.partition("=")
-        asset, dot, setting = name.partition(".")
-        if not (equals and dot and asset and setting):
-            raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
-        if asset == "profile":
-            profile[setting] = text
-        else:
-            assets.setdefault(asset, {})[setting] = from_yaml(text)
-    return assets, profile
 
 
 def _run(

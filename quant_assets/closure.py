@@ -27,9 +27,10 @@ PACKAGES = ("quant_core", "quant_assets")
 ANSWERED_BY_VALUE = ("quant_assets.lab", "Lab")
 #: What changes nothing that an asset stores: trial_witness tells the register of trials what a run was, and the report
 #: whether the register is whole (in its fingerprint); verdicts tells a person what a check says, model_card what a fit
-#: is, and model_registry lists it.
+#: is, and model_registry lists it; what trial_keys reads off a key is in the trial's fingerprint, setting by setting.
 TOLD_APART = frozenset({
     "quant_assets.trial_witness", "quant_assets.verdicts", "quant_assets.model_card", "quant_assets.model_registry",
+    "quant_assets.trial_keys",
 })  # fmt: skip
 #: They order, log, store and fetch; what they hand over is the lab's own data or the vendor's, stamped by content.
 CARRIERS = frozenset({"dagster", "dagster_mlflow", "mlflow", "upath", "yaml", "pydantic", "rich", "typer", "yfinance"})

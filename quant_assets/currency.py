@@ -54,13 +54,18 @@ def upstream_partitions(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.Asse
     thousands that planning a run asks for; months and years are whole numbers.
     """
     own, theirs = graph.get(key).partitions_def, graph.get(parent).partitions_def
-    if own is None or theirs is None:
+    if not (is_by_time(own) and is_by_time(theirs)):  # a trial says itself what it is made from
         return []
     mapping, length = graph.get_partition_mapping(key, parent), months_a_partition(own)
     first = _month_number(partition) + length * getattr(mapping, "start_offset", 0)
     last = _month_number(partition) + length * getattr(mapping, "end_offset", 0) + length - 1
     known = _partition_months(theirs, datetime.now(UTC).date())
     return [name for name, (start, end) in known.items() if start <= last and end >= first]
+
+
+def is_by_time(definition: dg.PartitionsDefinition | None) -> bool:
+    """Whether an asset is partitioned by months or folds; trials are by their keys, and a leaderboard is not."""
+    return isinstance(definition, dg.TimeWindowPartitionsDefinition)
 
 
 @lru_cache(maxsize=16)

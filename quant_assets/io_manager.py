@@ -31,6 +31,8 @@ from quant_core.errors import DataError
 from quant_core.folds import fold
 
 SCRATCH_KEPT = timedelta(days=7)
+#: What an asset without partitions is stored as.
+NEWEST = "newest"
 
 
 class LabStorage(dg.IOManager):
@@ -51,7 +53,7 @@ class LabStorage(dg.IOManager):
         if not context.has_asset_key:
             _write_scratch(self._scratch(context), value)
             return
-        partitions = list(context.asset_partition_keys)
+        partitions = list(context.asset_partition_keys) if context.has_asset_partitions else [NEWEST]
         if isinstance(value, pl.DataFrame):
             note(rows=value.height, partitions=len(partitions))
             hashes = self._store_table(context, partitions, value)
@@ -122,7 +124,8 @@ class LabStorage(dg.IOManager):
         return read_tables([tables[name] for name in present]) if present else None
 
     def _scratch(self, output: dg.OutputContext) -> UPath:
-        place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]
+        named = [part for part in (output.name, output.mapping_key) if part]
+        place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, *named)]
         return self.root.joinpath(".scratch", *place)
 
 

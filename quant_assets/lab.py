@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets import trials
+from quant_assets.asset_names import TRIAL
 from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version, plain
@@ -19,6 +20,7 @@ from quant_assets.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, memb
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
 from quant_assets.paths import data_root
 from quant_assets.profile import Profile, model_presets
+from quant_assets.promoted import Promoted, read_promoted
 from quant_assets.review_log import reviewed_actions
 from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 from quant_core.calendar import last_closed_session, sessions
@@ -146,6 +148,11 @@ class Lab:
             AGENTS[agent_of(name)]
         return tuple(name for name in named if self.has_regimes or not is_blind(name))
 
+    @cached_property
+    def promoted(self) -> Promoted:
+        """The promoted trial, whose settings replace the profile's."""
+        return read_promoted(self.root, self.profile.name)
+
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -156,7 +163,7 @@ class Lab:
         return {asset: settings for stage in STAGES for asset, settings in stage.setting_classes(self).items()}
 
     def settings(self, asset: str) -> dict[str, Any]:
-        """The profile's settings of an asset: what replaces the defaults of its dataclass."""
+        """The profile's settings of an asset, those of a promoted trial last: what replaces its class's defaults."""
         price, total = self.profile.price_index, self.profile.total_return_index or self.profile.price_index
         traded = {"regime_method": self.profile.regime_method}
         derived: dict[str, dict[str, Any]] = {
@@ -171,7 +178,8 @@ class Lab:
         if asset.endswith(BLIND):  # as the agent that sees, but for what it is shown
             seeing = asset.removesuffix(BLIND)
             derived[asset] = self.settings(seeing) | {"regime_aware": False}
-        return derived.get(asset, {}) | of_size | dict(self.profile.presets.get(asset) or {})
+        preset = dict(self.profile.presets.get(asset) or {})
+        return derived.get(asset, {}) | of_size | preset | dict(self.promoted.settings.get(asset, {}))
 
     @property
     def _vix(self) -> str | None:
@@ -389,11 +397,16 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials."""
+        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, and
+        for a trial all that its key asks for."""
+        from quant_assets.trial_work import made_from
+
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)
         if asset == "backtest_report":
             return lists + trials.signature(self.root, self.profile.name, last_day_of(asset, partition))
+        if asset == TRIAL:
+            return made_from(self, partition)
         if asset not in ("raw_ohlcv", "clean_prices"):
             return lists
         window = self.partitions.months.time_window_for_partition_key(partition)

@@ -19,9 +19,9 @@ HASH_TAG = "content_hash"
 FILES = (ARRAYS_FILE, MANIFEST_FILE, CURVE_FILE, VALIDATION_FILE)
 
 
-def registered_name(profile: str, asset: str, fold: str) -> str:
+def registered_name(profile: str, asset: str, fold: str = "") -> str:
     """`<profile>.<asset>.<fold>`; what MLflow's names and addresses do not take becomes a hyphen."""
-    return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", part) for part in (profile, asset, fold))
+    return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", part) for part in (profile, asset, fold) if part)
 
 
 def register(
@@ -39,7 +39,7 @@ def register(
     """
     from mlflow.exceptions import MlflowException
 
-    client = _client(store)
+    client = tracking_client(store)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -67,7 +67,7 @@ def load(profile: str, asset: str, fold: str, alias: str = CURRENT) -> Fitted:
 
     name = registered_name(profile, asset, fold)
     try:
-        version = _client().get_model_version_by_alias(name, alias)
+        version = tracking_client().get_model_version_by_alias(name, alias)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(download_artifacts(artifact_uri=version.source, dst_path=folder, tracking_uri=tracking_uri()))
             files = {file: (path / file).read_bytes() for file in FILES if (path / file).is_file()}
@@ -87,10 +87,11 @@ def load(profile: str, asset: str, fold: str, alias: str = CURRENT) -> Fitted:
 
 def log_card(run_id: str, card: str, store: str | None = None) -> None:
     """Put a model card beside the artifacts of its run."""
-    _client(store).log_text(run_id, card, "model_card.md")
+    tracking_client(store).log_text(run_id, card, "model_card.md")
 
 
-def _client(store: str | None = None) -> Any:
+def tracking_client(store: str | None = None) -> Any:
+    """MLflow's client on the lab's tracking and registry address, or on that of `store`."""
     from mlflow import MlflowClient
 
     uri = store or tracking_uri()

@@ -42,6 +42,7 @@ class Partitions:
     fold_of_month: dg.TimeWindowPartitionMapping
     folds_of_regimes: dg.TimeWindowPartitionMapping  # of a month: its fold, and that of the month before it
     through_fold: dg.TimeWindowPartitionMapping
+    trials: dg.DynamicPartitionsDefinition  # one a key of `trial_keys`
     train_folds: int  # folds that the years before one hold
 
     def training_months(self, context_sessions: int) -> dg.TimeWindowPartitionMapping:
@@ -86,6 +87,7 @@ def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
         fold_of_month=mapping(allow_nonexistent_upstream_partitions=True),
         folds_of_regimes=mapping(start_offset=-1, allow_nonexistent_upstream_partitions=True),
         through_fold=mapping(start_offset=-earlier_folds, allow_nonexistent_upstream_partitions=True),
+        trials=dg.DynamicPartitionsDefinition(name=f"{profile.name}_trials"),
         train_folds=train_folds,
     )
 

@@ -20,6 +20,7 @@ import dagster as dg
 
 from quant_assets.paths import data_root, project_root
 from quant_assets.storage import local_path
+from quant_assets.tracking import Told, told_to
 from quant_core.errors import DataError
 
 EXPERIMENT = "quant-lab"
@@ -137,17 +138,19 @@ def why_silent(uri: str, timeout_seconds: float = 5.0) -> str:
 @contextmanager
 def tracked(
     context: dg.OpExecutionContext | dg.AssetExecutionContext, asset: str, params: Mapping[str, Any]
-) -> Iterator[Any]:
-    """An MLflow child run named `asset[partition]`, its link in the asset's metadata once the work is done.
+) -> Iterator[Told]:
+    """A child run named `asset[partition]` of every tracker, MLflow's link in the asset's metadata after the work.
 
     Yields:
-        the mlflow module-like resource; log metrics and artifacts on it.
+        what tells them all; log metrics and artifacts on it.
     """
-    mlflow = context.resources.mlflow
-    with mlflow.start_run(run_name=f"{asset}[{context.partition_key}]", nested=True) as run:
-        mlflow.log_params(dict(params))
-        mlflow.set_tags({"dagster_run_id": context.run_id, "partition": context.partition_key, "asset": asset})
-        yield mlflow
+    told = told_to(context.resources.mlflow, _local_folder().parent / "wandb", os.environ)
+    partition = context.partition_key if context.has_partition_key else ""
+    name = f"{asset}[{partition}]" if partition else asset
+    with told.start_run(run_name=name, nested=True) as run:
+        told.log_params(dict(params))
+        told.set_tags({"dagster_run_id": context.run_id, "partition": partition, "asset": asset})
+        yield told
     context.add_output_metadata({"mlflow_run": _link(run.info, "", "open in MLflow")})
 
 

@@ -21,7 +21,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from quant_assets.automation import EVALUATION
 from quant_assets.collector import garbage_freed
-from quant_assets.currency import fingerprint, stamps_in, upstream_partitions
+from quant_assets.currency import fingerprint, is_by_time, stamps_in, upstream_partitions
 from quant_assets.data_seen import noted
 from quant_assets.event_files import OpenRun
 from quant_assets.fitting import TRAIN_SUFFIX
@@ -47,7 +47,7 @@ class RunFailed(QuantError):
 
 @dataclass(frozen=True)
 class Step:
-    """One Dagster run to be done: partitions of one asset, contiguous."""
+    """One Dagster run to be done: partitions of one asset, contiguous; none of an asset that has none."""
 
     asset: str
     partitions: tuple[str, ...]
@@ -72,8 +72,9 @@ class Runner:
         return self.definitions.resolve_asset_graph()
 
     def stages(self) -> list[str]:
-        """Assets in the order in which they run, from the graph."""
-        return [key.path[-1] for key in self.graph.toposorted_asset_keys if key.path[0] == self.lab.profile.name]
+        """Assets of months and folds in the order in which they run, from the graph; trials are `quant sweep`'s."""
+        own = (key for key in self.graph.toposorted_asset_keys if key.path[0] == self.lab.profile.name)
+        return [key.path[-1] for key in own if is_by_time(self.graph.get(key).partitions_def)]
 
     def is_fold(self, asset: str) -> bool:
         """Whether an asset is partitioned by fold."""
@@ -192,7 +193,7 @@ class Runner:
     def execute(self, step: Step) -> None:
         """One Dagster run; raises RunFailed with the reason."""
         single = len(step.partitions) == 1
-        span = step.partitions[0] if single else f"{step.partitions[0]}..{step.partitions[-1]}"
+        span = step.partitions[0] if single else "..".join(step.partitions[:1] + step.partitions[-1:])
         key, run_id = self.lab.key(step.asset), str(uuid.uuid4())
         node = f"{self.lab.profile.name}__{step.asset}"
         ops = {node: self.node_config(step.asset)} if self.overrides.get(step.asset) else {}
@@ -201,7 +202,9 @@ class Runner:
             result = self._job(step.asset).execute_in_process(
                 run_id=run_id,
                 partition_key=step.partitions[0] if single else None,
-                tags=own_tags(key.to_user_string(), span) | self._settings_tag() | ({} if single else range_tags(step)),
+                tags=own_tags(key.to_user_string(), span)
+                | self._settings_tag()
+                | (range_tags(step) if len(step.partitions) > 1 else {}),
                 instance=self.instance,
                 run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": self.log_level}}}},
                 raise_on_error=False,
@@ -213,7 +216,7 @@ class Runner:
             result._output_capture.clear()  # type: ignore[attr-defined]
             del result
         if failed is not None:
-            raise RunFailed(f"{self.lab.profile.name}/{step.asset} {span}: {failed}")
+            raise RunFailed(f"{self.lab.profile.name}/{f'{step.asset} {span}'.rstrip()}: {failed}")
 
 
 def month_range(lab: Lab, first: str | None, last: str | None) -> tuple[str, str]:

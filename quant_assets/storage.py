@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -131,8 +132,9 @@ def _drop_old_versions(pointer: UPath, current: str) -> None:
     local = local_path(pointer)
     if local is None:
         return
+    own = re.compile(rf"{re.escape(pointer.stem)}-[0-9a-f]{{12}}")  # x=1 is no version of x=1e-3
     for folder in local.parent.glob(f"{pointer.stem}-*"):
-        if folder.name != current:
+        if folder.name != current and own.fullmatch(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -34,6 +34,18 @@ FromOption = Annotated[
 ]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="Last month; default: the current one.")]
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="ASSET.SETTING=VALUE",
+        help="One setting for this run, e.g. forecaster_ridge.alpha=1; repeatable. "
+        "profile.start=2008-01 changes the profile itself.",
+    ),
+]  # fmt: skip
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="A log line a step; QUANT_LOG_LEVEL=debug adds Dagster's own.")
+]
+
 
 def say(line: str) -> None:
     """One line between the bars of progress."""
@@ -86,3 +98,25 @@ def check_path(path: Path) -> None:
         raise DataError(
             f"{said}: cannot be read ({failure.strerror}); change its permissions, or give another path."
         ) from failure
+
+
+def parse_settings(pairs: list[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """`--set` values as (settings of assets, entries of the profile); values are read as YAML.
+
+    Raises:
+        DataError: a pair that is not ASSET.SETTING=VALUE.
+    """
+    from quant_assets.setting_values import from_yaml
+
+    assets: dict[str, dict[str, Any]] = {}
+    profile: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        asset, dot, setting = name.partition(".")
+        if not (equals and dot and asset and setting):
+            raise DataError(f"--set {pair}: not of the form ASSET.SETTING=VALUE; e.g. --set target_weights.top_n=10.")
+        if asset == "profile":
+            profile[setting] = text
+        else:
+            assets.setdefault(asset, {})[setting] = from_yaml(text)
+    return assets, profile

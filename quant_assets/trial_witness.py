@@ -29,6 +29,8 @@ def changed_settings(lab: Lab, asset: str, tags: Any, run_config: Any) -> dict[s
     for name, values in {asset: node.get("config") or {}, **json.loads((tags or {}).get(SETTINGS_TAG) or "{}")}.items():
         changed = lab.changed_settings(name, {"config": values})
         found |= {f"{name}.{key}": value for key, value in changed.items() if f"{name}.{key}" not in SPAN}
+    for name, values in lab.promoted.settings.items():
+        found |= {f"promoted.{name}.{key}": value for key, value in values.items()}
     base = next((name for name in profile_names() if lab.profile.name in (name, _with_source(name, lab))), None)
     if base is not None:
         shipped = load_profile(base)

@@ -40,6 +40,7 @@ from quant_core.schema.backtest import (
 )
 from quant_core.schema.cleaning import IS_ELIGIBLE, IS_QUARANTINED, CleanPrices
 from quant_core.schema.contract import OPTIONAL, dtypes_of, table_of, validate
+from quant_core.schema.experiments import FailedTrials, Leaderboard, LeaderboardSummary
 from quant_core.schema.features import CHANNEL_PREFIX, STATIC_PREFIX, Features
 from quant_core.schema.forecasting import (
     DISTRIBUTION_COLUMNS,
@@ -146,6 +147,7 @@ __all__ = [
     "BookSettings",
     "CleanPrices",
     "Embeddings",
+    "FailedTrials",
     "Features",
     "ForecastComparison",
     "ForecastContribution",
@@ -157,6 +159,8 @@ __all__ = [
     "ForecastReliability",
     "ForecastScorecard",
     "Forecasts",
+    "Leaderboard",
+    "LeaderboardSummary",
     "Promotion",
     "PromotionLeads",
     "RawOhlcv",

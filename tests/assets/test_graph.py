@@ -30,7 +30,11 @@ GRAPH = {
         "folds",
         {"backtest", "forecast_quality", "forecast_comparison", "forecaster_ridge"},
     ),
+    "trial": ("experiments", "trials", {"clean_prices", "features", "training_window"}),
+    "leaderboard": ("experiments", "none", {"trial", "backtest"}),
 }
+#: Of a profile with an encoder, which a trial's forecaster may begin with.
+WITH_ENCODER = {"trial": ("experiments", "trials", {"clean_prices", "features", "training_window", "encoder"})}
 
 
 RIDGE_ALONE = {"models": "[ridge]", "regimes": "[]", "agents": "[]", "encoder": "false"}
@@ -46,10 +50,17 @@ def described(definitions: dg.Definitions) -> dict[str, tuple[str, str, set[str]
     graph, found = definitions.resolve_asset_graph(), {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        months = isinstance(node.partitions_def, dg.MonthlyPartitionsDefinition)
         parents = {parent.path[-1] for parent in node.parent_keys}
-        found[key.path[-1]] = (node.group_name, "months" if months else "folds", parents)
+        found[key.path[-1]] = (node.group_name, kind_of(node.partitions_def), parents)
     return found
+
+
+def kind_of(partitions: dg.PartitionsDefinition | None) -> str:
+    if partitions is None:
+        return "none"
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        return "trials"
+    return "months" if isinstance(partitions, dg.MonthlyPartitionsDefinition) else "folds"
 
 
 def test_the_graph_is_the_designed_one(definitions: dg.Definitions) -> None:
@@ -60,7 +71,7 @@ def test_a_profile_has_an_encoder_where_it_says_so_or_a_model_begins_with_one() 
     own = {"encoder": ("representation", "folds", {"features"}),
            "embeddings": ("representation", "months", {"features", "encoder"})}  # fmt: skip
     wanted = build_definitions(load_profile("nifty50", RIDGE_ALONE | {"encoder": "true"}))
-    assert described(wanted) == GRAPH | own
+    assert described(wanted) == GRAPH | own | WITH_ENCODER
     model = RIDGE_ALONE | {"models": "[transformer_pretrained]"}
     found = described(build_definitions(load_profile("nifty50", model)))
     assert {name: found[name] for name in own} == own
@@ -121,7 +132,7 @@ def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definit
 def test_blocking_checks_guard_every_table(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     checks = {(key.asset_key.path[-1], key.name): graph.get(key).blocking for key in graph.asset_check_keys}
-    tables = set(GRAPH) - {"forecaster_ridge"}
+    tables = set(GRAPH) - {"forecaster_ridge", "trial", "leaderboard"}  # these two validate what they make
     contracts = {(asset, "contract"): True for asset in tables}
     assert checks == contracts | {
         ("clean_prices", "actions_resolved"): True,

@@ -22,7 +22,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 GROUPS = (
-    "market_data", "features", "training", "representation", "models", "regimes", "signals", "agents", "evaluation"
+    "market_data", "features", "training", "representation", "models", "regimes", "signals", "agents", "evaluation",
+    "experiments",
 )  # fmt: skip
 #: Loose: the goal on an idle machine is 20 s, and this one may be busy.
 SERVING_WITHIN_S = 60
