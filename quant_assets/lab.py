@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import trials
+from quant_assets import paper_record, trials
 from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
 from quant_assets.currency import code_version, plain
@@ -360,6 +360,7 @@ class Lab:
                 self.sectors().write_csv(),
             ],
             "forecast_quality": lambda: [self.sectors().write_csv()],
+            "signals": lambda: [self.lists_known(end, asset).write_csv()],
             "backtest_report": lambda: [
                 members_text(self.membership(), end), self.sectors().write_csv(), self.lists_known(end).write_csv(),
                 repr(self.universe()),
@@ -389,11 +390,14 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials."""
+        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, the record on paper."""
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)
         if asset == "backtest_report":
             return lists + trials.signature(self.root, self.profile.name, last_day_of(asset, partition))
+        if asset == "signals":
+            of_profile = (self.root, self.profile.name, last_day_of(asset, partition))
+            return lists + trials.signature(*of_profile) + paper_record.signature(*of_profile)
         if asset not in ("raw_ohlcv", "clean_prices"):
             return lists
         window = self.partitions.months.time_window_for_partition_key(partition)
