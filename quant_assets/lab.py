@@ -390,7 +390,7 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, the record on paper."""
+        """What lies outside the graph in a fingerprint: lists, a month's source, actions, trials, the paper."""
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)
         if asset == "backtest_report":

@@ -1,9 +1,9 @@
 """The record of what was decided when: one file a decision day, written once, before the session that fills it.
 
-`<profile>/paper/decided-2026-11-27.parquet` is PaperDecisions of every candidate's book on that day. It is written by
-the first refresh that knows the decision, and only if that is before PRE_OPEN of the session that fills it: nobody could
-have traded on a later one. No refresh writes a day again, whatever it would decide on restated data. Each file names the
-digest of the one before, so that one that was edited or taken out is missed.
+`<profile>/paper/decided-2026-11-27.parquet` is PaperDecisions of every candidate's book on that day. The first refresh
+that knows the decision writes it, and only before PRE_OPEN of the session that fills it: nobody could have traded on a
+later one. No refresh writes a day again, whatever it would decide on restated data. Each file names the digest of the
+one before, so that one that was edited or taken out is missed.
 """
 
 import hashlib
@@ -81,7 +81,8 @@ def record(root: UPath, profile: str, decided: pl.DataFrame, fills: Mapping[date
 
 def read(root: UPath, profile: str, until: date | None = None) -> Record:
     """The record up to a day, and what is wrong with it."""
-    place, parts, problems, head = folder(root, profile), [PaperDecisions.create_empty()], [], ""
+    place, problems, head = folder(root, profile), list[str](), ""
+    parts: list[pl.DataFrame] = [PaperDecisions.create_empty()]
     paths = sorted(place.glob("decided-*.parquet"), key=lambda path: path.name) if place.exists() else []
     for path in paths:
         if until is not None and path.name > NAME.format(until):

@@ -156,7 +156,8 @@ def recorded_now(context: dg.AssetExecutionContext, lab: Lab, followed: pl.DataF
 
 def opened(decisions: pl.DataFrame) -> list[date]:
     """The day from which prices are needed for the account on paper; nothing where it has not opened."""
-    return [decisions["date"].min() - timedelta(days=DAYS_BEFORE)] if decisions.height else []  # type: ignore[operator]
+    first = decisions["date"].min()
+    return [first - timedelta(days=DAYS_BEFORE)] if isinstance(first, date) else []
 
 
 def made_of(
@@ -243,9 +244,8 @@ def revised(followed: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     now = followed.join(days, on="date", how="semi").select(*keys, "weight", is_now=True)
     then = decisions.join(now.select("date").unique(), on="date", how="semi").select(*keys, recorded="weight", was=True)
     both = now.join(then, on=keys, how="full", coalesce=True)
-    same = ((pl.col("weight") - pl.col("recorded")).abs() < SAME) | (
-        pl.col("weight").is_null() & pl.col("recorded").is_null()
-    )
+    weight, recorded = pl.col("weight"), pl.col("recorded")
+    same = ((weight - recorded).abs() < SAME) | (weight.is_null() & recorded.is_null())
     differs = ~(pl.col("is_now").fill_null(False) & pl.col("was").fill_null(False) & same.fill_null(False))
     return both.filter(differs).select("strategy", "date").unique().sort("date", "strategy")
 

@@ -85,7 +85,7 @@ def signals_table(
         regime=pl.col("decision_date").replace_strict(labels, default=None, return_dtype=pl.String),
     )
     priced = _with_costs(table, prices, panel, config, newest).sort("strategy", "ticker")
-    return validate(priced, Signals, "signals", "report this as a bug.")
+    return validate(priced.select(Signals.column_names()), Signals, "signals", "report this as a bug.")
 
 
 def ranks_of(strategy: str, forecasts: pl.DataFrame, models: Sequence[str]) -> pl.DataFrame:
@@ -112,7 +112,9 @@ def _of_one(
         .with_columns(kept=pl.col("is_wanted") & pl.col("weight").is_null())
         .with_columns(weight=pl.when(~pl.col("kept")).then(pl.col("weight").fill_null(0.0)))
     )
-    trade = pl.when(pl.lit(fill > newest) & ~pl.col("kept")).then(pl.col("weight") - pl.col("held_weight"))
+    joined, scale = _with_room(joined)
+    wanted = pl.col("weight") * pl.when(pl.col("ticker") == CASH).then(1.0).otherwise(scale)
+    trade = pl.when(pl.lit(fill > newest) & ~pl.col("kept")).then(wanted - pl.col("held_weight"))
     is_of_interest = pl.col("is_wanted") | pl.col("was_wanted") | (pl.col("held_weight") > SAME_WEIGHT)
     earlier = ranks.filter(pl.col("date") == before).select("ticker", previous_rank="rank")
     return (
@@ -124,6 +126,19 @@ def _of_one(
             strategy=pl.lit(name), decision_date=pl.lit(last), fill_date=pl.lit(fill), is_pending=pl.lit(fill > newest)
         )
     )
+
+
+def _with_room(book: pl.DataFrame) -> tuple[pl.DataFrame, float]:
+    """The book with the cash that names kept as they are held leave, and by what its other weights shrink for them.
+
+    As the ledger does it: by one factor, where kept names leave less than the others ask for.
+    """
+    is_name = pl.col("ticker") != CASH
+    kept = float(book.filter("kept")["held_weight"].sum())
+    asked = float(book.filter(is_name)["weight"].sum())
+    scale = max(1.0 - kept, 0.0) / asked if kept > 0.0 and kept + asked > 1.0 else 1.0
+    cash = max(1.0 - kept - asked * scale, 0.0)
+    return book.with_columns(weight=pl.when(is_name).then("weight").otherwise(cash)), scale
 
 
 def _change() -> pl.Expr:

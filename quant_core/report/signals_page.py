@@ -103,12 +103,12 @@ def overview(data: SignalsInput) -> Section:
     if data.signals.is_empty():
         return Section("books", "Books", (Note("No book has decided anything yet: the months before the first fold."),))
     names = books_of(data.signals)
-    rows = [_overview_row(data.signals.filter(pl.col("strategy") == name), data.capital_inr) for name in names]
-    header = ("Book", "Status", "To do", "Buys", "Sells", "Traded", "Cost", "Decided")
-    columns = ("strategy", "status", "to_do", "buys", "sells", "trade_weight", "cost_inr", "decision_date")
+    rows = [_overview_row(data.signals.filter(pl.col("strategy") == name)) for name in names]
+    header = ("Book", "To do", "Trades", "Cost", "Buys", "Sells", "Status", "Decided")
+    columns = ("strategy", "to_do", "turnover", "cost_inr", "buys", "sells", "status", "decision_date")
     table = Table(
-        "books", "What each book does", "", f"Costs are for {rupees(data.capital_inr)}; `quant orders` reckons them for "
-        "your own account and holdings.", header, columns, tuple(rows), text=frozenset({1, 2}),
+        "books", "What each book does", "", f"Costs are for {rupees(data.capital_inr)}; `quant orders` reckons them "
+        "for your own account and holdings.", header, columns, tuple(rows), text=frozenset({1, 6}),
     )  # fmt: skip
     return Section("books", "Books", (_promotion_note(data, names), table))
 
@@ -124,17 +124,20 @@ def _promotion_note(data: SignalsInput, names: Sequence[str]) -> Note:
     )  # fmt: skip
 
 
-def _overview_row(rows: pl.DataFrame, capital_inr: float) -> tuple[Cell, ...]:
-    first = rows.row(0, named=True)
-    traded = rows.filter(pl.col("ticker") != CASH)["trade_weight"]
-    turnover, cost = float(traded.abs().sum()), float(rows["cost_inr"].sum())
-    buys, sells = int((traded > 0.0).sum()), int((traded < 0.0).sum())
-    to_do = f"fill on {first['fill_date']}" if first["is_pending"] else "nothing"
+def _overview_row(rows: pl.DataFrame) -> tuple[Cell, ...]:
+    first, traded = rows.row(0, named=True), rows.filter(pl.col("ticker") != CASH)["trade_weight"]
+    buys, sells, cost = int((traded > 0.0).sum()), int((traded < 0.0).sum()), float(rows["cost_inr"].sum())
+    to_do = "trade" if buys + sells else "nothing"
     return (
-        cell("strategy", first["strategy"]), cell("status", first["status"]), Cell(to_do, to_do),
-        cell("n_buys", buys), cell("n_sells", sells), cell("weight", turnover),
-        cell("cost_inr", cost), cell("decision_date", first["decision_date"]),
+        cell("strategy", first["strategy"]), Cell(to_do, to_do), cell("weight", one_way(rows)), cell("cost_inr", cost),
+        cell("n_buys", buys), cell("n_sells", sells), cell("status", first["status"]),
+        cell("decision_date", first["decision_date"]),
     )  # fmt: skip
+
+
+def one_way(rows: pl.DataFrame) -> float:
+    """One-way turnover of a book's trades: half of all changes of weight, cash included."""
+    return 0.5 * float(rows["trade_weight"].abs().sum())
 
 
 def health_section(data: SignalsInput) -> Section:
@@ -198,9 +201,8 @@ def _told(rows: pl.DataFrame, first: Mapping[str, object], data: SignalsInput) -
         after = f", the next decision is due on {data.next_decision}" if data.next_decision else ""
         return f"{told} It was filled on {first['fill_date']}; there is nothing to do{after}."
     cost = float(rows["cost_inr"].sum())
-    turnover = 0.5 * float(rows["trade_weight"].abs().sum())
     return (
-        f"{told} To be filled on {first['fill_date']}: {percent(turnover)} one-way, costs about {rupees(cost)} "
+        f"{told} To be filled on {first['fill_date']}: {percent(one_way(rows))} one-way, costs about {rupees(cost)} "
         f"({basis_points(1e4 * cost / data.capital_inr)})."
     )
 
@@ -276,8 +278,8 @@ def _gap_notes(data: SignalsInput) -> list[Note]:
     if data.missed.height:
         days = data.missed["date"].unique().sort().to_list()
         notes.append(Note(
-            f"{plural(len(days), 'day')} whose decisions nobody recorded before their fill ({_days(days)}): the account "
-            "kept what it held.", "missed", "bad",
+            f"{plural(len(days), 'day')} whose decisions nobody recorded before their fill ({_days(days)}): the "
+            "account kept what it held.", "missed", "bad",
         ))  # fmt: skip
     if data.revised.height:
         days = data.revised["date"].unique().sort().to_list()
