@@ -122,15 +122,16 @@ def read_holdings(path: Path) -> dict[str, int]:
     where = f"holdings {path.name}"
     listed = read_list(path, where, "ticker, shares", [TICKER, SHARES])
     named, counted = (next(one for one in group if one in listed.table.columns) for group in (TICKER, SHARES))
-    names, numbers = listed.table[named], listed.numbers(counted)
+    names, cells = listed.table[named], listed.table[counted]
+    numbers, _ = read_numbers(cells).decided(None, whole=True)
     found: dict[str, int] = {}
-    for line, name, number in zip(listed.lines, names, numbers, strict=True):
+    for line, name, cell, number in zip(listed.lines, names, cells, numbers, strict=True):
         at = f"{where} line {line}"
         if not (name or "").strip():
             raise DataError(f"{at}: no ticker; name it, or remove the line.")
         ticker = bare_name(name)
         if number is None or not 0 <= number <= MOST_SHARES or number != math.floor(number):
-            raise DataError(f"{at}: {ticker} has {number} shares; wanted a whole number from 0 on.")
+            raise DataError(f"{at}: {ticker} has {cell!r} shares; wanted a whole number from 0 on, as 1200 or 1,200.")
         if ticker in found:
             raise DataError(f"{at}: {ticker} is there twice; add the lines up.")
         found[ticker] = int(number)
