@@ -44,7 +44,8 @@ def test_a_decision_beside_the_one_before_and_what_is_held() -> None:
     assert {name: one["change"] for name, one in row.items()} == {
         "AAA": "leaves", "BBB": "lowered", "CCC": "enters", CASH: "raised",
     }  # fmt: skip
-    assert {name: (one["rank"], one["previous_rank"], one["n_ranked"]) for name, one in row.items() if name != CASH} == {
+    ranks = ("rank", "previous_rank", "n_ranked")
+    assert {name: tuple(one[rank] for rank in ranks) for name, one in row.items() if name != CASH} == {
         "AAA": (3, 1, 3), "BBB": (2, 2, 3), "CCC": (1, 3, 3),
     }  # fmt: skip
     assert row["CCC"]["score"] == 0.9

@@ -122,7 +122,7 @@ def test_a_limit_acts_and_is_told(name: str) -> None:
 def test_what_cannot_be_is_refused_in_one_line() -> None:
     with pytest.raises(DataError, match="CCC has no close"):
         made({}, {}, 1e5, known(close=(100.0, 333.0, np.nan)))
-    with pytest.raises(DataError, match="cash is -1.00 rupees"):
+    with pytest.raises(DataError, match=r"cash is -1\.00 rupees"):
         made({}, {"AAA": 10}, -1.0)
 
 
