@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 RIDGE = {"models": "[ridge]", "regimes": "[]", "agents": "[]"}
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "book_settings",
-    "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
+    "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report", "signals",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
@@ -42,6 +42,7 @@ ON_SESSIONS = {
     "forecast_comparison",
     "backtest",
     "backtest_report",
+    "signals",
 }
 
 
@@ -141,7 +142,7 @@ SOURCE_EDITS = {
     ),
     "a strategy": (
         "quant_core/allocation/strategies/equal_weight.py", "def equal_weight(", "@print\ndef equal_weight(",
-        {"book_settings", "target_weights", "backtest", "backtest_report"},
+        {"book_settings", "target_weights", "backtest", "backtest_report", "signals"},
     ),
     "a new feature": ("quant_core/features/mine.py", "", NEW_FEATURE, {"features"}),
     "a kernel imported inside functions": (
@@ -151,11 +152,11 @@ SOURCE_EDITS = {
         "quant_core/cleaning/suspects.py", "def find_suspects(", "@print\ndef find_suspects(", {"clean_prices"},
     ),
     "a charge": ("quant_core/trading/nse_charges.py", "STT = (", "STT = () and (",
-        {"book_settings", "backtest", "backtest_report"},
+        {"book_settings", "backtest", "backtest_report", "signals"},
     ),
     "what an asset's wrapper hands on": (
         "quant_assets/config.py", "return build(settings, config.model_dump()", "return build(settings, dict(config)",
-        ASSETS - {"forecasts_ridge", "book_settings"},
+        ASSETS - {"forecasts_ridge", "book_settings", "signals"},
     ),
     # Data files.
     "a membership date": ("quant_core/market/nifty50_membership.csv", "2014-03-28", "2014-04-28", MEMBERSHIP),
@@ -166,7 +167,8 @@ SOURCE_EDITS = {
         {"features", "forecast_quality", "book_settings", "target_weights", "backtest", "backtest_report"},
     ),
     "the report's template": (
-        "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ", {"backtest_report"},
+        "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ",
+        {"backtest_report", "signals"},
     ),
 }  # fmt: skip
 
@@ -188,7 +190,7 @@ PROFILE_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "drift": ({"drift": {"largest_share_of_features": 0.9}}, set()),  # only a check reads it
     "presets of one asset": (
         {"presets": {"target_weights": {"top_n": 9}}},
-        {"book_settings", "target_weights", "backtest"},
+        {"book_settings", "target_weights", "backtest", "signals"},
     ),
     "universe": ({"universe": "nifty500"}, {"raw_ohlcv", *MEMBERSHIP}),
     "first fold": (
@@ -207,7 +209,9 @@ def test_an_edit_of_the_profile_makes_stale_what_reads_the_entry(packages: Path)
     }
     expected = {name: assets for name, (_, assets) in PROFILE_EDITS.items()}
     # The preset that replaces the others here also drops the profile's own for the backtest, and its report states it.
-    expected["presets of one asset"] = {"book_settings", "target_weights", "backtest", "backtest_report"}
+    expected["presets of one asset"] = {
+        "book_settings", "target_weights", "backtest", "backtest_report", "signals",
+    }  # fmt: skip
     assert found == expected
 
 
@@ -224,10 +228,10 @@ def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_pat
 
 LIBRARIES = {
     "polars": ASSETS,
-    "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report"},
-    "scikit-learn": {"book_settings", "target_weights", "backtest", "backtest_report"},
-    "skfolio": {"book_settings", "target_weights", "backtest", "backtest_report"},
-    "clarabel": {"book_settings", "target_weights", "backtest", "backtest_report"},
+    "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report", "signals"},
+    "scikit-learn": {"book_settings", "target_weights", "backtest", "backtest_report", "signals"},
+    "skfolio": {"book_settings", "target_weights", "backtest", "backtest_report", "signals"},
+    "clarabel": {"book_settings", "target_weights", "backtest", "backtest_report", "signals"},
     "plotly": {"backtest_report"},
     "torch": set(),  # no model of this lab trains with it
     "dagster": set(),
