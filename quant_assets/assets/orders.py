@@ -24,6 +24,7 @@ from quant_assets.trials import SHIPPED
 from quant_core.backtest.paper import PaperBooks, beside_backtest, paper_books, paper_drift
 from quant_core.backtest.signals import day_health, fill_of, signals_table
 from quant_core.calendar import next_session
+from quant_core.errors import DataError
 from quant_core.fitted import code_version
 from quant_core.market.lists import list_warnings
 from quant_core.report.notes import SIMULATED
@@ -135,11 +136,15 @@ def _signals(lab: Lab) -> dg.AssetsDefinition:
 
 
 def judged_by(lab: Lab, backtest: Mapping[str, dict[str, bytes]] | None) -> Judged:
-    """The gate's answer from the newest of the backtests that are stored."""
-    if not backtest:
+    """The gate's answer from the newest of the backtests that are stored; none from one that an older version stored.
+
+    The schedule makes the backtest after this asset: if this one waited for a readable one, neither would be made.
+    """
+    fold = max(backtest or {}, default="")
+    try:
+        result = Evaluation.of((backtest or {})[fold]).backtest
+    except (KeyError, DataError):
         return Judged(Promotion.create_empty(), BacktestDaily.create_empty(), "")
-    fold = max(backtest)
-    result = Evaluation.of(backtest[fold]).backtest
     tried = trials.load(lab.root, lab.profile.name, result.daily["date"].max())  # type: ignore[arg-type]
     return Judged(gate_of(lab, result, tried).candidates, result.daily, fold)
 
