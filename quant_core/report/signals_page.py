@@ -167,7 +167,7 @@ def _book_section(data: SignalsInput, name: str, rows: pl.DataFrame, place: int,
     first = rows.row(0, named=True)
     why = data.reasons.get(name, "")
     status = str(first["status"])
-    badge = Note(_told(rows, first, data) + (f" Not promoted: {why}." if why else ""), status, TONES.get(status, "bad"))  # type: ignore[arg-type]
+    badge = Note(_told(rows, first, data) + (f" The gate: {why}." if why else ""), status, TONES.get(status, "bad"))  # type: ignore[arg-type]
     ordered = rows.sort(
         pl.col("ticker") == CASH, pl.col("trade_weight").abs(), pl.col("weight").fill_null(0.0), "ticker",
         descending=[False, True, True, False],
@@ -200,6 +200,8 @@ def _told(rows: pl.DataFrame, first: Mapping[str, object], data: SignalsInput) -
     if not first["is_pending"]:
         after = f", the next decision is due on {data.next_decision}" if data.next_decision else ""
         return f"{told} It was filled on {first['fill_date']}; there is nothing to do{after}."
+    if one_way(rows) < 1e-9:
+        return f"{told} Nothing is traded for it."
     cost = float(rows["cost_inr"].sum())
     return (
         f"{told} To be filled on {first['fill_date']}: {percent(one_way(rows))} one-way, costs about {rupees(cost)} "
@@ -220,6 +222,8 @@ def _name_row(row: Mapping[str, object]) -> tuple[Cell, ...]:
 
 
 def _why(row: Mapping[str, object]) -> str:
+    if row["ticker"] == CASH:
+        return ""
     said = SAID[str(row["change"])]
     if row["rank"] is None:
         return said

@@ -225,6 +225,7 @@ def test_a_decision_that_nobody_recorded_in_time_is_missed_not_traded(lab: Small
 @pytest.mark.slow
 def test_the_stored_signals_of_a_run_long_after_are_of_nothing_on_paper(small_lab: SmallLab) -> None:
     files = read_artifact(UPath(small_lab.data / "demo" / "signals" / "2020-02.json"))
+    assert [name for name in small_lab.hashes() if name.startswith("signals/")] == ["signals/2020-02"]  # the newest
     assert table(files, "decisions").is_empty()
     signals = table(files, "signals")
     assert signals["strategy"].unique().sort().to_list() == [
