@@ -16,6 +16,7 @@ from quant_assets.assets import (
     forecast_evaluation,
     market_data,
     models,
+    orders,
     regime_quality,
     regime_use,
     regimes,
@@ -32,7 +33,7 @@ from quant_assets.resources import mlflow_tracking
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
     market_data, features, training, representation, models, regimes, regime_use, book_settings, signals,
-    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation, experiments,
+    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation, orders, experiments,
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""What runs by itself: the daily refresh after the close, the evaluation after it, and the alert when a run fails.
+"""What runs by itself: the daily refresh after the close, which ends in tomorrow's orders, the evaluation after it, and
+the alert when a run fails.
 
 Fold assets carry AutomationCondition.on_missing themselves: a new fold trains once; a revised month never retrains one.
 """
@@ -38,7 +39,7 @@ def build_jobs(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> dict[str, Job
         return dg.define_asset_job(name, dg.AssetSelection.assets(*keys), **more)  # type: ignore[arg-type]
 
     months, folds, here = lab.partitions.months, lab.partitions.folds, dg.in_process_executor
-    daily = "Fetch, clean, featurise, forecast and weigh one month; the daily schedule runs it."
+    daily = "Fetch, clean, featurise, forecast, weigh and say tomorrow's orders; the daily schedule runs it."
     return {
         "refresh": job("refresh", lambda asset: asset.partitions_def == months, partitions_def=months,
                        executor_def=here, description=daily),

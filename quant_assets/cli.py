@@ -185,6 +185,38 @@ def compare(
     console.print(table)
 
 
+@app.command()
+def orders(
+    capital: Annotated[str, typer.Option(metavar="RUPEES", help="What the account is worth in all, cash included.")],
+    holdings: Annotated[
+        Path | None, typer.Option(help="CSV with the columns ticker and shares; without it nothing is held.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="Book to follow; default: the promoted one.")] = None,
+    day: Annotated[
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Session of the closes; default: the newest.")
+    ] = None,
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None,
+    csv: Annotated[Path | None, typer.Option(help="File for the whole list.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Every field, for programs.")] = False,
+) -> None:  # fmt: skip
+    """Print the whole shares to buy and sell tomorrow, with estimated charges and impact. Sends nothing anywhere.
+
+    From the newest stored decision of a book (`quant run` or the daily refresh make them). See docs/orders.md.
+    """
+    from quant_assets import orders_command as command
+
+    answer = command.orders_of(chosen_profile(profile, source, path), holdings, capital, strategy, day)
+    if csv is not None:
+        command.write_csv(answer, csv)
+    if json:
+        print(command.as_json(answer))
+        return
+    console.print(f"[bold]{plain(answer.heading)}[/bold]", soft_wrap=True)
+    console.print(command.as_table(answer))
+    for line in command.as_lines(answer):
+        console.print(plain(line), soft_wrap=True)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="features, models, sources, strategies, profiles or settings")],

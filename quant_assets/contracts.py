@@ -29,6 +29,9 @@ from quant_core.schema import (
     ForecastReliability,
     Forecasts,
     ForecastScorecard,
+    PaperDaily,
+    PaperDecisions,
+    PaperDrift,
     RawOhlcv,
     RegimeAgreement,
     RegimeAlarms,
@@ -41,6 +44,8 @@ from quant_core.schema import (
     RegimeSummary,
     RoundTrips,
     Sensitivity,
+    SignalHealth,
+    Signals,
     Significance,
     StressedReturns,
     TargetWeights,
@@ -81,6 +86,10 @@ CONTRACTS: Mapping[str, Schema | Mapping[str, Schema]] = {
     },
     "forecast_comparison": {"pairs": ForecastComparison, "contributions": ForecastContribution},
     "backtest_report": {"significance": Significance},
+    "signals": {
+        "signals": Signals, "health": SignalHealth, "paper": PaperDaily, "drift": PaperDrift,
+        "decisions": PaperDecisions,
+    },
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import trials
+from quant_assets import paper_record, trials
 from quant_assets.asset_names import TRIAL
 from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
@@ -368,6 +368,7 @@ class Lab:
                 self.sectors().write_csv(),
             ],
             "forecast_quality": lambda: [self.sectors().write_csv()],
+            "signals": lambda: [self.lists_known(end, asset).write_csv()],
             "backtest_report": lambda: [
                 members_text(self.membership(), end), self.sectors().write_csv(), self.lists_known(end).write_csv(),
                 repr(self.universe()),
@@ -397,7 +398,7 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, and
+        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, the paper, and
         for a trial all that its key asks for."""
         from quant_assets.trial_work import made_from
 
@@ -407,6 +408,9 @@ class Lab:
             return lists + trials.signature(self.root, self.profile.name, last_day_of(asset, partition))
         if asset == TRIAL:
             return made_from(self, partition)
+        if asset == "signals":
+            of_profile = (self.root, self.profile.name, last_day_of(asset, partition))
+            return lists + trials.signature(*of_profile) + paper_record.signature(*of_profile)
         if asset not in ("raw_ohlcv", "clean_prices"):
             return lists
         window = self.partitions.months.time_window_for_partition_key(partition)

@@ -72,7 +72,8 @@ def _all_lists(source: Any, chosen: Universe | None, settings: BacktestConfig) -
 
 
 #: Assets that read lists, by how they are partitioned.
-BY_MONTH, BY_FOLD = ("raw_ohlcv", "clean_prices", "features"), ("backtest", "forecast_quality", "backtest_report")
+BY_MONTH = ("raw_ohlcv", "clean_prices", "features", "signals")
+BY_FOLD = ("backtest", "forecast_quality", "backtest_report")
 
 
 def members_text(members: pl.DataFrame | None, end: date) -> str:

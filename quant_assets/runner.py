@@ -19,6 +19,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.build_resources import wrap_resources_for_execution
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from quant_assets.asset_names import NEWEST_MONTH
 from quant_assets.automation import EVALUATION
 from quant_assets.collector import garbage_freed
 from quant_assets.currency import fingerprint, is_by_time, stamps_in, upstream_partitions
@@ -114,7 +115,8 @@ class Runner:
 
     def _asked(self, name: str, first: str, last: str) -> list[str]:
         if not self.is_fold(name):
-            return [m for m in self.lab.partitions.months.get_partition_keys() if first <= m <= last]
+            months = [m for m in self.lab.partitions.months.get_partition_keys() if first <= m <= last]
+            return months[-1:] if name in NEWEST_MONTH else months
         folds = self.folds_between(first, last)
         return folds[-1:] if self.graph.get(self.lab.key(name)).group_name == EVALUATION else folds
 

@@ -39,6 +39,13 @@ def changed_settings(lab: Lab, asset: str, tags: Any, run_config: Any) -> dict[s
     return found
 
 
+def decided_otherwise(tags: Any) -> list[str]:
+    """Settings of a `quant run` that bear on what is decided; where rows come from and how far a test goes do not."""
+    told = json.loads((tags or {}).get(SETTINGS_TAG) or "{}")
+    names = [f"{asset}.{key}" for asset, values in told.items() if asset != "raw_ohlcv" for key in values]
+    return sorted(name for name in names if name not in SPAN)
+
+
 def noted(lab: Lab) -> dict[str, Any]:
     """Metadata of a backtest that the next one and the report compare the register with."""
     found = trials.read(lab.root, lab.profile.name).witness

@@ -26,6 +26,7 @@ COMMAND = ["run", "--profile", "demo", *(part for setting in SPAN for part in ("
 STAGES = (
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "book_settings",
     "forecasts_ridge", "forecast_comparison", "forecast_quality", "target_weights", "backtest", "backtest_report",
+    "signals",
 )  # fmt: skip
 
 

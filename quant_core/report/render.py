@@ -67,6 +67,15 @@ def page_of(data: Any, sections: Sequence[Section], **told: Any) -> str:
     return page.render(data=data, sections=sections, axes=axes, drawn=drawn, plotly_js=_plotly_js(), **told)
 
 
+def plain_page(data: Any, sections: Sequence[Section], template: str) -> str:
+    """Sections of tables and notes as one small HTML page, for a phone too; figures are the template's own.
+
+    Args:
+        data: with title, profile and whatever the template asks for.
+    """
+    return _environment().get_template(template).render(data=data, sections=sections)
+
+
 def markdown_summary(data: ReportInput) -> str:
     """A compact Markdown table of the strategies, sparklines of equity, the verdict and what is known of luck."""
     book = prepare(data)

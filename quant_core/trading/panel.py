@@ -8,6 +8,7 @@ that lasted.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -318,3 +319,39 @@ def delistings(
             events += [(t - first, column) for column in columns]
     rows, names = zip(*events, strict=True) if events else ((), ())
     return np.array(rows, dtype=np.int64), np.array(names, dtype=np.int64)
+
+
+class Closing(NamedTuple):
+    """N names after the close of a session, as an order for the next one knows them."""
+
+    close_inr: Floats  # (N,) the carried one of a name without a price that day; NaN for one without a row
+    traded_value_inr: Floats  # (N,) as the next session's row of `Market` has it: this session is in the mean
+    volatility_1d: Floats  # (N,)
+    can: NDArray[np.uint8]  # (N,) bits BUY and SELL that the session was open to
+    is_open: Flags  # (N,) traded at all that day
+    is_member: Flags  # (N,)
+    is_index: Flags  # (N,)
+
+
+def closing(prices: pl.DataFrame, tickers: pl.Series, day: date, price_band: float = 0.0) -> Closing:
+    """What is known of `tickers` after the close of `day`.
+
+    Args:
+        prices: CleanPrices, of which three times TRAILING_SESSIONS up to `day` count; a ticker may lack rows.
+        tickers: ascending.
+        price_band: as in `assemble_panel`.
+    """
+    known = _with_terms(prices).filter(pl.col("ticker").is_in(tickers.implode()), pl.col("date") <= day)
+    # Three windows: a name that was halted at the first one's begin is listed all the same, as for a whole history.
+    days = calendar.sessions(calendar.sessions_before(day, 3 * TRAILING_SESSIONS), day)
+    rows = known.filter(pl.col("date") >= days[0]).select("date", "ticker", *COLUMNS)
+    # A row for the session that follows, in which nothing is known yet, looks back on this one.
+    following = calendar.next_session(day)
+    grid = _Grid(rows, [*days, following], tickers)
+    bits = grid.open_to(grid.values("close_inr"), price_band)[-2]
+    is_index = grid.is_index[-2]
+    is_open = np.where(is_index, grid.priced[-2], grid.flags(pl.col("is_tradable"))[-2])
+    return Closing(
+        grid.values("close_inr")[-2], grid.traded_value_inr()[-1], grid.volatility()[-1], bits, is_open,
+        grid.flags(pl.col("is_member"))[-2], is_index,
+    )  # fmt: skip

@@ -33,7 +33,7 @@ MINE = {
     "forecaster_last_five", "forecasts_last_five", "book_settings", "target_weights", "backtest", "backtest_report",
     "forecast_quality", "forecast_comparison",
     "regime_model", "regimes", "regime_history", "regime_books", "regime_quality", "rl_policy_a2c",
-    "weights_a2c", "rl_evaluation",
+    "weights_a2c", "rl_evaluation", "signals",
 }  # fmt: skip
 
 

@@ -90,6 +90,15 @@ def test_a_profile_that_ended_is_not_refreshed(instance: dg.DagsterInstance) -> 
     assert "its data ends 2022-06" in result.skip_message  # type: ignore[attr-defined]
 
 
+def test_the_daily_refresh_ends_in_tomorrows_orders(definitions: dg.Definitions) -> None:
+    graph, job = definitions.resolve_asset_graph(), definitions.resolve_job_def("refresh")
+    refreshed = [key for key in graph.toposorted_asset_keys if key in job.asset_layer.executable_asset_keys]
+    assert refreshed[-1] == dg.AssetKey(["demo", "signals"])
+    downstream = {key.path[-1] for key in refreshed if dg.AssetKey(["demo", "signals"]) in graph.get(key).parent_keys}
+    assert not downstream
+    assert {"target_weights", "weights_ppo", "regimes"} <= {key.path[-1] for key in refreshed}
+
+
 def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     conditions = {key.path[-1]: graph.get(key).automation_condition for key in graph.get_all_asset_keys()}

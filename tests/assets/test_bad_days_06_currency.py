@@ -26,7 +26,7 @@ RIDGE = {"models": "[ridge]", "regimes": "[]", "agents": "[]"}
 ASSETS = {
     "raw_ohlcv", "clean_prices", "features", "training_window", "forecaster_ridge", "forecasts_ridge", "book_settings",
     "target_weights", "forecast_quality", "forecast_comparison", "backtest", "backtest_report",
-    "trial", "leaderboard",
+    "trial", "leaderboard", "signals",
 }  # fmt: skip
 MEMBERSHIP = {"clean_prices", "backtest", "backtest_report"}
 #: What computes on the calendar's sessions.
@@ -44,6 +44,7 @@ ON_SESSIONS = {
     "backtest",
     "backtest_report",
     "trial",
+    "signals",
 }
 
 
@@ -143,7 +144,7 @@ SOURCE_EDITS = {
     ),
     "a strategy": (
         "quant_core/allocation/strategies/equal_weight.py", "def equal_weight(", "@print\ndef equal_weight(",
-        {"book_settings", "target_weights", "backtest", "backtest_report", "trial"},
+        {"book_settings", "target_weights", "backtest", "backtest_report", "trial", "signals"},
     ),
     "a new feature": ("quant_core/features/mine.py", "", NEW_FEATURE, {"features"}),
     "a kernel imported inside functions": (
@@ -153,11 +154,11 @@ SOURCE_EDITS = {
         "quant_core/cleaning/suspects.py", "def find_suspects(", "@print\ndef find_suspects(", {"clean_prices"},
     ),
     "a charge": ("quant_core/trading/nse_charges.py", "STT = (", "STT = () and (",
-        {"book_settings", "backtest", "backtest_report", "trial"},
+        {"book_settings", "backtest", "backtest_report", "trial", "signals"},
     ),
     "what an asset's wrapper hands on": (
         "quant_assets/config.py", "return build(settings, config.model_dump()", "return build(settings, dict(config)",
-        ASSETS - {"forecasts_ridge", "book_settings", "trial", "leaderboard"},
+        ASSETS - {"forecasts_ridge", "book_settings", "trial", "leaderboard", "signals"},
     ),
     # Data files.
     "a membership date": ("quant_core/market/nifty50_membership.csv", "2014-03-28", "2014-04-28", MEMBERSHIP),
@@ -168,7 +169,8 @@ SOURCE_EDITS = {
         {"features", "forecast_quality", "book_settings", "target_weights", "backtest", "backtest_report", "trial"},
     ),
     "the report's template": (
-        "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ", {"backtest_report"},
+        "quant_core/report/templates/report.html.j2", "<title>", "<title>Lab: ",
+        {"backtest_report", "signals"},
     ),
 }  # fmt: skip
 
@@ -190,7 +192,7 @@ PROFILE_EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "drift": ({"drift": {"largest_share_of_features": 0.9}}, set()),  # only a check reads it
     "presets of one asset": (
         {"presets": {"target_weights": {"top_n": 9}}},
-        {"book_settings", "target_weights", "backtest", "trial"},
+        {"book_settings", "target_weights", "backtest", "trial", "signals"},
     ),
     "universe": ({"universe": "nifty500"}, {"raw_ohlcv", *MEMBERSHIP}),
     "first fold": (
@@ -209,7 +211,14 @@ def test_an_edit_of_the_profile_makes_stale_what_reads_the_entry(packages: Path)
     }
     expected = {name: assets for name, (_, assets) in PROFILE_EDITS.items()}
     # The preset that replaces the others here also drops the profile's own for the backtest, and its report states it.
-    expected["presets of one asset"] = {"book_settings", "target_weights", "backtest", "backtest_report", "trial"}
+    expected["presets of one asset"] = {
+        "book_settings",
+        "target_weights",
+        "backtest",
+        "backtest_report",
+        "trial",
+        "signals",
+    }
     assert found == expected
 
 
@@ -226,10 +235,10 @@ def test_a_users_own_universe_file_counts_by_its_content(packages: Path, tmp_pat
 
 LIBRARIES = {
     "polars": ASSETS - {"leaderboard"},  # it is made anew whenever it is asked for
-    "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report", "trial"},
-    "scikit-learn": {"book_settings", "target_weights", "backtest", "backtest_report", "trial"},
-    "skfolio": {"book_settings", "target_weights", "backtest", "backtest_report", "trial"},
-    "clarabel": {"book_settings", "target_weights", "backtest", "backtest_report", "trial"},
+    "numba": {"features", "book_settings", "target_weights", "backtest", "backtest_report", "trial", "signals"},
+    "scikit-learn": {"book_settings", "target_weights", "backtest", "backtest_report", "trial", "signals"},
+    "skfolio": {"book_settings", "target_weights", "backtest", "backtest_report", "trial", "signals"},
+    "clarabel": {"book_settings", "target_weights", "backtest", "backtest_report", "trial", "signals"},
     "plotly": {"backtest_report"},
     "torch": set(),  # no model of this lab trains with it
     "dagster": set(),

@@ -252,8 +252,9 @@ def test_every_schema_of_the_core_is_the_contract_of_an_asset() -> None:
         for name in quant_core.schema.__all__
         if isinstance(one := getattr(quant_core.schema, name), type) and issubclass(one, dy.Schema)
     }
-    # No asset's: the report puts importance together from what fits measured, and the gate's answers from a backtest.
-    made_for_reading = {"ForecastImportance", "Promotion", "PromotionLeads"}
+    # No asset's: the report puts importance together from what fits measured, and the gate's answers from a backtest;
+    # orders are a command's answer.
+    made_for_reading = {"ForecastImportance", "Promotion", "PromotionLeads", "Orders"}
     assert known == schemas - {getattr(quant_core.schema, name) for name in made_for_reading}
 
 

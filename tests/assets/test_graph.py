@@ -32,6 +32,7 @@ GRAPH = {
     ),
     "trial": ("experiments", "trials", {"clean_prices", "features", "training_window"}),
     "leaderboard": ("experiments", "none", {"trial", "backtest"}),
+    "signals": ("signals", "months", {"clean_prices", "target_weights", "forecasts_ridge", "backtest"}),
 }
 #: Of a profile with an encoder, which a trial's forecaster may begin with.
 WITH_ENCODER = {"trial": ("experiments", "trials", {"clean_prices", "features", "training_window", "encoder"})}
@@ -90,7 +91,8 @@ def test_agents_learn_on_forecasts_regimes_embeddings_and_a_book_and_are_tested_
     books = {"clean_prices", "target_weights", "regimes", "weights_ppo", "weights_ppo_blind"}
     policies = {"rl_policy_ppo", "rl_policy_ppo_blind"}
     assert found["rl_evaluation"] == ("evaluation", "folds", books | policies)
-    assert {"weights_ppo", "weights_ppo_blind"} <= found["backtest"][2]
+    for reader in ("backtest", "signals"):
+        assert {"weights_ppo", "weights_ppo_blind"} <= found[reader][2]
 
 
 def test_a_blind_agent_is_its_seeing_one_but_for_the_regimes() -> None:
@@ -113,7 +115,7 @@ def test_a_profile_with_regimes_trades_and_reports_by_them() -> None:
         "regime_quality": ("evaluation", "folds", {"clean_prices", "regime_model", "regimes"}),
     }
     readers = {name for name, node in found.items() if "regimes" in node[2]}
-    assert readers == {"target_weights", "backtest", "forecast_quality", "regime_quality"}
+    assert readers == {"target_weights", "backtest", "forecast_quality", "regime_quality", "signals"}
 
 
 def test_nothing_reads_what_is_known_in_hindsight() -> None:
@@ -126,7 +128,8 @@ def test_months_backfill_in_one_run_and_folds_one_by_one(definitions: dg.Definit
     graph = definitions.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         single = graph.get(key).backfill_policy == dg.BackfillPolicy.single_run()
-        assert single == (GRAPH[key.path[-1]][1] == "months"), key
+        is_table = GRAPH[key.path[-1]][1] == "months" and key.path[-1] != "signals"  # which is a page of one month
+        assert single == is_table, key
 
 
 def test_blocking_checks_guard_every_table(definitions: dg.Definitions) -> None:
