@@ -40,7 +40,9 @@ strategies: [equal_weight, momentum, top_n, calm_rise]
 regimes: []
 agents: []
 presets:
-  features: {names: [log_returns, realized_volatility, momentum, up_days], windows: [1, 5, 21, 63], zscore_lookback: 63}
+  features:
+    {names: [log_returns, realized_volatility, momentum, up_days], windows: [1, 5, 21, 63], zscore_lookback: 63,
+     min_history_sessions: 126}
   target_weights: {top_n: 3, rebalance: monthly}
   backtest: {cost_model: nse_delivery, commission_bps: 0, spread_bps: 0, impact_coefficient: 1.0}
 YAML

@@ -94,7 +94,7 @@ class StoredLab:
             DataError: no such asset or fold is stored, or the asset stores tables.
         """
         chosen = fold or self.partitions(asset)[-1]
-        pointer = pointer_path(self.root, self._key(asset), chosen)
+        pointer = pointer_path(self.root, self.key(asset), chosen)
         if not pointer.exists():
             raise DataError(f"{self._named(asset)}: no files of {chosen}; {self._span(asset)}; months are read by table().")
         return read_artifact(pointer)
@@ -122,11 +122,12 @@ class StoredLab:
             return []
         return sorted({path.stem for path in folder.iterdir() if _is_partition(path)})
 
-    def _key(self, asset: str) -> dg.AssetKey:
+    def key(self, asset: str) -> dg.AssetKey:
+        """The asset's key in Dagster."""
         return dg.AssetKey([self.profile, asset])
 
     def _path(self, asset: str, month: str) -> UPath:
-        return table_path(self.root, self._key(asset), month)
+        return table_path(self.root, self.key(asset), month)
 
     def _named(self, asset: str) -> str:
         return f"{self.root}/{self.profile}/{asset}"

@@ -14,14 +14,14 @@ from lab_process import ROOT, free_port, lab_environment
 from quant_assets.stored_lab import open_lab
 from quant_core.market.sources.simulated import SimulatedSource
 
-START, END = date(2019, 1, 1), date(2020, 2, 28)
+START, END = date(2018, 7, 1), date(2020, 2, 28)
 #: What the script needs of a clone; compiled kernels go along.
 CLONED = ("quant_core", "quant_assets", "notebooks", "docs", "workspace.yaml")
 
 
 def write_files(folder: Path) -> None:
     """A file a stock as a broker's site gives it, and one of the index."""
-    source = SimulatedSource(n_tickers=6, n_sectors=2, seed=3, start=START, missing_rate=0.0, delisting_sessions=5000)
+    source = SimulatedSource(n_tickers=6, n_sectors=2, seed=3, start=START, missing_rate=0.0, late_listing_sessions=5, delisting_sessions=5000)
     rows = source.fetch(None, START, END, datetime(2020, 3, 2, tzinfo=UTC)).rows
     folder.mkdir()
     bars = rows.filter(pl.col("ticker") != "NIFTY 50 TRI").select(
