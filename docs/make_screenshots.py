@@ -90,7 +90,9 @@ def take(page: Page, shot: Shot, servers: Servers, target: Path) -> None:
     page.wait_for_timeout(4_000)  # what is drawn after the text
     seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLORS)
     seen.save(target, optimize=True)
-    assert target.stat().st_size < MOST_BYTES, f"{target}: {target.stat().st_size} bytes; wanted fewer than {MOST_BYTES}"
+    assert target.stat().st_size < MOST_BYTES, (
+        f"{target}: {target.stat().st_size} bytes; wanted fewer than {MOST_BYTES}"
+    )
 
 
 @contextmanager

@@ -181,7 +181,9 @@ def measured(name: str) -> str:
 
 
 def label(column: str) -> str:
-    return SHORT.get(column) or (SPECS[column].label.replace("\u202f", " ") if column in SPECS else column.replace("_", " "))
+    return SHORT.get(column) or (
+        SPECS[column].label.replace("\u202f", " ") if column in SPECS else column.replace("_", " ")
+    )
 
 
 def figure(column: str, value: Any) -> str:
@@ -222,7 +224,9 @@ def pages() -> list[Path]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 where a page is not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, exit with 1 where a page is not up to date"
+    )
     given = parser.parse_args(arguments)
     stale = []
     for path in pages():

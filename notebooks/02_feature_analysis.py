@@ -3,8 +3,9 @@
 #
 # Which features have values, which say the same, and how each alone ranked the returns that followed.
 #
-# Everything here is measured on the training window of one fold, by its own labels. The years that judge the models are not
-# touched: whoever picks features by their result there has tested on them, and the register of trials does not know it.
+# Everything here is measured on the training window of one fold, by its own labels. The years that judge the models
+# are not touched: whoever picks features by their result there has tested on them, and the register of trials does
+# not know it.
 
 # %%
 import re
@@ -43,8 +44,8 @@ filled.head(15)
 # %% [markdown]
 # ## How much alike they are
 #
-# Spearman's correlation over all rows, features put beside their likes. What is bright off the diagonal is one bet under two
-# names: linear models share its weight, permutation importance shows neither.
+# Spearman's correlation over all rows, features put beside their likes. What is bright off the diagonal is one bet
+# under two names: linear models share its weight, permutation importance shows neither.
 
 # %%
 known = [name for name in raw if features[name].null_count() < features.height and features[name].n_unique() > 1]
@@ -59,8 +60,8 @@ matrix
 # %% [markdown]
 # ## How each alone ranks what follows
 #
-# Mean rank IC by day, with Newey-West's t for labels that overlap. With this many features some t above 2 are luck: of a
-# hundred without any worth about five.
+# Mean rank IC by day, with Newey-West's t for labels that overlap. With this many features some t above 2 are luck:
+# of a hundred without any worth about five.
 
 # %%
 long = features.unpivot(known, index=["date", "ticker"], variable_name="model", value_name="score").drop_nulls()

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Embeddings
 #
-# What the masked encoder says of each name and day, in two dimensions. In a profile without an encoder the same pictures are
-# drawn of the normalised features: what the encoder has to be better than.
+# What the masked encoder says of each name and day, in two dimensions. In a profile without an encoder the same
+# pictures are drawn of the normalised features: what the encoder has to be better than.
 #
 # Columns of two folds are not comparable, so one fold is shown: the newest.
 
@@ -30,8 +30,8 @@ print(f"{what}: {table.height:,} rows, {len(axes)} columns")
 # %% [markdown]
 # ## Two directions of most variance
 #
-# Principal components of all rows of the fold. The colour is the name's volatility of a month: an encoder that learned
-# anything of risk shows it as a gradient.
+# Principal components of all rows of the fold. The colour is the name's volatility of a month: an encoder that
+# learned anything of risk shows it as a gradient.
 
 # %%
 values = table.select(pl.col(axes).fill_nan(None).fill_null(0.0)).to_numpy().astype(float)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Model analysis
 #
-# How good each forecaster was out of sample, how sure one can be of it, what it leans on, and whether its intervals hold.
-# Every figure is out of sample: a forecast of a year comes from a model that was fitted before it.
+# How good each forecaster was out of sample, how sure one can be of it, what it leans on, and whether its intervals
+# hold. Every figure is out of sample: a forecast of a year comes from a model that was fitted before it.
 
 # %%
 import plotly.graph_objects as go
@@ -38,7 +38,9 @@ cumulated
 # ## By year, by size, by sector
 
 # %%
-parts = card.filter(pl.col("part") != "all", "is_own_horizon").select("model", "part", "value", "n_dates", "mean_rank_ic")
+parts = card.filter(pl.col("part") != "all", "is_own_horizon").select(
+    "model", "part", "value", "n_dates", "mean_rank_ic"
+)
 parts.pivot(on="model", index=["part", "value"], values="mean_rank_ic").sort("part", "value")
 
 # %% [markdown]
@@ -70,7 +72,8 @@ calibration
 # %% [markdown]
 # ## What a model leans on
 #
-# What its rank IC loses on the validation slice when an input belongs to other names: the same question to every model.
+# What its rank IC loses on the validation slice when an input belongs to other names: the same question to every
+# model.
 
 # %%
 importances = []
@@ -78,7 +81,9 @@ for asset in lab.all_of("forecaster_"):
     if "permutation_importance.parquet" in lab.files(asset):
         found = lab.part(asset, "permutation_importance")
         importances.append(found.with_columns(model=pl.lit(asset.removeprefix("forecaster_"))))
-leans_on = pl.concat(importances) if importances else pl.DataFrame(schema={"feature": pl.String, "importance": pl.Float64})
+leans_on = (
+    pl.concat(importances) if importances else pl.DataFrame(schema={"feature": pl.String, "importance": pl.Float64})
+)
 leans_on.sort("importance", descending=True).head(20)
 
 # %% [markdown]

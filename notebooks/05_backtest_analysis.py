@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Backtest analysis
 #
-# What each book earned out of sample and net of costs, what it paid, where the return came from, and whether it is more than
-# luck. The report has the same tables with words; here they can be cut differently.
+# What each book earned out of sample and net of costs, what it paid, where the return came from, and whether it is
+# more than luck. The report has the same tables with words; here they can be cut differently.
 
 # %%
 import plotly.graph_objects as go
@@ -14,7 +14,15 @@ from quant_core.report.series import BENCHMARK_KEY, drawdowns, growth, wide_retu
 lab = open_lab()
 metrics = lab.part("backtest", "metrics").sort("sharpe_ann", descending=True, nulls_last=True)
 metrics.select(
-    "strategy", "first_date", "last_date", "cagr", "volatility_ann", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann"
+    "strategy",
+    "first_date",
+    "last_date",
+    "cagr",
+    "volatility_ann",
+    "sharpe_ann",
+    "max_drawdown",
+    "turnover_ann",
+    "cost_ann",
 )
 
 # %% [markdown]
@@ -43,7 +51,11 @@ under_water
 books = metrics.filter(pl.col("cost_ann").is_not_null())
 paid = go.Figure(
     go.Scatter(
-        x=books["turnover_ann"], y=books["cost_ann"], text=books["strategy"], mode="markers+text", textposition="top center"
+        x=books["turnover_ann"],
+        y=books["cost_ann"],
+        text=books["strategy"],
+        mode="markers+text",
+        textposition="top center",
     )
 )
 paid.update_layout(title="Turnover a year and cost a year", yaxis_tickformat=".1%")
@@ -78,12 +90,20 @@ sources
 # %% [markdown]
 # ## Luck
 #
-# The deflated Sharpe ratio is the probability that the true one is above what the best of all tries would show without skill.
+# The deflated Sharpe ratio is the probability that the true one is above what the best of all tries would show
+# without skill.
 
 # %%
 significance = lab.part("backtest_report", "significance").sort("deflated_sharpe", descending=True, nulls_last=True)
 significance.select(
-    "strategy", "n_sessions", "n_trials", "n_clusters", "sharpe_ann", "sharpe_low_ann", "sharpe_high_ann", "deflated_sharpe"
+    "strategy",
+    "n_sessions",
+    "n_trials",
+    "n_clusters",
+    "sharpe_ann",
+    "sharpe_low_ann",
+    "sharpe_high_ann",
+    "deflated_sharpe",
 )
 
 # %% [markdown]

@@ -55,7 +55,8 @@ def test_the_pages_profile_is_listed_and_runs_to_its_features(saved: str, tmp_pa
     listed = quant_here(["list", "profiles"], environment)
     assert saved in listed.stdout
     done = quant_here(
-        ["run", "--profile", saved, "--set", "profile.start=2018-01", "--to", "2018-05", "--stages", "features"], environment
+        ["run", "--profile", saved, "--set", "profile.start=2018-01", "--to", "2018-05", "--stages", "features"],
+        environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "log_return_21d_z63" in open_lab(saved, str(tmp_path / "data")).table("features").columns

@@ -21,11 +21,25 @@ CLONED = ("quant_core", "quant_assets", "notebooks", "docs", "workspace.yaml")
 
 def write_files(folder: Path) -> None:
     """A file a stock as a broker's site gives it, and one of the index."""
-    source = SimulatedSource(n_tickers=6, n_sectors=2, seed=3, start=START, missing_rate=0.0, late_listing_sessions=5, delisting_sessions=5000)
+    source = SimulatedSource(
+        n_tickers=6,
+        n_sectors=2,
+        seed=3,
+        start=START,
+        missing_rate=0.0,
+        late_listing_sessions=5,
+        delisting_sessions=5000,
+    )
     rows = source.fetch(None, START, END, datetime(2020, 3, 2, tzinfo=UTC)).rows
     folder.mkdir()
     bars = rows.filter(pl.col("ticker") != "NIFTY 50 TRI").select(
-        "ticker", Date="date", Open="open_inr", High="high_inr", Low="low_inr", Close="close_inr", Volume="volume_shares"
+        "ticker",
+        Date="date",
+        Open="open_inr",
+        High="high_inr",
+        Low="low_inr",
+        Close="close_inr",
+        Volume="volume_shares",
     )
     for (ticker,), own in bars.partition_by("ticker", as_dict=True, include_key=False).items():
         own.write_csv(folder / f"{'NIFTY 50' if ticker == '^NSEI' else ticker}.csv")
@@ -57,7 +71,9 @@ def test_a_stranger_comes_from_files_to_a_report_and_a_schedule(tmp_path: Path) 
         cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert [line[:5] for line in done.stdout.splitlines() if line.startswith("== ")] == [f"== {n}" for n in range(1, 10)]
+    assert [line[:5] for line in done.stdout.splitlines() if line.startswith("== ")] == [
+        f"== {n}" for n in range(1, 10)
+    ]
     assert "daily_refresh" in done.stdout
     lab = open_lab("mine", str(tmp_path / "data"))
     assert lab.table("features", "2020-01")["up_day_share_21d"].is_between(0, 1).all()

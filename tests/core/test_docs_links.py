@@ -31,7 +31,9 @@ def anchors(page: Path) -> set[str]:
     for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         name = re.sub(r"[^\w\- ]", "", words).strip().replace(" ", "-")
-        found.add(name if name not in found else next(f"{name}-{n}" for n in range(1, 99) if f"{name}-{n}" not in found))
+        found.add(
+            name if name not in found else next(f"{name}-{n}" for n in range(1, 99) if f"{name}-{n}" not in found)
+        )
     return found
 
 
