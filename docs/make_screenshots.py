@@ -1,7 +1,7 @@
 """Pictures of the UI for docs/tour.md: `python docs/make_screenshots.py`, after `make demo`; needs Chromium.
 
-Starts `quant dev` over the demo, opens each page of SHOTS in a headless browser, and writes docs/pictures/<name>.png in 128
-colours. `python docs/make_screenshots.py lineage report` makes only these.
+Starts `quant dev` over the demo, opens each page of SHOTS in a headless browser, and writes docs/pictures/<name>.png in
+128 colours. `python docs/make_screenshots.py lineage report` makes only these.
 """
 
 import io
@@ -90,9 +90,8 @@ def take(page: Page, shot: Shot, servers: Servers, target: Path) -> None:
     page.wait_for_timeout(4_000)  # what is drawn after the text
     seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLORS)
     seen.save(target, optimize=True)
-    assert target.stat().st_size < MOST_BYTES, (
-        f"{target}: {target.stat().st_size} bytes; wanted fewer than {MOST_BYTES}"
-    )
+    size = target.stat().st_size
+    assert size < MOST_BYTES, f"{target}: {size} bytes; wanted fewer than {MOST_BYTES}"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Writes what a stored lab measured to docs/measured: `python docs/measure.py nifty50_files --as nifty50`.
 
-Full figures as CSV, one file a table, and a note of what they were read from; `docs/tables.py` puts them into the pages.
+Full figures as CSV, one file a table, and a note of what they were read from; `docs/tables.py` puts them into pages.
 The null test's tables are the output of `quant validate`, saved as docs/measured/<name>.md.
 """
 

@@ -1,7 +1,7 @@
 """Writes the tables of the pages: `python docs/tables.py` brings them up to date, `--check` says which are not.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Most are made from the code (TABLES); one whose name is
-that of a file in docs/measured holds the figures of that file, which a command wrote (docs/measure.py, `quant validate`).
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Most are made from the code (TABLES); one that is
+called like a file in docs/measured holds its figures, which a command wrote (docs/measure.py, `quant validate`).
 """
 
 import argparse
@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import dataframely as dy
 import polars as pl
 
@@ -37,16 +36,17 @@ FAMILIES = {
 #: Columns of measured tables that the report does not have, or that need a shorter name beside many others.
 SHORT = {
     "strategy": "book", "model": "model", "horizon_sessions": "horizon", "sharpe_at_twice_the_costs": "at 2x costs",
-    "sharpe_ann": "Sharpe", "deflated_sharpe": "deflated", "max_drawdown": "worst drawdown", "volatility_ann": "volatility",
-    "turnover_ann": "turnover a year", "cost_ann": "cost a year", "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge",
-    "rank_ic_added": "adds", "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
+    "sharpe_ann": "Sharpe", "deflated_sharpe": "deflated", "max_drawdown": "worst drawdown",
+    "volatility_ann": "volatility", "turnover_ann": "turnover a year", "cost_ann": "cost a year",
+    "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge", "rank_ic_added": "adds", "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
     "effective_names": "effective names", "sharpe_low_ann": "worst seed", "sharpe_high_ann": "best seed",
     "asset": "asset", "fold": "fold", "content_hash": "content hash",
 }  # fmt: skip
 #: Which columns of a measured table a page shows, where it is not all of them; the file has all.
 SHOWN = {
     "forecasts": (
-        "model", "horizon_sessions", "mean_rank_ic", "nw_t", "icir", "dm_p", "rank_ic_added", "crps_skill", "coverage_90",
+        "model", "horizon_sessions", "mean_rank_ic", "nw_t", "icir", "dm_p", "rank_ic_added", "crps_skill",
+        "coverage_90",
     ),
 }  # fmt: skip
 
@@ -181,9 +181,10 @@ def measured(name: str) -> str:
 
 
 def label(column: str) -> str:
-    return SHORT.get(column) or (
-        SPECS[column].label.replace("\u202f", " ") if column in SPECS else column.replace("_", " ")
-    )
+    """What a column is called in a page."""
+    if column in SPECS and column not in SHORT:
+        return SPECS[column].label.replace("\u202f", " ")
+    return SHORT.get(column, column.replace("_", " "))
 
 
 def figure(column: str, value: Any) -> str:
@@ -224,9 +225,7 @@ def pages() -> list[Path]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing, exit with 1 where a page is not up to date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is stale")
     given = parser.parse_args(arguments)
     stale = []
     for path in pages():

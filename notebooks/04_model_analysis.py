@@ -38,9 +38,7 @@ cumulated
 # ## By year, by size, by sector
 
 # %%
-parts = card.filter(pl.col("part") != "all", "is_own_horizon").select(
-    "model", "part", "value", "n_dates", "mean_rank_ic"
-)
+parts = card.filter(pl.col("part") != "all", "is_own_horizon").select("model", "part", "value", "mean_rank_ic")
 parts.pivot(on="model", index=["part", "value"], values="mean_rank_ic").sort("part", "value")
 
 # %% [markdown]
@@ -76,14 +74,12 @@ calibration
 # model.
 
 # %%
-importances = []
+importances = [pl.DataFrame(schema={"feature": pl.String, "importance": pl.Float64, "model": pl.String})]
 for asset in lab.all_of("forecaster_"):
     if "permutation_importance.parquet" in lab.files(asset):
         found = lab.part(asset, "permutation_importance")
-        importances.append(found.with_columns(model=pl.lit(asset.removeprefix("forecaster_"))))
-leans_on = (
-    pl.concat(importances) if importances else pl.DataFrame(schema={"feature": pl.String, "importance": pl.Float64})
-)
+        importances.append(found.select("feature", "importance", model=pl.lit(asset.removeprefix("forecaster_"))))
+leans_on = pl.concat(importances)
 leans_on.sort("importance", descending=True).head(20)
 
 # %% [markdown]

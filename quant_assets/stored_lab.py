@@ -72,9 +72,7 @@ class StoredLab:
         if not months:
             raise DataError(f"{self._named(asset)}: nothing from {first} to {last}; {self._span(asset)}.")
         if not self._path(asset, months[0]).exists():
-            raise DataError(
-                f"{self._named(asset)}: files of a fold, no table; wanted part(asset, name) or files(asset)."
-            )
+            raise DataError(f"{self._named(asset)}: files of a fold, no table; read it by part(asset, name).")
         return read_tables([self._path(asset, month) for month in months])
 
     def part(self, asset: str, name: str, fold: str | None = None) -> pl.DataFrame:
@@ -98,9 +96,8 @@ class StoredLab:
         chosen = fold or self.partitions(asset)[-1]
         pointer = pointer_path(self.root, self.key(asset), chosen)
         if not pointer.exists():
-            raise DataError(
-                f"{self._named(asset)}: no files of {chosen}; {self._span(asset)}; months are read by table()."
-            )
+            told = f"{self._span(asset)}; months are read by table()"
+            raise DataError(f"{self._named(asset)}: no files of {chosen}; {told}.")
         return read_artifact(pointer)
 
     def fitted(self, asset: str, fold: str | None = None) -> Fitted:

@@ -44,7 +44,7 @@ def test_what_is_not_stored_is_named_with_what_is(lab: StoredLab, tmp_path: Path
     for ask, told in (
         (lambda: lab.table("featurs"), "nothing is stored; there is backtest, "),
         (lambda: lab.table("features", "2031-01"), "stored is 2018-01 to 2020-02"),
-        (lambda: lab.table("backtest"), "wanted part"),
+        (lambda: lab.table("backtest"), "read it by part"),
         (lambda: lab.part("backtest", "dayly"), "there is attribution, benchmark, "),
         (lambda: lab.files("features", "2020-01"), "months are read by table"),
         (lambda: open_lab("nifty50", str(lab.root)), "nothing of the profile nifty50 is stored .there is demo, mlflow"),

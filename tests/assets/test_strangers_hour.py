@@ -1,4 +1,4 @@
-"""The stranger's hour is followed to the letter: own files, profile, feature and strategy, a report, the schedule on."""
+"""The stranger's hour is followed to the letter: from own files to a report that is shared and a schedule that is on."""
 
 import os
 import shutil
