@@ -7,17 +7,16 @@ from pathlib import Path
 import pdoc
 import pdoc.render
 
-PACKAGES = ("quant_core", "quant_assets")
-#: Loading it means loading a profile, and it has nothing to read.
-LEFT_OUT = ("!quant_assets.definitions",)
+#: Loading the definitions means loading a profile, and they have nothing to read.
+MODULES = ("quant_core", "quant_assets", "!quant_assets.definitions")
 
 
-def build(folder: Path) -> list[str]:
+def build(folder: Path, modules: tuple[str, ...] = MODULES) -> list[str]:
     """Write the reference of all public modules into `folder`; what pdoc warned of."""
     pdoc.render.configure(docformat="google", show_source=False, footer_text="AI Quant Research Lab")
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        pdoc.pdoc(*PACKAGES, *LEFT_OUT, output_directory=folder)
+        pdoc.pdoc(*modules, output_directory=folder)
     return [str(warning.message) for warning in seen if "pdoc" in Path(warning.filename).parts]
 
 

@@ -38,7 +38,8 @@ SHORT = {
     "strategy": "book", "model": "model", "horizon_sessions": "horizon", "sharpe_at_twice_the_costs": "at 2x costs",
     "sharpe_ann": "Sharpe", "deflated_sharpe": "deflated", "max_drawdown": "worst drawdown",
     "volatility_ann": "volatility", "turnover_ann": "turnover a year", "cost_ann": "cost a year",
-    "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge", "rank_ic_added": "adds", "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
+    "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge", "rank_ic_added": "adds",
+    "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
     "effective_names": "effective names", "sharpe_low_ann": "worst seed", "sharpe_high_ann": "best seed",
     "asset": "asset", "fold": "fold", "content_hash": "content hash",
 }  # fmt: skip
