@@ -53,6 +53,8 @@ cloud = go.Figure(
         marker={
             "size": 4,
             "color": some["realized_vol_21d_ann"],
+            "cmax": some["realized_vol_21d_ann"].quantile(0.98),
+            "cmin": 0.0,
             "showscale": True,
             "colorbar": {"title": "volatility"},
         },

@@ -46,6 +46,7 @@ under_water
 # ## What trading costs
 #
 # One-way turnover a year against the cost a year. A book far to the right needs a strong signal to pay for itself.
+# Each point says its name when it is pointed at.
 
 # %%
 books = metrics.filter(pl.col("cost_ann").is_not_null())
@@ -54,8 +55,7 @@ paid = go.Figure(
         x=books["turnover_ann"],
         y=books["cost_ann"],
         text=books["strategy"],
-        mode="markers+text",
-        textposition="top center",
+        mode="markers",
     )
 )
 paid.update_layout(title="Turnover a year and cost a year", yaxis_tickformat=".1%")

@@ -26,7 +26,8 @@ CELL = re.compile(r"^# %%(.*)$", flags=re.MULTILINE)
 MOST_ROWS = 60
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#1f2328}
 pre{background:#f6f8fa;padding:.7rem;overflow-x:auto;font-size:13px}table{border-collapse:collapse;font-size:13px}
-.wide{overflow-x:auto}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #d0d7de}"""
+.wide{overflow-x:auto}td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #d0d7de;white-space:nowrap}
+td:first-child{text-align:left}tr:first-child{font-weight:600}"""
 
 
 @dataclass(frozen=True)
