@@ -65,15 +65,11 @@ def open_launchpad(page: Page) -> None:
     page.get_by_text("zscore_lookback").first.wait_for()
 
 
-def to_pictures(page: Page) -> None:
-    page.locator("img[src^='data:image/svg']").first.scroll_into_view_if_needed()
-
-
 SHOTS = {
     "lineage": Shot("{ui}/asset-groups/", "evaluation"),
     "asset": Shot("{ui}/assets/demo/features", "Row count"),
-    "partitions": Shot("{ui}/assets/demo/clean_prices?view=partitions", r"20\d\d-\d\d"),
-    "pictures": Shot("{ui}/assets/demo/backtest", "equity", to_pictures),
+    "partitions": Shot("{ui}/assets/demo/clean_prices?view=partitions&partition=2021-03", "sessions"),
+    "pictures": Shot("{ui}/assets/demo/backtest", "cumulative_ic"),
     "checks": Shot("{ui}/assets/demo/clean_prices?view=checks", "actions_resolved"),
     "materialize": Shot("{ui}/assets/demo/features", "Row count", open_materialize),
     "launchpad": Shot("{ui}/assets/demo/features", "Row count", open_launchpad),

@@ -150,8 +150,31 @@ def schema_table(schema: type[dy.Schema]) -> str:
     rows = []
     for name, column in schema.columns().items():
         traits = [*(["key"] if column.primary_key else []), *(["may be null"] if column.nullable else [])]
-        rows.append([f"`{name}`", str(column.dtype), ", ".join(traits), said.get(name, "")])
+        rows.append([f"`{name}`", str(column.dtype), ", ".join(traits), said.get(name) or usual(name)])
     return f"{cell(inspect.cleandoc(schema.__doc__ or ''))}\n\n{table(('column', 'type', '', 'what it is'), rows)}"
+
+
+def usual(name: str) -> str:
+    """What a column of that name is in every table: by USUAL, by its label in the report, or its unit."""
+    if name in USUAL:
+        return USUAL[name]
+    if name in SPECS:
+        return SPECS[name].label.lower().replace("\u202f", " ").replace("\u2013", "-")
+    return next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
+
+
+#: Columns that mean the same wherever they stand, and units by the end of a name.
+USUAL = {
+    "date": "session", "ticker": "continuous name", "strategy": "book", "model": "forecaster", "fold": "year or quarter",
+    "instrument": "equity or index", "agent": "learning agent", "method": "regime method", "regime": "name of the regime",
+    "horizon_sessions": "sessions from the fill to the exit", "basis": "unadjusted or split_adjusted",
+    "source": "registered name of the source", "fetched_at": "when the rows were asked for", "n_rows": "rows",
+    "n_tickers": "names", "first_date": "first session", "last_date": "last session", "weight": "fraction of equity",
+}  # fmt: skip
+UNITS = {
+    "_inr": "rupees", "_shares": "shares", "_bps": "hundredths of a percent", "_sessions": "sessions", "_ann": "a year",
+    "_share": "fraction", "_return_1d": "simple return of a session", "_weight": "fraction of equity",
+}  # fmt: skip
 
 
 def comments_of(schema: type[dy.Schema]) -> dict[str, str]:
