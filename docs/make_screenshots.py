@@ -62,7 +62,7 @@ def open_materialize(page: Page) -> None:
 def open_launchpad(page: Page) -> None:
     page.get_by_role("button", name="Materialize").first.locator("xpath=following::button[1]").click()
     page.get_by_text("Open launchpad").click()
-    page.get_by_text("zscore_lookback").first.wait_for()
+    page.wait_for_function("(document.querySelector('.CodeMirror')?.CodeMirror?.getValue() ?? '').includes('zscore')")
 
 
 SHOTS = {
@@ -73,8 +73,8 @@ SHOTS = {
     "checks": Shot("{ui}/assets/demo/clean_prices?view=checks", "actions_resolved"),
     "materialize": Shot("{ui}/assets/demo/features", "Row count", open_materialize),
     "launchpad": Shot("{ui}/assets/demo/features", "Row count", open_launchpad),
-    "automation": Shot("{ui}/automation", "daily_refresh"),
-    "mlflow": Shot("{mlflow}/#/experiments", "demo"),
+    "automation": Shot("{ui}/automation", "At 06:30 PM"),
+    "mlflow": Shot("{mlflow}/#/experiments", "Experiments"),
     "report": Shot("{report}", "out-of-sample"),
     "report-phone": Shot("{report}", "out-of-sample", viewport=PHONE),
 }

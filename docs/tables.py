@@ -165,8 +165,9 @@ def usual(name: str) -> str:
 
 #: Columns that mean the same wherever they stand, and units by the end of a name.
 USUAL = {
-    "date": "session", "ticker": "continuous name", "strategy": "book", "model": "forecaster", "agent": "learning agent",
-    "fold": "year or quarter", "instrument": "equity or index", "method": "regime method", "regime": "its name",
+    "date": "session", "ticker": "continuous name", "strategy": "book", "model": "forecaster",
+    "agent": "learning agent", "fold": "year or quarter", "instrument": "equity or index",
+    "method": "regime method", "regime": "its name",
     "horizon_sessions": "sessions from the fill to the exit", "basis": "unadjusted or split_adjusted",
     "source": "registered name of the source", "fetched_at": "when the rows were asked for", "n_rows": "rows",
     "n_tickers": "names", "first_date": "first session", "last_date": "last session", "weight": "fraction of equity",
