@@ -33,7 +33,7 @@ def open_lab(profile: str | None = None, data: str | UPath | None = None) -> "St
     name = profile or os.environ.get("QUANT_PROFILE") or "demo"
     lab = StoredLab(safe_name(name, "profile"), root)
     if not lab.assets:
-        known = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.exists() else []
+        known = [folder.name for folder in sorted(root.iterdir()) if _is_profile(folder)] if root.exists() else []
         raise DataError(
             f"{root}: nothing of the profile {name} is stored (there is {', '.join(known) or 'nothing'}); make it "
             f"with `quant run --profile {name}`, or give the folder of the data."
@@ -136,6 +136,10 @@ class StoredLab:
     def _span(self, asset: str) -> str:
         names = self.partitions(asset)
         return f"stored is {names[0]} to {names[-1]}"
+
+
+def _is_profile(folder: UPath) -> bool:
+    return folder.is_dir() and folder.name[:1] != "." and folder.name != "mlflow"
 
 
 def _is_partition(path: UPath) -> bool:

@@ -45,7 +45,7 @@ def test_the_graphs_table_has_every_asset_once_with_what_it_reads(tables: Module
 
 def test_a_tables_columns_are_told_by_type_key_and_comment(tables: ModuleType) -> None:
     told = tables.schema_table(CONTRACTS["clean_prices"])
-    assert "| `date` | Date | key | |" in told
+    assert "| `date` | Date | key | session |" in told
     assert "| `total_return_1d` | Float64 | may be null | (1 + overnight) x (1 + intraday) - 1 |" in told
     assert "| `is_filled` | Boolean | | no row from the source: prices carried forward |" in told
 

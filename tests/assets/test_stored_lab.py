@@ -47,7 +47,7 @@ def test_what_is_not_stored_is_named_with_what_is(lab: StoredLab, tmp_path: Path
         (lambda: lab.table("backtest"), "read it by part"),
         (lambda: lab.part("backtest", "dayly"), "there is attribution, benchmark, "),
         (lambda: lab.files("features", "2020-01"), "months are read by table"),
-        (lambda: open_lab("nifty50", str(lab.root)), "nothing of the profile nifty50 is stored .there is demo, mlflow"),
+        (lambda: open_lab("nifty50", str(lab.root)), "nothing of the profile nifty50 is stored .there is demo.;"),
         (lambda: open_lab("demo", str(tmp_path / "none")), "there is nothing"),
         (lambda: open_lab("../demo", str(lab.root)), "cannot name a file"),
     ):
