@@ -62,7 +62,9 @@ def open_materialize(page: Page) -> None:
 def open_launchpad(page: Page) -> None:
     page.get_by_role("button", name="Materialize").first.locator("xpath=following::button[1]").click()
     page.get_by_text("Open launchpad").click()
-    page.wait_for_function("(document.querySelector('.CodeMirror')?.CodeMirror?.getValue() ?? '').includes('zscore')")
+    text = "document.querySelector('.CodeMirror')?.CodeMirror?.getValue() ?? ''"
+    while "zscore_lookback" not in page.evaluate(text):  # the page's policy allows no waiting inside it
+        page.wait_for_timeout(500)
 
 
 SHOTS = {

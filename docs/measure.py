@@ -30,8 +30,12 @@ def books(lab: StoredLab) -> pl.DataFrame:
     columns = ("cagr", "volatility_ann", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann")
     found = lab.part("backtest", "metrics").select("strategy", *columns)
     joined = found.join(twice, on="strategy", how="left").join(luck, on="strategy", how="left")
-    named = joined.with_columns(pl.col("strategy").replace(BENCHMARK, "the index"))
-    return named.sort("sharpe_ann", descending=True, nulls_last=True)
+    return joined.with_columns(named()).sort("sharpe_ann", descending=True, nulls_last=True)
+
+
+def named() -> pl.Expr:
+    """The name of a book as a page has it."""
+    return pl.col("strategy").replace(BENCHMARK, "the index")
 
 
 def forecasts(lab: StoredLab) -> pl.DataFrame:
@@ -55,7 +59,8 @@ def agents(lab: StoredLab) -> pl.DataFrame:
     seeds = lab.part("rl_evaluation", "seeds").select("sharpe_low_ann", "sharpe_high_ann", strategy="agent")
     columns = ("cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "effective_names")
     found = lab.part("rl_evaluation", "books").select("strategy", *columns)
-    return found.join(seeds, on="strategy", how="left").sort("sharpe_ann", descending=True, nulls_last=True)
+    joined = found.join(seeds, on="strategy", how="left").with_columns(named())
+    return joined.sort("sharpe_ann", descending=True, nulls_last=True)
 
 
 def regimes(lab: StoredLab) -> pl.DataFrame:

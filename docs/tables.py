@@ -41,7 +41,7 @@ SHORT = {
     "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge", "rank_ic_added": "adds",
     "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
     "effective_names": "effective names", "sharpe_low_ann": "worst seed", "sharpe_high_ann": "best seed",
-    "asset": "asset", "fold": "fold", "content_hash": "content hash",
+    "is_crisis_worst": "its worst regime", "asset": "asset", "fold": "fold", "content_hash": "content hash",
 }  # fmt: skip
 #: Which columns of a measured table a page shows, where it is not all of them; the file has all.
 SHOWN = {
@@ -199,7 +199,7 @@ def measured(name: str) -> str:
     """The figures of docs/measured/<name>: a CSV as a table, Markdown as it is."""
     if (MEASURED / f"{name}.md").is_file():
         return (MEASURED / f"{name}.md").read_text(encoding="utf-8").strip()
-    found = pl.read_csv(MEASURED / f"{name}.csv")
+    found = pl.read_csv(MEASURED / f"{name}.csv", schema_overrides={"fold": pl.String})
     shown = [column for column in SHOWN.get(name.rpartition("-")[2], found.columns) if column in found.columns]
     rows = ([figure(column, row[column]) for column in shown] for row in found.iter_rows(named=True))
     return table([label(column) for column in shown], rows)
@@ -218,6 +218,8 @@ def figure(column: str, value: Any) -> str:
         return "-"
     known = "mean_rank_ic" if re.fullmatch(r"\d{4}(-\d\d)?", column) else column
     known = "sharpe_ann" if column.startswith("sharpe_") else known
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     written = value[:12] if column == "content_hash" else write(known, value)
     return cell(str(written).replace("\u202f", " ").replace("\u2212", "-").replace("\u2013", "-").replace("\u00d7", ""))
 
