@@ -41,7 +41,8 @@ SHORT = {
     "mean_rank_ic": "rank IC", "nw_t": "t", "dm_p": "p to ridge", "rank_ic_added": "adds",
     "coverage_90": "in 90 %", "icir": "ICIR a day", "crps_skill": "CRPS skill",
     "effective_names": "effective names", "sharpe_low_ann": "worst seed", "sharpe_high_ann": "best seed",
-    "is_crisis_worst": "its worst regime", "asset": "asset", "fold": "fold", "content_hash": "content hash",
+    "is_crisis_worst": "its worst regime", "n_crisis_spells": "spells of Crisis", "n_false_alarms": "false alarms",
+    "asset": "asset", "fold": "fold", "content_hash": "content hash",
 }  # fmt: skip
 #: Which columns of a measured table a page shows, where it is not all of them; the file has all.
 SHOWN = {
