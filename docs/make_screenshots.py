@@ -76,7 +76,7 @@ SHOTS = {
     "materialize": Shot("{ui}/assets/demo/features", "Row count", open_materialize),
     "launchpad": Shot("{ui}/assets/demo/features", "Row count", open_launchpad),
     "automation": Shot("{ui}/automation", "At 06:30 PM"),
-    "mlflow": Shot("{mlflow}/#/experiments", "Experiments"),
+    "mlflow": Shot("{mlflow}/#/experiments/1/runs", "forecaster_ridge"),
     "report": Shot("{report}", "out-of-sample"),
     "report-phone": Shot("{report}", "out-of-sample", viewport=PHONE),
 }
