@@ -11,7 +11,7 @@ MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast soak check format dev mlflow lock clean
+.PHONY: help install demo test test-fast soak check format dev mlflow docs tables notebooks lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,8 +52,17 @@ dev: install  ## The web UI on loopback, with the daemon (schedules, backfills, 
 mlflow: install  ## MLflow's own UI on loopback, over the runs that the lab tracked
 	$(BIN)/quant mlflow --port $(MLFLOW_PORT)
 
+docs: install  ## The API reference from the docstrings, into docs/api/; any warning is an error
+	$(BIN)/python docs/build_api.py
+
+tables: install  ## Bring the tables of the pages in docs/ up to date
+	$(BIN)/python docs/tables.py
+
+notebooks: install  ## Run the notebooks on the stored lab of QUANT_PROFILE and write them as pages into notebooks-html/
+	$(BIN)/python notebooks/pages.py
+
 lock: install  ## Pin what is installed now into constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's|+cpu||' | sort -f > constraints.txt
 
 clean:  ## Remove the environment and caches; keeps data and dagster_home
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis docs/api notebooks-html
