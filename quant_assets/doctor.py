@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from quant_assets.currency import stored_stamp
+from quant_assets.currency import stamps_in
 from quant_assets.lab import Lab
 from quant_assets.list_use import last_day_of
 from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
@@ -136,7 +136,8 @@ def _source(lab: Lab) -> Iterator[Finding]:
     except QuantError as error:
         yield Finding("fix", f"source {name}", str(error))
         return
-    stored = [month for month in months if stored_stamp(lab.root, lab.key("raw_ohlcv"), month)]
+    stamps = stamps_in(lab.root)
+    stored = [month for month in months if stamps(lab.key("raw_ohlcv"), month)]
     held = (
         f"{stored[0]}..{stored[-1]}, {len(stored)} of {len(months)} months"
         if stored

@@ -28,7 +28,8 @@ PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file beside the data (or in the project where the data is remote)."""
+    """MLFLOW_TRACKING_URI (a server, a database), else a SQLite file beside the data, or in the project where those are
+    in an object store."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
     return f"sqlite:///{_local_folder() / STORE}"
@@ -39,6 +40,17 @@ def _local_folder() -> Path:
     folder = (local_path(root) or project_root() / "data") / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def artifact_location() -> str | None:
+    """Beside the data, wherever they are; None where a server decides.
+
+    Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
+    """
+    if tracking_uri().startswith("http"):
+        return None
+    root = data_root()
+    return (_local_folder() / "artifacts").as_uri() if local_path(root) else str(root / "mlflow" / "artifacts")
 
 
 def prepare_store() -> None:
@@ -76,9 +88,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     served = bool(os.environ.get("MLFLOW_TRACKING_URI"))
     mlflow.set_tracking_uri(uri)
     if mlflow.get_experiment_by_name(experiment) is None:
-        # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
-        location = None if served else (_local_folder() / "artifacts").as_uri()
-        mlflow.create_experiment(experiment, artifact_location=location, tags=KIND)
+        mlflow.create_experiment(experiment, artifact_location=artifact_location(), tags=KIND)
     context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
     try:
         yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
