@@ -25,6 +25,8 @@ STORE = "mlflow.db"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 #: Where MLflow's UI is on loopback: for the links on asset pages, and for the commands that serve it.
 PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
+#: Where browsers find a tracking server that the lab itself reaches under another name.
+URL_VARIABLE = "QUANT_MLFLOW_URL"
 
 
 def tracking_uri() -> str:
@@ -139,7 +141,9 @@ def _address(run: Any, page: str) -> str:
 
 
 def ui_address() -> str:
-    """Where a browser finds MLflow: the tracking server, else what `quant dev` or `quant mlflow` serves on loopback."""
+    """Where a browser finds MLflow: QUANT_MLFLOW_URL, the tracking server, else what `quant dev` serves on loopback."""
+    if shown := os.environ.get(URL_VARIABLE):
+        return shown.rstrip("/")
     uri = tracking_uri()
     return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{usual_port()}"
 
