@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from lab_process import ROOT, lab_environment, run_quant
+from lab_process import ROOT, lab_environment, quant_here
 from small_lab import COMMAND, STAGES, SmallLab
 from upath import UPath
 
@@ -176,24 +176,25 @@ def test_a_whole_lab_in_the_store_equals_the_one_on_disk_and_a_second_run_finds_
     environment = lab_environment(tmp_path) | own | elsewhere
     for name in ("http_proxy", "HTTP_PROXY"):
         environment.pop(name)
-    done = run_quant(COMMAND, environment, timeout_s=900)
+    done = quant_here(COMMAND, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"s3://{BUCKET}/whole/demo/backtest_report/")
     place = UPath(elsewhere["QUANT_DATA"], use_listings_cache=False)
-    found = {
-        f"{asset}/{name}": stamp.content_hash
-        for asset in STAGES
-        for name, stamp in storage.read_remote_stamps(storage.asset_folder(place, dg.AssetKey(["demo", asset]))).items()
-    }
-    assert found == small_lab.hashes()
+    assert remote_hashes(place) == small_lab.hashes()
     assert trials.load(place, "demo").height > 0
-    assert not any(name.startswith(".scratch") for name in object_store.listed(place))
-    assert any(name.startswith("mlflow/artifacts/") for name in object_store.listed(place))
-    again = run_quant(COMMAND, environment, timeout_s=900)
+    names = list(object_store.listed(place))
+    assert not [name for name in names if name.startswith(".scratch")]
+    assert [name for name in names if name.startswith("mlflow/artifacts/")]
+    before = object_store.listed(place / "demo")
+    again = quant_here(COMMAND, environment)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "current" in again.stdout
-    assert found == {
-        f"{asset}/{name}": stamp.content_hash
-        for asset in STAGES
-        for name, stamp in storage.read_remote_stamps(storage.asset_folder(place, dg.AssetKey(["demo", asset]))).items()
-    }
+    assert object_store.listed(place / "demo") == before
+
+
+def remote_hashes(place: UPath) -> dict[str, str]:
+    """As SmallLab.hashes."""
+    found = {}
+    for asset in STAGES:
+        stamps = storage.read_remote_stamps(storage.asset_folder(place, dg.AssetKey(["demo", asset])))
+        found |= {f"{asset}/{name}": stamp.content_hash for name, stamp in stamps.items()}
+    return found
