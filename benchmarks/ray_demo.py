@@ -30,7 +30,15 @@ SETTINGS = [
     *(f"profile.{name}={written(value)}" for name, value in MARKET.items()),
     *(f"raw_ohlcv.{name}={written(value)}" for name, value in SOURCE.items() if name != "name"),
 ]
-QUANT = [sys.executable, "-m", "quant_assets.cli", "run", "--profile", "demo", *(part for one in SETTINGS for part in ("--set", one))]
+QUANT = [
+    sys.executable,
+    "-m",
+    "quant_assets.cli",
+    "run",
+    "--profile",
+    "demo",
+    *(part for one in SETTINGS for part in ("--set", one)),
+]
 INSTANCE = """telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 concurrency: {{pools: {{granularity: op, default_limit: {limit}}}}}
@@ -52,7 +60,9 @@ def lab(folder: Path, limit: int) -> dict[str, str]:
 def in_one_process(folder: Path, stages: list[str]) -> float:
     """`quant run` up to these stages; seconds."""
     begun = time.monotonic()
-    done = subprocess.run([*QUANT, "--stages", ",".join(stages)], env=lab(folder, 1), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*QUANT, "--stages", ",".join(stages)], env=lab(folder, 1), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     return time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""The code location of ray_demo.py: a small simulated market, two folds, three models; QUANT_EXECUTOR=ray as any other."""
+"""The code location of ray_demo.py: a small simulated market, two folds, three models."""
 
 from quant_assets.assembly import build_definitions
 from quant_assets.profile import load_profile

@@ -19,7 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: A cheap forecaster, a costly one and one regime model; agents and networks grow with their own settings, not with names.
+#: A cheap forecaster, a costly one, two regime methods; agents and networks cost by their own settings, not by names.
 MODELS, REGIMES = '["ridge", "boosting"]', '["threshold", "hmm"]'
 
 
@@ -42,9 +42,11 @@ class Cost:
 def measure(names: int, start: str, end: str, folder: Path) -> Cost:
     """One run of the whole graph; what was measured until then where it failed."""
     settings = {
-        "profile.start": start, "profile.end": end, "profile.first_fold": str(int(start[:4]) + 2), "profile.train_years": "2",
+        "profile.start": start, "profile.end": end,
+        "profile.first_fold": str(int(start[:4]) + 2), "profile.train_years": "2",
         "raw_ohlcv.start": f"{start}-01", "raw_ohlcv.n_tickers": str(names), "raw_ohlcv.n_sectors": "10",
-        "profile.models": MODELS, "profile.regimes": REGIMES, "profile.regime_method": "threshold", "profile.agents": "[]",
+        "profile.models": MODELS, "profile.agents": "[]",
+        "profile.regimes": REGIMES, "profile.regime_method": "threshold",
     }  # fmt: skip
     chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     environment = os.environ | {
@@ -68,8 +70,17 @@ def measure(names: int, start: str, end: str, folder: Path) -> Cost:
             cost.peaks_mib[asset] = max(cost.peaks_mib.get(asset, 0), said["peak_mib"])
             cost.rows = said["rows"] if asset == "features" else cost.rows
     cost.seconds, cost.peak_mib = dict(seconds), max(cost.peaks_mib.values(), default=0)
-    cost.failed = "" if done.returncode == 0 else (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+    cost.failed = (
+        "" if done.returncode == 0 else (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+    )
     return cost
+
+
+def row(cost: Cost) -> str:
+    """A line of the first table."""
+    failed = f" FAILED: {cost.failed}" if cost.failed else ""
+    sizes = f"{cost.peak_mib:,.0f} | {cost.data_mib:.1f} | {cost.records_mib:.1f} |{failed}"
+    return f"| {cost.names:,} | {cost.rows:,} | {cost.cpu_s:.0f} | {cost.clock_s:.0f} | {sizes}"
 
 
 def size_mib(folder: Path) -> float:
@@ -83,15 +94,18 @@ def main() -> None:
     arguments.add_argument("--end", default="2020-06")
     given = arguments.parse_args()
     print(f"{given.start}..{given.end}, models {MODELS}, regimes {REGIMES}; load before {os.getloadavg()[0]:.1f}\n")
-    print("| names | rows of features | CPU s | clock s | peak MiB | data MiB | Dagster's records MiB |\n|" + "---:|" * 7)
+    print(
+        "| names | rows of features | CPU s | clock s | peak MiB | data MiB | Dagster's records MiB |\n|" + "---:|" * 7
+    )
     costs = []
     for names in given.names:
         with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
             cost = measure(names, given.start, given.end, Path(folder))
         costs.append(cost)
-        print(f"| {names:,} | {cost.rows:,} | {cost.cpu_s:.0f} | {cost.clock_s:.0f} | {cost.peak_mib:,.0f} "
-              f"| {cost.data_mib:.1f} | {cost.records_mib:.1f} |{' FAILED: ' + cost.failed if cost.failed else ''}", flush=True)  # fmt: skip
-    print("\n| stage | " + " | ".join(f"{cost.names:,}: s (MiB)" for cost in costs) + " |\n|---|" + "---:|" * len(costs))
+        print(row(cost), flush=True)
+    print(
+        "\n| stage | " + " | ".join(f"{cost.names:,}: s (MiB)" for cost in costs) + " |\n|---|" + "---:|" * len(costs)
+    )
     for asset in sorted(costs[-1].seconds, key=lambda name: -costs[-1].seconds[name]):
         cells = [f"{cost.seconds.get(asset, 0):.1f} ({cost.peaks_mib.get(asset, 0):.0f})" for cost in costs]
         print(f"| {asset} | " + " | ".join(cells) + " |")

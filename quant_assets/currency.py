@@ -23,7 +23,15 @@ from upath import UPath
 from quant_assets import object_store
 from quant_assets.closure import Reach, library_versions
 from quant_assets.partitions import months_a_partition
-from quant_assets.storage import Stamp, asset_folder, local_path, pointer_path, read_remote_stamps, read_stamp, table_path
+from quant_assets.storage import (
+    Stamp,
+    asset_folder,
+    local_path,
+    pointer_path,
+    read_remote_stamps,
+    read_stamp,
+    table_path,
+)
 
 #: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
 #: a raw month is read from, by content, or the register that a report counts; "" for nothing.

@@ -33,7 +33,10 @@ def prepare_home(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        shutil.copy(next(path for path in (project_root() / "dagster_home" / "dagster.yaml", SHIPPED) if path.exists()), settings)
+        shutil.copy(
+            next(path for path in (project_root() / "dagster_home" / "dagster.yaml", SHIPPED) if path.exists()),
+            settings,
+        )
     _refuse_unread(settings)
 
 
@@ -46,8 +49,8 @@ def _refuse_unread(settings: Path) -> None:
     named = yaml.safe_load(settings.read_text()) or {}
     if postgres_url() is not None and not {"instance_class", "storage"} & set(named):
         raise DataError(
-            f"{settings}: {POSTGRES_VARIABLE} is set, and these settings do not read it; add the lines `instance_class:`, "
-            "`  module: quant_assets.instance_storage` and `  class: LabInstance`."
+            f"{settings}: {POSTGRES_VARIABLE} is set, and these settings do not read it; add the lines "
+            "`instance_class:`, `  module: quant_assets.instance_storage` and `  class: LabInstance`."
         )
 
 

@@ -1,4 +1,4 @@
-"""Where Dagster keeps its runs, events and schedules: SQLite in DAGSTER_HOME, or Postgres where QUANT_POSTGRES_URL is set.
+"""Where Dagster keeps its runs, events and schedules: SQLite in DAGSTER_HOME, or Postgres (QUANT_POSTGRES_URL).
 
 `dagster.yaml` names this class once, so that the environment alone decides, also for `dagster dev`, the daemon, a run's
 worker and a container: none of them needs another file.
@@ -54,14 +54,16 @@ class PostgresStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]
 
         url = postgres_url()
         if url is None:
-            raise DataError(f"{POSTGRES_VARIABLE}: not set here, but where this process was started; export it here too.")
+            raise DataError(
+                f"{POSTGRES_VARIABLE}: not set here, but where this process was started; export it here too."
+            )
         try:
             return DagsterPostgresStorage(url.render_as_string(hide_password=False), inst_data=inst_data)
         except Exception as error:  # Dagster's own, after it has tried for some seconds, or the driver's
             reason = str(error.__cause__ or error).splitlines()[0]
             raise DataError(
-                f"{POSTGRES_VARIABLE}: {url.render_as_string()} cannot be used ({reason}); start the server, or mend the "
-                "address, the user's rights or the database's name."
+                f"{POSTGRES_VARIABLE}: {url.render_as_string()} cannot be used ({reason}); start the server, "
+                "or mend the address, the user's rights or the database's name."
             ) from error
 
 

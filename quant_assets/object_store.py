@@ -29,7 +29,9 @@ def remote_root(address: str) -> UPath:
     """
     protocol = address.partition("://")[0]
     if protocol not in SPOKEN:
-        raise DataError(f"QUANT_DATA: {protocol}:// is no store that the lab knows; give a folder or s3://BUCKET/PREFIX.")
+        raise DataError(
+            f"QUANT_DATA: {protocol}:// is no store that the lab knows; give a folder or s3://BUCKET/PREFIX."
+        )
     module, extra = SPOKEN[protocol]
     if importlib.util.find_spec(module) is None:
         raise DataError(f"QUANT_DATA: {module} is not installed; run `pip install 'quant-lab[{extra}]'`.")

@@ -55,7 +55,7 @@ def values(tree: Any) -> Iterator[tuple[str, Any]]:
             yield from values(value)
 
 
-# ---- Dagster's settings ------------------------------------------------------------------------------------------------
+# ---- Dagster's settings -------------------------------------------------------------------------------------------
 
 
 def test_the_settings_of_containers_are_the_projects_own_read_by_dagster(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_wheel_has_the_settings_where_a_command_looks_for_them() -> None:
     assert included["dagster_home/dagster.yaml"] == str(home.SHIPPED.relative_to(ROOT))
 
 
-# ---- Docker ------------------------------------------------------------------------------------------------------------
+# ---- Docker -------------------------------------------------------------------------------------------------------
 
 
 def test_compose_opens_ports_on_loopback_only_and_holds_no_secret() -> None:
@@ -111,7 +111,7 @@ def test_the_image_copies_what_exists_and_nobody_in_it_is_root() -> None:
     assert not {"!data", "!dagster_home", "!.env"} & set(ignored)
 
 
-# ---- Kubernetes --------------------------------------------------------------------------------------------------------
+# ---- Kubernetes ---------------------------------------------------------------------------------------------------
 
 
 def test_manifests_name_only_each_other() -> None:
@@ -184,7 +184,7 @@ def test_a_fit_that_needs_a_gpu_asks_for_one_and_others_do_not() -> None:
     assert asked["ridge__train"] is None
 
 
-# ---- where steps work --------------------------------------------------------------------------------------------------
+# ---- where steps work ---------------------------------------------------------------------------------------------
 
 
 def test_an_executor_that_is_none_says_which_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,4 +215,6 @@ def test_an_executor_is_dagsters_own(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_ray_worker_is_told_no_credentials() -> None:
-    assert not [name for name in executors.TOLD if re.search("KEY|SECRET|TOKEN|PASSWORD|POSTGRES|WEBHOOK|MLFLOW_TR", name)]
+    assert not [
+        name for name in executors.TOLD if re.search("KEY|SECRET|TOKEN|PASSWORD|POSTGRES|WEBHOOK|MLFLOW_TR", name)
+    ]

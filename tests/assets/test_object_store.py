@@ -1,4 +1,4 @@
-"""Data in an S3-compatible store, over HTTP to a real server that the test starts (moto's): as on disk, or it says why."""
+"""Data in an S3-compatible store, over HTTP to a real server that the test starts (moto's): all is as on disk."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Dagster's records in Postgres, by the environment alone, on a real server that the test starts; skipped without one."""
+"""Dagster's records in Postgres, by the environment alone, on a real server that the test starts."""
 
 import subprocess
 import sys
