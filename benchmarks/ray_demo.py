@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ray_market import MARKET, SOURCE
+from ray_market import FITTED, MARKET, SOURCE
 
 
 def written(value: object) -> str:
@@ -25,7 +25,6 @@ def written(value: object) -> str:
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 FOLDS = ("2020", "2021")
-FITTED = [f"forecaster_{name}" for name in MARKET["models"]]
 SETTINGS = [
     *(f"profile.{name}={written(value)}" for name, value in MARKET.items()),
     *(f"raw_ohlcv.{name}={written(value)}" for name, value in SOURCE.items() if name != "name"),
@@ -53,6 +52,7 @@ def lab(folder: Path, limit: int) -> dict[str, str]:
     return os.environ | {
         "QUANT_DATA": str(folder / "data"), "DAGSTER_HOME": str(home), "OMP_NUM_THREADS": "1",
         "RAY_AUTH_MODE": "disabled", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),  # a Ray job begins with the command `dagster`
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
 
@@ -87,9 +87,9 @@ def on_ray(folder: Path, workers: int) -> float:
 
 
 def train(fold: str) -> list[str]:
-    """Dagster's command for the job `train` of a fold."""
+    """Dagster's command for the fits of a fold."""
     tags = json.dumps({"dagster/partition": fold})
-    place = ["-f", str(HERE / "ray_market.py"), "-a", "defs", "-j", "train", "-d", str(HERE)]
+    place = ["-f", str(HERE / "ray_market.py"), "-a", "defs", "-j", "fits", "-d", str(HERE)]
     return [sys.executable, "-m", "dagster", "job", "execute", *place, "--tags", tags]
 
 
