@@ -25,6 +25,7 @@ from quant_assets.storage import (
     pointer_path,
     read_artifact,
     read_tables,
+    stored_partitions,
     table_path,
     write_artifact,
     write_table,
@@ -111,17 +112,16 @@ class LabStorage(dg.IOManager):
         key = context.asset_key
         optional_before = _optional_before(context)
         partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
-        tables = {name: table_path(self.root, key, name) for name in partitions}
-        pointers = {name: pointer_path(self.root, key, name) for name in partitions}
-        present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
+        tables, pointers = stored_partitions(self.root, key, partitions)
+        present = [name for name in partitions if name in tables or name in pointers]
         unfinished = (context.definition_metadata or {}).get("unfinished")
         needed = begun(partitions, present, months_of(fold(context.partition_key))) if unfinished else partitions
         missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
-        if any(pointers[name].exists() for name in present):
-            return {name: read_artifact(pointers[name]) for name in present}
-        return read_tables([tables[name] for name in present]) if present else None
+        if pointers:
+            return {name: read_artifact(pointer_path(self.root, key, name)) for name in present}
+        return read_tables([table_path(self.root, key, name) for name in present]) if present else None
 
     def _scratch(self, output: dg.OutputContext) -> UPath:
         place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, output.name)]

@@ -20,6 +20,9 @@ TAIL_BYTES = 64 * 1024
 #: protocol -> (module that speaks it, the extra that installs it).
 SPOKEN = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3")}
 
+#: Of an object: its ETag (its content's, in most stores) and its size.
+Version = tuple[str, int]
+
 
 def remote_root(address: str) -> UPath:
     """The root of a store; nothing is asked of it yet.
@@ -57,7 +60,7 @@ def contents(paths: Sequence[UPath]) -> list[bytes]:
     return [found[path.path] for path in paths]
 
 
-def version(path: UPath) -> tuple[str, int] | None:
+def version(path: UPath) -> Version | None:
     """What differs whenever an object was replaced, however soon and by however similar a one; None without it."""
     try:
         return _version(path.fs.info(path.path))
@@ -65,7 +68,7 @@ def version(path: UPath) -> tuple[str, int] | None:
         return None
 
 
-def _version(about: Mapping[str, Any]) -> tuple[str, int]:
+def _version(about: Mapping[str, Any]) -> Version:
     return str(about.get("ETag") or about.get("LastModified")), int(about["size"])
 
 
@@ -79,18 +82,25 @@ def tails(objects: Sequence[tuple[UPath, int]]) -> list[bytes]:
     return [data if isinstance(data, bytes) else b"" for data in found]
 
 
-def listed(folder: UPath) -> dict[str, tuple[str, int]]:
+def listed(folder: UPath) -> dict[str, Version]:
     """Name, relative to the folder, of every object below it -> its version; one request for a thousand of them."""
     prefix = folder.path.rstrip("/") + "/"
     found = folder.fs.find(folder.path, detail=True)
     return {path.removeprefix(prefix): _version(about) for path, about in found.items() if path.startswith(prefix)}
 
 
+def names(folder: UPath) -> list[str]:
+    """Names of what lies directly in a folder."""
+    try:
+        return [path.rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False)]
+    except FileNotFoundError:
+        return []
+
+
 def remove(folder: UPath) -> None:
     """Remove everything below a folder; nothing where there is nothing."""
-    names = folder.fs.find(folder.path)
-    if names:
-        folder.fs.rm(names)
+    if found := folder.fs.find(folder.path):
+        folder.fs.rm(found)
 
 
 def idle_folders(place: UPath, kept: timedelta) -> Iterator[UPath]:

@@ -185,27 +185,62 @@ def read_stamp(path: UPath) -> Stamp | None:
         return None
 
 
-def read_remote_stamps(folder: UPath) -> dict[str, Stamp]:
-    """Partition -> stamp of everything that is stored of one asset in an object store: three rounds of requests.
+def stored_partitions(root: UPath, key: dg.AssetKey, asked: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Of the partitions asked for, those of which a table is stored, and those of which an artifact is."""
+    if local_path(root) is not None:
+        tables, pointers = (
+            {name for name in asked if where(root, key, name).exists()} for where in (table_path, pointer_path)
+        )
+        return tables, pointers
+    there = set(object_store.names(asset_folder(root, key)))
+    tables, pointers = ({name for name in asked if f"{name}{end}" in there} for end in (".parquet", ".json"))
+    return tables, pointers
 
-    The table counts where there are both, as `stored_stamp` has it.
+
+def read_remote_stamps(folder: UPath) -> dict[str, Stamp]:
+    """Partition -> stamp of everything that is stored of one asset in an object store; see `stored_stamp`.
+
+    One listing, and two rounds of requests for what was put since this process last looked.
     """
     names = object_store.listed(folder)
-    tables = [(folder / name, names[name][1]) for name in names if name.endswith(".parquet") and "/" not in name]
-    pointers = [folder / name for name in names if name.endswith(".json") and "/" not in name]
+    entries = _remote_entries({folder / name: names[name] for name in names if "/" not in name})
     found = {}
-    for path, content in zip(pointers, object_store.contents(pointers), strict=True):
-        with suppress(KeyError, TypeError, ValueError):
-            entry = json.loads(content)
-            if all(f"{entry['folder']}/{name}" in names for name in entry["files"]):
+    for path, entry in sorted(entries.items(), key=lambda item: item[0].suffix):  # a table counts where there are both
+        with suppress(KeyError, TypeError):
+            if path.suffix == ".parquet" or all(f"{entry['folder']}/{name}" in names for name in entry["files"]):
                 found[path.stem] = Stamp(entry["content_hash"], entry["fingerprint"])
-    tails = object_store.tails(tables)
-    for (path, _), tail in zip(tables, tails, strict=True):
-        with suppress(KeyError, pl.exceptions.PolarsError):
-            whole = path.read_bytes() if _footer_bytes(tail) > len(tail) else tail
-            entry = pl.read_parquet_metadata(io.BytesIO(whole))
-            found[path.stem] = Stamp(entry["content_hash"], entry["fingerprint"])
     return found
+
+
+#: (path, version) -> what a pointer or a table's footer says; objects of one version never differ.
+_ENTRIES: dict[tuple[str, object_store.Version], Any] = {}
+
+
+def _remote_entries(objects: Mapping[UPath, object_store.Version]) -> dict[UPath, Any]:
+    new = {path: version for path, version in objects.items() if (str(path), version) not in _ENTRIES}
+    tables = [path for path in new if path.suffix == ".parquet"]
+    pointers = [path for path in new if path.suffix == ".json"]
+    tails = object_store.tails([(path, new[path][1]) for path in tables])
+    for path, tail in zip(tables, tails, strict=True):
+        whole = path.read_bytes() if _footer_bytes(tail) > len(tail) else tail
+        _ENTRIES[str(path), new[path]] = _footer(whole)
+    for path, content in zip(pointers, object_store.contents(pointers), strict=True):
+        _ENTRIES[str(path), new[path]] = _parsed(content)
+    return {path: _ENTRIES.get((str(path), version)) for path, version in objects.items()}
+
+
+def _footer(content: bytes) -> Any:
+    try:
+        return pl.read_parquet_metadata(io.BytesIO(content))
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
 
 
 def _footer_bytes(tail: bytes) -> int:

@@ -14,7 +14,7 @@ from lab_process import ROOT, lab_environment, quant_here
 from small_lab import COMMAND, STAGES, SmallLab
 from upath import UPath
 
-from quant_assets import io_manager, object_store, storage, trials
+from quant_assets import doctor, io_manager, object_store, storage, trials
 from quant_assets.currency import stamps_in, stored_stamp
 from quant_assets.paths import data_root
 from quant_core.errors import DataError
@@ -155,6 +155,11 @@ def test_values_between_ops_pass_through_the_store_and_go_with_their_asset(
     monkeypatch.setattr(io_manager, "SCRATCH_KEPT", timedelta(seconds=-5))
     io_manager.drop_scratch(root, "run", "fit")
     assert not object_store.listed(scratch)
+
+
+def test_the_doctor_says_whether_the_bucket_is_there(store: dict[str, str]) -> None:
+    assert doctor._store(data_root()) == doctor.Finding("ok", "data (QUANT_DATA)", store["QUANT_DATA"])
+    assert doctor._store(UPath("s3://nobody-made-it/x")).level == "fix"
 
 
 @pytest.mark.parametrize(

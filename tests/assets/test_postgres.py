@@ -13,6 +13,7 @@ from lab_process import ROOT, lab_environment, poll, quant_here
 from postgres_server import PostgresServer, postgres_server
 from small_lab import COMMAND, SmallLab
 
+from quant_assets import doctor
 from quant_assets.home import own_instance, prepare_home
 from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.live_runs import unfinished_runs
@@ -68,6 +69,19 @@ def test_a_server_that_does_not_answer_is_one_line_without_the_password(tmp_path
     assert done.returncode == 1
     assert "hush" not in done.stderr + done.stdout
     assert "cannot be used" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_doctor_says_whether_the_server_answers(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(POSTGRES_VARIABLE, server.url)
+    found = doctor._records()
+    assert found is not None
+    assert (found.level, found.found) == ("ok", server.url.replace("postgresql:", "postgresql+psycopg2:"))
+    monkeypatch.setenv(POSTGRES_VARIABLE, "postgresql://lab:hush@127.0.0.1:1/lab")
+    found = doctor._records()
+    assert found is not None
+    assert found.level == "fix"
+    assert "hush" not in found.found
 
 
 @pytest.mark.slow
