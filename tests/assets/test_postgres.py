@@ -116,7 +116,6 @@ def test_a_restart_of_postgres_during_a_run_loses_nothing(
 def test_dagsters_own_commands_find_the_server_too(server: PostgresServer, tmp_path: Path) -> None:
     environment = lab_environment(tmp_path) | {POSTGRES_VARIABLE: server.url}
     command = [sys.executable, "-m", "dagster", "instance", "info"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
-    assert "module: quant_assets.instance_storage" in done.stdout
-    assert "PostgresStorage" in done.stdout
+    subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, timeout=120, check=True)
+    assert int(server.ask("select count(*) from instance_info")) == 1
     assert not list((tmp_path / "home").glob("history*"))
