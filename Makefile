@@ -11,7 +11,7 @@ MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast soak check format dev mlflow docs tables notebooks lock clean
+.PHONY: help install demo test test-fast soak check format dev mlflow docs tables notebooks lock clean wheel-check deploy-check ray-demo
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,6 +48,17 @@ format: install  ## Rewrite the sources in the house format
 
 dev: install  ## The web UI on loopback, with the daemon (schedules, backfills, sensors) and MLflow's UI
 	$(BIN)/quant dev --port $(PORT) --mlflow-port $(MLFLOW_PORT)
+
+wheel-check:  ## Build the wheel, install it elsewhere and run `quant demo` and `quant dev` from there
+	PYTHON=$(PYTHON) bash .ci/wheel_check
+
+deploy-check: install  ## Validate what deploy/ ships for Docker and Kubernetes, offline
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c deploy/constraints.txt -e '.[k8s]' kubernetes-validate
+	$(PYTEST) tests/assets/test_deployment.py
+
+ray-demo: install  ## Fit models and folds side by side on a local Ray cluster; equal by hash, speed-up of two workers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c deploy/constraints.txt -e '.[ray]'
+	$(BIN)/python benchmarks/ray_demo.py
 
 mlflow: install  ## MLflow's own UI on loopback, over the runs that the lab tracked
 	$(BIN)/quant mlflow --port $(MLFLOW_PORT)

@@ -24,6 +24,7 @@ from quant_assets.assets import (
     signals,
     training,
 )
+from quant_assets.executors import chosen_executor
 from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
 from quant_assets.logs import lab_console
@@ -53,5 +54,6 @@ def build_definitions(profile: Profile, source_settings: Mapping[str, Any] | Non
         schedules=[automation.build_schedule(lab, jobs["refresh"])],
         sensors=automation.build_sensors(lab, jobs),
         loggers={"console": lab_console},
+        executor=chosen_executor(),
         resources={"io_manager": LabStorage(lab), "mlflow": mlflow_tracking},
     )

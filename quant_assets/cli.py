@@ -146,6 +146,8 @@ def report(
             f"{lab.profile.name}: no report{f' of fold {fold}' if fold else ''} is stored under {lab.root}; "
             "make it with `quant run`."
         )
+    if open_ and "://" in found:
+        raise DataError(f"{found} is in an object store, which no browser opens; follow the report's link to MLflow.")
     if open_:
         webbrowser.open(Path(found).as_uri())
     print(found)

@@ -20,9 +20,18 @@ import polars as pl
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from upath import UPath
 
+from quant_assets import object_store
 from quant_assets.closure import Reach, library_versions
 from quant_assets.partitions import months_a_partition
-from quant_assets.storage import Stamp, pointer_path, read_stamp, table_path
+from quant_assets.storage import (
+    Stamp,
+    asset_folder,
+    local_path,
+    pointer_path,
+    read_remote_stamps,
+    read_stamp,
+    table_path,
+)
 
 #: (asset key, partition) -> a text that differs when what lies outside the lab would give other content: the files that
 #: a raw month is read from, by content, or the register that a report counts; "" for nothing.
@@ -114,8 +123,12 @@ def stamps_in(root: UPath) -> Stamps:
     """
 
     @cache
+    def of_asset(key: dg.AssetKey) -> dict[str, Stamp]:
+        return read_remote_stamps(asset_folder(root, key))
+
+    @cache
     def found(key: dg.AssetKey, partition: str) -> Stamp | None:
-        return stored_stamp(root, key, partition)
+        return stored_stamp(root, key, partition) if local_path(root) else of_asset(key).get(partition)
 
     return found
 
@@ -123,16 +136,24 @@ def stamps_in(root: UPath) -> Stamps:
 def stored_stamp(root: UPath, key: dg.AssetKey, partition: str) -> Stamp | None:
     """The stamp of a partition, whether it is a table or an artifact; None where it is not stored."""
     for path in (table_path(root, key, partition), pointer_path(root, key, partition)):
-        try:
-            status = path.stat()
-        except (FileNotFoundError, OSError):
-            continue
-        return _stamp(path, (getattr(status, "st_ino", 0), status.st_mtime, status.st_size))
+        if (version := _version(path)) is not None:
+            return _stamp(path, version)
     return None
 
 
+def _version(path: UPath) -> tuple[Any, ...] | None:
+    """What differs whenever a file was replaced; None where there is none."""
+    if local_path(path) is None:
+        return object_store.version(path)
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime, status.st_size
+
+
 @lru_cache(maxsize=100_000)
-def _stamp(path: UPath, version: tuple[float, ...]) -> Stamp | None:
+def _stamp(path: UPath, version: tuple[Any, ...]) -> Stamp | None:
     """Read once for each file that a rename put there: pointers of one asset are all of the same size."""
     return read_stamp(path)
 

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.lab import Lab
-from quant_assets.storage import read_tables, table_path
+from quant_assets.storage import read_tables, stored_partitions, table_path
 from quant_core.calendar import last_closed_session, sessions
 from quant_core.errors import DataError
 from quant_core.report.formats import plural
@@ -96,8 +96,8 @@ def refuse_nothing(lab: Lab, asset: str, months: Sequence[str], found: Mapping[s
     """
     if asset not in MENDED_BY or not months or not _sessions_closed(months):
         return
-    paths = [path for month in months if (path := table_path(lab.root, lab.key(asset), month)).exists()]
-    if any(_has_stock(path) for path in paths):
+    there, _ = stored_partitions(lab.root, lab.key(asset), months)
+    if any(_has_stock(table_path(lab.root, lab.key(asset), month)) for month in months if month in there):
         return
     why = f" ({_kinds(found)})" if found else ""
     raise DataError(

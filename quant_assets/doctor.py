@@ -11,7 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from quant_assets.currency import stored_stamp
+import sqlalchemy
+from upath import UPath
+
+from quant_assets.currency import stamps_in
+from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.lab import Lab
 from quant_assets.list_use import last_day_of
 from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
@@ -73,7 +77,7 @@ def _environment() -> Iterator[Finding]:
 def _storage() -> Iterator[Finding]:
     root = data_root()
     folder = local_path(root)
-    yield Finding("ok", "data (QUANT_DATA)", str(root)) if folder is None else _writable("data (QUANT_DATA)", folder)
+    yield _store(root) if folder is None else _writable("data (QUANT_DATA)", folder)
     home = dagster_home()
     yield _writable("instance (DAGSTER_HOME)", home)
     settings = home / "dagster.yaml"
@@ -82,6 +86,31 @@ def _storage() -> Iterator[Finding]:
         "instance settings",
         str(settings) if settings.is_file() else f"{settings} is made by the first run",
     )
+
+
+def _store(root: UPath) -> Finding:
+    try:
+        reached = root.fs.exists(root.path.partition("/")[0])
+    except Exception as error:  # of whatever library speaks to this store
+        return Finding(
+            "fix", "data (QUANT_DATA)", f"{root}: {str(error).splitlines()[0]}; mend AWS_ENDPOINT_URL or keys"
+        )
+    return Finding("ok" if reached else "fix", "data (QUANT_DATA)", f"{root}{'' if reached else ': no such bucket'}")
+
+
+def _records() -> Finding | None:
+    """Whether Postgres answers; None where the records are in the instance's folder."""
+    what = f"records ({POSTGRES_VARIABLE})"
+    try:
+        url = postgres_url()
+        if url is None:
+            return None
+        sqlalchemy.create_engine(url, connect_args={"connect_timeout": 5}).connect().close()
+    except DataError as error:
+        return Finding("fix", what, str(error))
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        return Finding("fix", what, f"{url}: {str(error).splitlines()[0]}")  # SQLAlchemy shows no password
+    return Finding("ok", what, str(url))
 
 
 def _log_lines() -> Finding:
@@ -94,7 +123,9 @@ def _log_lines() -> Finding:
 
 def _runs() -> Iterator[Finding]:
     """Runs whose process is gone are marked failed here; those of other hosts are only named."""
-    if not (dagster_home() / "dagster.yaml").is_file():
+    records = _records()
+    yield from [] if records is None else [records]
+    if not (dagster_home() / "dagster.yaml").is_file() or (records is not None and records.level == "fix"):
         return
     from quant_assets.home import bury_the_dead
 
@@ -136,7 +167,8 @@ def _source(lab: Lab) -> Iterator[Finding]:
     except QuantError as error:
         yield Finding("fix", f"source {name}", str(error))
         return
-    stored = [month for month in months if stored_stamp(lab.root, lab.key("raw_ohlcv"), month)]
+    stamps = stamps_in(lab.root)
+    stored = [month for month in months if stamps(lab.key("raw_ohlcv"), month)]
     held = (
         f"{stored[0]}..{stored[-1]}, {len(stored)} of {len(months)} months"
         if stored

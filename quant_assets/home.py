@@ -9,27 +9,49 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from quant_assets.collector import collector_paused
 from quant_assets.event_batches import store_batches_together
 from quant_assets.event_files import event_files
+from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.live_runs import bury_dead_runs, unjudged_runs
 from quant_assets.logs import command_level
 from quant_assets.paths import project_root
 from quant_assets.profile import Profile
 from quant_assets.runner import Overrides, Runner, check_overrides
 from quant_assets.waiting import Say, turn_of
+from quant_core.errors import DataError
 
-MINIMAL_INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+#: The project's settings as the wheel has them; a checkout has them in dagster_home/.
+SHIPPED = Path(__file__).parent / "dagster.yaml"
 
 
 def prepare_home(home: Path) -> None:
     """Make DAGSTER_HOME and give it the project's instance settings where it has none."""
     home.mkdir(parents=True, exist_ok=True)
-    settings, shipped = home / "dagster.yaml", project_root() / "dagster_home" / "dagster.yaml"
+    settings = home / "dagster.yaml"
     if not settings.exists():
-        shutil.copy(shipped, settings) if shipped.is_file() else settings.write_text(MINIMAL_INSTANCE)
+        shutil.copy(
+            next(path for path in (project_root() / "dagster_home" / "dagster.yaml", SHIPPED) if path.exists()),
+            settings,
+        )
+    _refuse_unread(settings)
+
+
+def _refuse_unread(settings: Path) -> None:
+    """Settings of an older lab know nothing of QUANT_POSTGRES_URL: its records would go to SQLite without a word.
+
+    Raises:
+        DataError: the variable is set and the file neither reads it nor names a storage.
+    """
+    named = yaml.safe_load(settings.read_text()) or {}
+    if postgres_url() is not None and not {"instance_class", "storage"} & set(named):
+        raise DataError(
+            f"{settings}: {POSTGRES_VARIABLE} is set, and these settings do not read it; add the lines "
+            "`instance_class:`, `  module: quant_assets.instance_storage` and `  class: LabInstance`."
+        )
 
 
 @contextmanager

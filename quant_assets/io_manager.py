@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
+from quant_assets import object_store
 from quant_assets.currency import fingerprint, node_config, stamps_in
 from quant_assets.lab import Lab
 from quant_assets.logs import note
@@ -20,9 +21,11 @@ from quant_assets.storage import (
     Files,
     artifact_folder,
     local_path,
+    parquet,
     pointer_path,
     read_artifact,
     read_tables,
+    stored_partitions,
     table_path,
     write_artifact,
     write_table,
@@ -111,17 +114,16 @@ class LabStorage(dg.IOManager):
         key = context.asset_key
         optional_before = _optional_before(context)
         partitions = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
-        tables = {name: table_path(self.root, key, name) for name in partitions}
-        pointers = {name: pointer_path(self.root, key, name) for name in partitions}
-        present = [name for name in partitions if tables[name].exists() or pointers[name].exists()]
+        tables, pointers = stored_partitions(self.root, key, partitions)
+        present = [name for name in partitions if name in tables or name in pointers]
         unfinished = (context.definition_metadata or {}).get("unfinished")
         needed = begun(partitions, present, months_of(fold(context.partition_key))) if unfinished else partitions
         missing = [name for name in needed if name not in present and name >= optional_before]
         if missing:
             raise missing_partitions(key, missing)
-        if any(pointers[name].exists() for name in present):
-            return {name: read_artifact(pointers[name]) for name in present}
-        return read_tables([tables[name] for name in present]) if present else None
+        if pointers:
+            return {name: read_artifact(pointer_path(self.root, key, name)) for name in present}
+        return read_tables([table_path(self.root, key, name) for name in present]) if present else None
 
     def _scratch(self, output: dg.OutputContext) -> UPath:
         named = [part for part in (output.name, output.mapping_key) if part]
@@ -142,13 +144,25 @@ def _optional_before(context: dg.InputContext) -> str:
 def drop_scratch(root: UPath, run_id: str, node: str) -> None:
     """Remove the values between the ops of a finished asset, and whatever failed runs left there a week ago."""
     scratch = local_path(root / ".scratch")
-    if scratch is None or not scratch.is_dir():
+    if scratch is None:
+        _drop_remote_scratch(root / ".scratch", run_id, node)
+        return
+    if not scratch.is_dir():
         return
     for folder in (scratch / run_id).glob(f"{node}.*"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in scratch.iterdir():
         if not any(folder.iterdir()) or time.time() - folder.stat().st_mtime > SCRATCH_KEPT.total_seconds():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_remote_scratch(scratch: UPath, run_id: str, node: str) -> None:
+    own = {name.partition("/")[0] for name in object_store.listed(scratch / run_id)}
+    for name in own:
+        if name.startswith(f"{node}."):
+            object_store.remove(scratch / run_id / name)
+    for folder in object_store.idle_folders(scratch, SCRATCH_KEPT):
+        object_store.remove(folder)
 
 
 def slices(table: pl.DataFrame, fmt: str) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -185,16 +199,24 @@ def missing_partitions(key: dg.AssetKey, missing: Sequence[str]) -> DataError:
 
 
 def _write_scratch(folder: UPath, value: pl.DataFrame | Files) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    local = local_path(folder)
+    if local is None:
+        files = {"table.parquet": parquet(value)} if isinstance(value, pl.DataFrame) else dict(value)
+        for name, data in files.items():
+            object_store.put(folder / name, data)
+        return
+    local.mkdir(parents=True, exist_ok=True)
     if isinstance(value, pl.DataFrame):
-        value.write_parquet(str(folder / "table.parquet"))
+        value.write_parquet(local / "table.parquet")
         return
     for name, data in dict(value).items():
-        (folder / name).write_bytes(data)
+        (local / name).write_bytes(data)
 
 
 def _read_scratch(folder: UPath) -> Any:
-    table = folder / "table.parquet"
-    if table.exists():
-        return pl.read_parquet(str(table))
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir(), key=str)}
+    names = sorted(path.name for path in folder.iterdir())
+    if names == ["table.parquet"]:
+        return read_tables([folder / names[0]]).collect()
+    if local_path(folder) is None:
+        return dict(zip(names, object_store.contents([folder / name for name in names]), strict=True))
+    return {name: (folder / name).read_bytes() for name in names}

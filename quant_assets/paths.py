@@ -9,6 +9,7 @@ from pathlib import Path
 
 from upath import UPath
 
+from quant_assets.object_store import remote_root
 from quant_core.errors import DataError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,&^-]*")
@@ -25,7 +26,10 @@ def project_root() -> Path:
 
 def data_root() -> UPath:
     """Root of every table and artifact: QUANT_DATA (a path or an s3:// URL), else `data/` of the project."""
-    return UPath(os.environ.get("QUANT_DATA") or project_root() / "data")
+    place = os.environ.get("QUANT_DATA") or ""
+    if "://" in place and not place.startswith("file://"):
+        return remote_root(place)
+    return UPath(place or project_root() / "data")
 
 
 def dagster_home() -> Path:

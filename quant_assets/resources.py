@@ -31,15 +31,17 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}
 PORT_VARIABLE, PORT = "QUANT_MLFLOW_PORT", 5000
 #: A server that goes away during a run: MLflow's own patience is seven tries, minutes a call.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+#: Where browsers find a tracking server that the lab itself reaches under another name.
+URL_VARIABLE = "QUANT_MLFLOW_URL"
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file beside the data (or in the project where the data is remote)."""
+    """MLFLOW_TRACKING_URI (a server, a database), else the lab's own store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or own_store()
 
 
 def own_store() -> str:
-    """The SQLite file beside the data."""
+    """The SQLite file beside the data, or in the project where those are in an object store."""
     return f"sqlite:///{_local_folder() / STORE}"
 
 
@@ -53,6 +55,17 @@ def _local_folder() -> Path:
 def is_in_own_store() -> bool:
     """Whether what is tracked now goes there."""
     return tracking_uri() == own_store()
+
+
+def artifact_location() -> str | None:
+    """Beside the data, wherever they are; None where a server decides.
+
+    Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
+    """
+    if tracking_uri().startswith("http"):
+        return None
+    root = data_root()
+    return (_local_folder() / "artifacts").as_uri() if local_path(root) else str(root / "mlflow" / "artifacts")
 
 
 def prepare_store() -> None:
@@ -90,9 +103,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
         mlflow.set_tracking_uri(uri)  # it writes the environment's variable
         if mlflow.get_experiment_by_name(experiment) is None:
-            # Without a location of its own an experiment puts its artifacts into mlruns/ of the working directory.
-            location = (_local_folder() / "artifacts").as_uri() if is_in_own_store() else None
-            mlflow.create_experiment(experiment, artifact_location=location, tags=KIND)
+            mlflow.create_experiment(experiment, artifact_location=artifact_location(), tags=KIND)
         context.resource_config.update(env={}, extra_tags={}, mlflow_tracking_uri=uri)
         try:
             yield from cast("Any", dagster_mlflow.mlflow_tracking).resource_fn(context)
@@ -178,7 +189,9 @@ def _address(run: Any, page: str) -> str:
 
 
 def ui_address() -> str:
-    """Where a browser finds MLflow: the tracking server, else what `quant dev` or `quant mlflow` serves on loopback."""
+    """Where a browser finds MLflow: QUANT_MLFLOW_URL, the tracking server, else what `quant dev` serves on loopback."""
+    if shown := os.environ.get(URL_VARIABLE):
+        return shown.rstrip("/")
     uri = tracking_uri()
     return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{usual_port()}"
 

@@ -15,6 +15,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
+from quant_assets import object_store
 from quant_assets.paths import safe_name
 from quant_core.errors import DataError
 
@@ -43,15 +45,16 @@ class Stamp:
 
 def table_path(root: UPath, key: dg.AssetKey, partition: str) -> UPath:
     """File of one month of a table."""
-    return _folder(root, key) / f"{safe_name(partition, 'partition')}.parquet"
+    return asset_folder(root, key) / f"{safe_name(partition, 'partition')}.parquet"
 
 
 def pointer_path(root: UPath, key: dg.AssetKey, partition: str) -> UPath:
     """File that names the current version of an artifact."""
-    return _folder(root, key) / f"{safe_name(partition, 'partition')}.json"
+    return asset_folder(root, key) / f"{safe_name(partition, 'partition')}.json"
 
 
-def _folder(root: UPath, key: dg.AssetKey) -> UPath:
+def asset_folder(root: UPath, key: dg.AssetKey) -> UPath:
+    """Folder of an asset's partitions."""
     return root.joinpath(*(safe_name(part, "asset key") for part in key.path))
 
 
@@ -64,7 +67,7 @@ def atomic_write(path: UPath, data: bytes) -> None:
     """Write all of `data` or nothing: a temporary name, then a rename; object stores put whole objects."""
     target = local_path(path)
     if target is None:
-        path.write_bytes(data)
+        object_store.put(path, data)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
@@ -86,7 +89,8 @@ def _sweep(folder: Path) -> None:
             continue  # another writer swept it first
 
 
-def _parquet(table: pl.DataFrame, metadata: dict[str, str] | None = None) -> bytes:
+def parquet(table: pl.DataFrame, metadata: dict[str, str] | None = None) -> bytes:
+    """A table as the bytes of a file."""
     buffer = io.BytesIO()
     table.rechunk().write_parquet(buffer, compression="zstd", statistics=True, metadata=metadata)
     return buffer.getvalue()
@@ -94,8 +98,8 @@ def _parquet(table: pl.DataFrame, metadata: dict[str, str] | None = None) -> byt
 
 def write_table(path: UPath, table: pl.DataFrame, fingerprint: str) -> Stamp:
     """Write one month of a table; equal tables have equal content hashes."""
-    stamp = Stamp(hashlib.sha256(_parquet(table)).hexdigest(), fingerprint)
-    atomic_write(path, _parquet(table, {"content_hash": stamp.content_hash, "fingerprint": stamp.fingerprint}))
+    stamp = Stamp(hashlib.sha256(parquet(table)).hexdigest(), fingerprint)
+    atomic_write(path, parquet(table, {"content_hash": stamp.content_hash, "fingerprint": stamp.fingerprint}))
     return stamp
 
 
@@ -104,7 +108,7 @@ def read_tables(paths: Sequence[UPath]) -> pl.LazyFrame:
     local = [found for path in paths if (found := local_path(path)) is not None]
     if len(local) == len(paths):
         return pl.scan_parquet(local, glob=False)
-    return pl.concat([pl.read_parquet(path.read_bytes()) for path in paths]).lazy()
+    return pl.concat([pl.read_parquet(content) for content in object_store.contents(paths)]).lazy()
 
 
 def write_artifact(pointer: UPath, files: Files, fingerprint: str) -> Stamp:
@@ -131,6 +135,10 @@ def write_artifact(pointer: UPath, files: Files, fingerprint: str) -> Stamp:
 def _drop_old_versions(pointer: UPath, current: str) -> None:
     local = local_path(pointer)
     if local is None:
+        versions = {name.partition("/")[0] for name in object_store.listed(pointer.parent) if "/" in name}
+        for name in versions - {current}:
+            if name.startswith(f"{pointer.stem}-"):
+                object_store.remove(pointer.parent / name)
         return
     own = re.compile(rf"{re.escape(pointer.stem)}-[0-9a-f]{{12}}")  # x=1 is no version of x=1e-3
     for folder in local.parent.glob(f"{pointer.stem}-*"):
@@ -144,10 +152,17 @@ def artifact_folder(pointer: UPath) -> UPath:
 
 
 def read_artifact(pointer: UPath) -> dict[str, bytes]:
-    """All files of an artifact's current version."""
-    folder = artifact_folder(pointer)
-    names = _pointer_entry(pointer)["files"]
-    return {name: (folder / safe_name(name, f"{pointer}: files")).read_bytes() for name in names}
+    """All files of an artifact's current version; asked again where it was replaced meanwhile."""
+    entry = _pointer_entry(pointer)
+    folder = pointer.parent / safe_name(str(entry["folder"]), f"{pointer}: folder")
+    paths = [folder / safe_name(name, f"{pointer}: files") for name in entry["files"]]
+    try:
+        found = [path.read_bytes() for path in paths] if local_path(pointer) else object_store.contents(paths)
+    except FileNotFoundError:
+        if _pointer_entry(pointer) == entry:
+            raise
+        return read_artifact(pointer)
+    return dict(zip(entry["files"], found, strict=True))
 
 
 def _pointer_entry(pointer: UPath) -> dict[str, Any]:
@@ -170,3 +185,66 @@ def read_stamp(path: UPath) -> Stamp | None:
         return Stamp(entry["content_hash"], entry["fingerprint"])
     except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError):
         return None
+
+
+def stored_partitions(root: UPath, key: dg.AssetKey, asked: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Of the partitions asked for, those of which a table is stored, and those of which an artifact is."""
+    if local_path(root) is not None:
+        tables, pointers = (
+            {name for name in asked if where(root, key, name).exists()} for where in (table_path, pointer_path)
+        )
+        return tables, pointers
+    there = set(object_store.names(asset_folder(root, key)))
+    tables, pointers = ({name for name in asked if f"{name}{end}" in there} for end in (".parquet", ".json"))
+    return tables, pointers
+
+
+def read_remote_stamps(folder: UPath) -> dict[str, Stamp]:
+    """Partition -> stamp of everything that is stored of one asset in an object store; see `stored_stamp`.
+
+    One listing, and two rounds of requests for what was put since this process last looked.
+    """
+    names = object_store.listed(folder)
+    entries = _remote_entries({folder / name: names[name] for name in names if "/" not in name})
+    found = {}
+    for path, entry in sorted(entries.items(), key=lambda item: item[0].suffix):  # a table counts where there are both
+        with suppress(KeyError, TypeError):
+            if path.suffix == ".parquet" or all(f"{entry['folder']}/{name}" in names for name in entry["files"]):
+                found[path.stem] = Stamp(entry["content_hash"], entry["fingerprint"])
+    return found
+
+
+#: (path, version) -> what a pointer or a table's footer says; objects of one version never differ.
+_ENTRIES: dict[tuple[str, object_store.Version], Any] = {}
+
+
+def _remote_entries(objects: Mapping[UPath, object_store.Version]) -> dict[UPath, Any]:
+    new = {path: version for path, version in objects.items() if (str(path), version) not in _ENTRIES}
+    tables = [path for path in new if path.suffix == ".parquet"]
+    pointers = [path for path in new if path.suffix == ".json"]
+    tails = object_store.tails([(path, new[path][1]) for path in tables])
+    for path, tail in zip(tables, tails, strict=True):
+        whole = path.read_bytes() if _footer_bytes(tail) > len(tail) else tail
+        _ENTRIES[str(path), new[path]] = _footer(whole)
+    for path, content in zip(pointers, object_store.contents(pointers), strict=True):
+        _ENTRIES[str(path), new[path]] = _parsed(content)
+    return {path: _ENTRIES.get((str(path), version)) for path, version in objects.items()}
+
+
+def _footer(content: bytes) -> Any:
+    try:
+        return pl.read_parquet_metadata(io.BytesIO(content))
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _footer_bytes(tail: bytes) -> int:
+    """Length of a Parquet file's footer, which its last eight bytes (a length and a mark) say."""
+    return int.from_bytes(tail[-8:-4], "little") + 8 if tail.endswith(b"PAR1") else 0

@@ -14,7 +14,7 @@ import polars as pl
 from upath import UPath
 
 from quant_assets.lab import Lab
-from quant_assets.storage import pointer_path, read_artifact, read_tables, table_path
+from quant_assets.storage import pointer_path, read_artifact, read_tables, stored_partitions, table_path
 from quant_core.features.drift import SortedColumns, sorted_columns, thinned
 
 #: Months whose sorted columns are kept: a year, and the month that is compared with it.
@@ -59,9 +59,17 @@ class Subject:
         """Partition -> its columns as later months are compared with them."""
         return lru_cache(maxsize=REMEMBERED_MONTHS)(lambda name: thinned(self.month(name)))
 
+    @cached_property
+    def there(self) -> Callable[[str], set[str]]:
+        """Asset, "" for this one -> its partitions that were stored when it was first asked for."""
+        return lru_cache(lambda asset: stored_partitions(self.lab.root, self._key(asset), self.names)[0])
+
     def path(self, name: str, asset: str = "") -> UPath:
         """File of a month, of this asset or another one."""
-        return table_path(self.lab.root, self.lab.key(asset or self.asset), name)
+        return table_path(self.lab.root, self._key(asset), name)
+
+    def _key(self, asset: str) -> dg.AssetKey:
+        return self.lab.key(asset or self.asset)
 
     def stored(self, name: str) -> "Stored":
         """One of its partitions."""
@@ -93,7 +101,8 @@ class Stored:
         """Of the `number` partitions before this one, those that are stored, of this asset or another one."""
         position = self.of.names.index(self.name)
         names = self.of.names[max(position - number, 0) : position]
-        return [name for name in names if self.of.path(name, asset).exists()]
+        there = self.of.there(asset)
+        return [name for name in names if name in there]
 
     def with_before(self, number: int, asset: str = "") -> pl.LazyFrame:
         """The partition after what is stored of the `number` before it, of this asset or another one."""

@@ -12,7 +12,7 @@ from quant_assets.asset_names import FORECASTER, FORECASTS, POLICY_WEIGHTS, REGI
 from quant_assets.assets.market_data import lists_shown
 from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
-from quant_assets.currency import stored_stamp
+from quant_assets.currency import stamps_in
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.forecast_tables import COMPARISON, QUALITY, ForecastTables, importance_of
 from quant_assets.io_manager import missing_partitions
@@ -155,8 +155,9 @@ def test_end(lab: Lab, fold: str, assets: Sequence[str], until: date | None) -> 
     """
     known = set(lab.partitions.months.get_partition_keys())
     months = [month for month in months_of(fold_named(fold)) if month in known]
+    stamps = stamps_in(lab.root)
     for asset in assets:
-        stored = [month for month in months if stored_stamp(lab.root, lab.key(asset), month) is not None]
+        stored = [month for month in months if stamps(lab.key(asset), month) is not None]
         if not stored or stored[0] != months[0]:
             raise missing_partitions(lab.key(asset), months[:1])
         months = months[: len([month for month, own in zip(months, stored, strict=False) if month == own])]

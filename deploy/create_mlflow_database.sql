@@ -1,0 +1,2 @@
+-- MLflow and Dagster both have a table "runs": a database each.
+CREATE DATABASE mlflow;
