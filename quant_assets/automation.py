@@ -1,18 +1,16 @@
-"""What runs by itself: the daily refresh at 18:30 IST, the evaluation after it, and the alert when a run fails.
+"""What runs by itself: the daily refresh at 18:30 IST, the evaluation after it, and the sensors that send messages.
 
 Fold assets carry AutomationCondition.on_missing themselves: a new fold trains once; a revised month never retrains one.
 """
 
-import json
-import os
-import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from quant_assets import alert_sensors
 from quant_assets.lab import Lab
 from quant_assets.live_runs import bury_dead_runs
 from quant_assets.partitions import IST, fold_of
@@ -26,7 +24,6 @@ EVALUATION = "evaluation"
 REFRESH_AT = "30 18 * * *"
 #: In the first sessions of a month the previous one is read again: vendors restate its last days.
 REREAD_SESSIONS = 3
-WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
 
 
 def build_jobs(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> dict[str, Job]:
@@ -87,7 +84,7 @@ def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
 
 
 def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
-    """Evaluation after a refresh, the alert for failed runs, and the burial of those whose process is gone."""
+    """Evaluation after a refresh, burial of runs whose process is gone, and messages (alert_sensors.py)."""
 
     @dg.run_status_sensor(
         name="evaluate_after_refresh",
@@ -103,27 +100,6 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
             return dg.SkipReason(f"month {month} lies before the first fold.")
         return dg.RunRequest(run_key=f"evaluate-{context.dagster_run.run_id}", partition_key=fold)
 
-    @dg.run_failure_sensor(
-        name="alert_on_failure",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Logs every failed run and posts it to the webhook in {WEBHOOK_VARIABLE}, where set.",
-    )
-    def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
-        run = context.dagster_run
-        message = f"{lab.profile.name}: run {run.run_id} of {run.job_name} failed: {context.failure_event.message}"
-        context.log.error(message)
-        if url := os.environ.get(WEBHOOK_VARIABLE):
-            post_alert(
-                url,
-                {
-                    "text": message,
-                    "run_id": run.run_id,
-                    "job": run.job_name,
-                    "partition": run.tags.get("dagster/partition"),
-                },
-            )
-
     @dg.sensor(
         name="bury_dead_runs",
         minimum_interval_seconds=60,
@@ -133,14 +109,4 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
     def bury(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
 
-    return [evaluate_after_refresh, alert_on_failure, bury]
-
-
-def post_alert(url: str, payload: dict[str, object], timeout_seconds: float = 10.0) -> None:
-    """POST a JSON message; only http and https addresses are accepted."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{WEBHOOK_VARIABLE} must be an http(s) address; correct the environment variable.")
-    body = json.dumps(payload | {"sent_at": datetime.now(ZoneInfo(IST)).isoformat(timespec="seconds")}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout_seconds):
-        pass
+    return [evaluate_after_refresh, bury, *alert_sensors.build(lab)]
