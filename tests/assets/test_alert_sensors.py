@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from mailbox import webhook
+from post_office import webhook
 
 from quant_assets import alert_sensors, freshness
 from quant_assets.alerts import WEBHOOK_VARIABLE

@@ -5,7 +5,7 @@ import email.policy
 from collections.abc import Iterator
 
 import pytest
-from mailbox import mail_server, webhook
+from post_office import mail_server, webhook
 
 from quant_assets import alerts
 from quant_assets.alerts import LONGEST, Alert, as_mail, configured, problems, send

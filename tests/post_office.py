@@ -1,4 +1,4 @@
-"""Servers on loopback that take what the lab sends: a webhook and a mail server that speaks as much SMTP as is needed."""
+"""Servers on loopback that take what the lab sends: a webhook, and a mail server with as much SMTP as is needed."""
 
 import json
 import socketserver
