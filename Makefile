@@ -11,7 +11,7 @@ MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check format dev mlflow lock clean
+.PHONY: help install demo test test-fast check audit format dev mlflow lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,11 @@ check: install  ## Lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit:  ## Ask the advisory database for every pinned version (needs the network)
+	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }
+	sed '/^ *#/d' constraints.txt > .audit/pinned.txt
+	.audit/bin/pip-audit --strict --no-deps --disable-pip -r .audit/pinned.txt
+
 format: install  ## Rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -53,4 +58,4 @@ lock: install  ## Pin what is installed now into constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's|+cpu||' | sort -f > constraints.txt
 
 clean:  ## Remove the environment and caches; keeps data and dagster_home
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit .mypy_cache .ruff_cache .hypothesis
