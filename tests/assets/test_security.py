@@ -4,6 +4,7 @@ import ast
 import pickle
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,8 @@ def test_a_settings_file_cannot_make_objects(tmp_path: Path) -> None:
 
     mark = tmp_path / "ran"
     text = f"!!python/object/apply:os.system ['touch {mark}']"
-    try:
+    with suppress(DataError):
         assert from_yaml(text) == text
-    except DataError:
-        pass
     assert not mark.exists()
 
 
@@ -111,7 +110,7 @@ def test_a_hostile_name_is_text_on_an_assets_page(name: str) -> None:
     assert len(shown.splitlines()) == 3  # head, rule, one row: no name begins another
 
 
-@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "a\\b", "", ".", "..", "a\x00b", "<script>", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "a\\b", "", ".", "..", "a\x00b", "<script>", ".hid", "a b"])
 def test_a_hostile_name_is_no_path(name: str) -> None:
     with pytest.raises(DataError, match="cannot name a file"):
         safe_name(name, "ticker")
