@@ -7,6 +7,8 @@ over a network does not notice. Files are noticed by `quant run` itself; here to
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import polars as pl
+
 from quant_assets.assets.market_data import fetch
 from quant_assets.io_manager import slices
 from quant_assets.lab import Lab
@@ -16,6 +18,10 @@ from quant_assets.vintages import Difference, merge
 from quant_core.calendar import last_closed_session
 
 RAW = "raw_ohlcv"
+#: Kind of the problem of a ticker for which the vendor did not answer.
+UNREACHABLE = "unreachable"
+#: How many of the newest closed months are asked for again.
+MONTHS_ASKED = 12
 
 
 def closed_months(lab: Lab, newest: int, now: datetime) -> list[str]:
@@ -28,7 +34,8 @@ def closed_months(lab: Lab, newest: int, now: datetime) -> list[str]:
 def restated(lab: Lab, months: Sequence[str]) -> Iterator[tuple[str, Difference]]:
     """Each of the months whose stored rows differ from what the source gives now.
 
-    A span is asked for at once, since a source gives the same rows whatever else is asked for with them.
+    A span is asked for at once, since a source gives the same rows whatever else is asked for with them. A ticker that
+    could not be asked for this time says nothing and is left out.
 
     Raises:
         SourceError: the vendor does not answer. DataError: it cannot.
@@ -36,10 +43,11 @@ def restated(lab: Lab, months: Sequence[str]) -> Iterator[tuple[str, Difference]
     if not months:
         return
     first, last = datetime.fromisoformat(f"{months[0]}-01").date(), last_day_of(RAW, months[-1])
-    rows = fetch(lab.source, lab.wanted_tickers(), first, last).rows
-    by_month = dict(slices(rows, "%Y-%m"))
+    answer = fetch(lab.source, lab.wanted_tickers(), first, last)
+    rows, by_month = answer.rows, dict(slices(answer.rows, "%Y-%m"))
+    silent = pl.col("ticker").is_in([one.ticker for one in answer.problems if one.kind == UNREACHABLE])
     for month in months:
-        stored = read_tables([table_path(lab.root, lab.key(RAW), month)]).collect()
+        stored = read_tables([table_path(lab.root, lab.key(RAW), month)]).filter(~silent).collect()
         found = merge(stored, by_month.get(month, rows.clear()))[1]
         if found != Difference():
             yield month, found

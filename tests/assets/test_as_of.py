@@ -5,13 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import polars as pl
 import pytest
 from lab_process import lab_environment, quant_here
+from post_office import webhook
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
 from quant_assets.as_of import AsOf, as_of
+from quant_assets.lab import Lab
+from quant_assets.profile import load_profile
+from quant_assets.restatement_watch import build
 from quant_assets.review_log import add_line, all_lines, lines_until, reviewed_path
 from quant_core.errors import DataError
 
@@ -85,3 +90,25 @@ def test_closed_months_are_held_against_the_vendor_without_storing(small_lab: Sm
     assert "rows changed" in other.stdout
     assert "2 months differ: `quant restated --profile demo --take`" in other.stdout
     assert small_lab.hashes() == before
+
+
+@pytest.mark.slow
+def test_the_weekly_job_offers_what_the_vendor_restated(small_lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from quant_assets.alerts import WEBHOOK_VARIABLE
+
+    settings = [part.removeprefix("profile.") for part in COMMAND if part.startswith("profile.")]
+    profile = load_profile("demo", dict(part.split("=", 1) for part in settings))
+    monkeypatch.setenv("QUANT_DATA", str(small_lab.data))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with webhook() as (address, posted), dg.instance_for_test() as instance:
+        monkeypatch.setenv(WEBHOOK_VARIABLE, address)
+        job, schedule = build(Lab(profile, source_settings={"n_tickers": 8, "start": "2018-01-01"}))
+        assert job.execute_in_process(instance=instance).success
+        assert posted == []
+        job, schedule = build(Lab(profile, source_settings={"n_tickers": 8, "start": "2018-01-01", "seed": 99}))
+        assert job.execute_in_process(instance=instance).success
+    (message,) = posted
+    assert message["title"] == "demo: the vendor restated 12 closed months"
+    assert message["months"][-1] == "2020-02"
+    assert "quant restated --profile demo --take" in message["text"]
+    assert schedule.cron_schedule == "0 10 * * 6"
