@@ -11,7 +11,7 @@ MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast soak check format dev mlflow docs tables notebooks lock clean wheel-check deploy-check ray-demo
+.PHONY: help install demo test test-fast soak check audit format dev mlflow docs tables notebooks lock clean wheel-check deploy-check ray-demo
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,11 @@ check: install  ## Lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit:  ## Ask the advisory database for every pinned version (needs the network)
+	test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1; }
+	sed '/^ *#/d' constraints.txt > .audit/pinned.txt
+	.audit/bin/pip-audit --strict --no-deps --disable-pip -r .audit/pinned.txt
 
 format: install  ## Rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
@@ -76,4 +81,4 @@ lock: install  ## Pin what is installed now into constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's|+cpu||' | sort -f > constraints.txt
 
 clean:  ## Remove the environment and caches; keeps data and dagster_home
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis docs/api notebooks-html
+	rm -rf $(VENV) .audit .mypy_cache .ruff_cache .hypothesis docs/api notebooks-html

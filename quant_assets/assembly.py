@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from quant_assets import automation, checks
+from quant_assets import automation, checks, restatement_watch
 from quant_assets.assets import (
     agent_evaluation,
     agents,
@@ -47,11 +47,12 @@ def build_definitions(profile: Profile, source_settings: Mapping[str, Any] | Non
     lab = Lab(profile, source_settings=source_settings or {})
     assets = [asset for stage in STAGES for asset in stage.build(lab)]
     jobs = automation.build_jobs(lab, assets)
+    ask_again, weekly = restatement_watch.build(lab)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks.build(lab, assets),
-        jobs=list(jobs.values()),
-        schedules=[automation.build_schedule(lab, jobs["refresh"])],
+        jobs=[*jobs.values(), ask_again],
+        schedules=[automation.build_schedule(lab, jobs["refresh"]), weekly],
         sensors=automation.build_sensors(lab, jobs),
         loggers={"console": lab_console},
         executor=chosen_executor(),

@@ -1,20 +1,16 @@
 """What runs by itself: the daily refresh after the close, which ends in tomorrow's orders, the evaluation after it, and
-the alert when a run fails.
+the sensors that try again and send messages.
 
 Fold assets carry AutomationCondition.on_missing themselves: a new fold trains once; a revised month never retrains one.
 """
 
-import json
-import os
-import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from quant_assets import refresh_sensors
+from quant_assets import alert_sensors, refresh_sensors
 from quant_assets.lab import Lab
 from quant_assets.live_runs import bury_dead_runs
 from quant_assets.partitions import IST, fold_of
@@ -28,7 +24,6 @@ Job = Any
 EVALUATION = "evaluation"
 #: After an ordinary close, and after that of an evening session.
 REFRESH_AT, EVENING_AT = "30 18 * * *", "30 21 * * *"
-WEBHOOK_VARIABLE = "QUANT_ALERT_WEBHOOK"
 
 
 def build_jobs(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> dict[str, Job]:
@@ -86,7 +81,7 @@ def build_schedule(lab: Lab, refresh: Job) -> dg.ScheduleDefinition:
 
 
 def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
-    """Evaluation after a refresh, the alert for failed runs, and the burial of those whose process is gone."""
+    """Evaluation after a refresh, burial of runs whose process is gone, and messages (alert_sensors.py)."""
 
     @dg.run_status_sensor(
         name="evaluate_after_refresh",
@@ -104,27 +99,6 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
             return dg.SkipReason(f"month {months[-1]} lies before the first fold.")
         return [dg.RunRequest(run_key=f"evaluate-{run.run_id}-{fold}", partition_key=fold) for fold in folds]
 
-    @dg.run_failure_sensor(
-        name="alert_on_failure",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Logs every failed run and posts it to the webhook in {WEBHOOK_VARIABLE}, where set.",
-    )
-    def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
-        run = context.dagster_run
-        message = f"{lab.profile.name}: run {run.run_id} of {run.job_name} failed: {context.failure_event.message}"
-        context.log.error(message)
-        if url := os.environ.get(WEBHOOK_VARIABLE):
-            post_alert(
-                url,
-                {
-                    "text": message,
-                    "run_id": run.run_id,
-                    "job": run.job_name,
-                    "partition": run.tags.get("dagster/partition"),
-                },
-            )
-
     @dg.sensor(
         name="bury_dead_runs",
         minimum_interval_seconds=60,
@@ -135,24 +109,6 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
         return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
 
     return [
-        evaluate_after_refresh,
-        alert_on_failure,
-        bury,
-        *refresh_sensors.build(lab, jobs["refresh"], jobs["train"], tell),
-    ]
-
-
-def tell(text: str) -> None:
-    """Post a message to the webhook, where one is set."""
-    if url := os.environ.get(WEBHOOK_VARIABLE):
-        post_alert(url, {"text": text})
-
-
-def post_alert(url: str, payload: dict[str, object], timeout_seconds: float = 10.0) -> None:
-    """POST a JSON message; only http and https addresses are accepted."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{WEBHOOK_VARIABLE} must be an http(s) address; correct the environment variable.")
-    body = json.dumps(payload | {"sent_at": datetime.now(ZoneInfo(IST)).isoformat(timespec="seconds")}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout_seconds):
-        pass
+        evaluate_after_refresh, bury,
+        *refresh_sensors.build(lab, jobs["refresh"], jobs["train"]), *alert_sensors.build(lab),
+    ]  # fmt: skip

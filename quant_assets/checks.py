@@ -16,6 +16,7 @@ import polars as pl
 
 from quant_assets.contracts import contract_of
 from quant_assets.currency import node_config
+from quant_assets.freshness import fresh
 from quant_assets.lab import Lab
 from quant_assets.metadata import markdown_table
 from quant_assets.stored import Stored, Subject, tables_of
@@ -312,8 +313,13 @@ CONTRACT = Check(
     "contract", "Columns, dtypes, keys, nulls and ranges as the table's schema says.", contract, blocking=True,
     together=contracts_kept,
 )  # fmt: skip
+FRESH = Check(
+    "fresh", "The newest session that closed a while ago is there; months in which none is due pass.", fresh
+)  # fmt: skip
 CHECKS: Mapping[str, Sequence[Check]] = {
+    "raw_ohlcv": (FRESH,),
     "clean_prices": (
+        FRESH,
         Check(
             "rows_consistent", "Positive prices inside high and low; carried rows without a return.", rows_consistent,
             blocking=True,
@@ -332,6 +338,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         ),
     ),
     "features": (
+        FRESH,
         Check(
             "causality_sample", "Leak certificate: cutting, emptying or shuffling what follows a sampled date changes "
             "no row; a run samples its newest month.", causality_sample, blocking=True, is_sample=True,

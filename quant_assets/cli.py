@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from quant_assets import upkeep_commands
 from quant_assets.actions_command import actions_app
 from quant_assets.collector import collector_paused
 from quant_assets.env_file import read_env_file
@@ -51,6 +53,7 @@ DISK_REASONS = ("database or disk is full", "attempt to write a readonly databas
 USAGE_ERROR: Any = typer.BadParameter.__base__
 app.add_typer(actions_app, name="actions")
 add_commands(app)
+upkeep_commands.add_to(app)
 StagesOption = Annotated[
     str | None, typer.Option(help="Comma-separated assets to bring up to date (with what they need): e.g. features.")
 ]
@@ -101,6 +104,8 @@ def demo(to: ToOption = None, set_: SetOption = None, verbose: VerboseOption = F
 def run(
     profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, from_: FromOption = None,
     to: ToOption = None, set_: SetOption = None, stages: StagesOption = None, verbose: VerboseOption = False,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Run again on the prices that were "
+        "stored on that day (YYYY-MM-DD, or with THH:MM; IST), beside what there is.")] = None,
 ) -> None:  # fmt: skip
     """Bring months and folds up to date, upstream first, skipping what is current; prints the report's path last.
 
@@ -111,8 +116,10 @@ def run(
       quant run --profile nifty50 --source files --path prices/ --set target_weights.top_n=10
 
       quant run --stages features --to 2020-06
+
+      quant run --profile nifty50 --as-of 2026-03-31
     """
-    _run(profile, source, path, from_, to, set_, stages, verbose)
+    _run(profile, source, path, from_, to, set_, stages, verbose, as_of=as_of)
 
 
 @app.command()
@@ -128,6 +135,33 @@ def refresh(
     What the daily schedule does at 18:30 IST; the month is fetched again even where it looks current.
     """
     _run(profile, source, path, None, None, set_, None, verbose, force_newest=True)
+
+
+@app.command()
+def restated(
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None,
+    months: Annotated[int, typer.Option(min=1, max=600, help="How many of the newest closed months.")] = 12,
+    take: Annotated[bool, typer.Option("--take", help="Store them and run everything that follows from them.")] = False,
+) -> None:  # fmt: skip
+    """Ask the source again for closed months: which of them does the vendor give otherwise than they are stored?
+
+    Stores nothing without --take. The former versions stay: `quant run --as-of DATE` runs on them again.
+    """
+    from quant_assets.lab import Lab
+    from quant_assets.vendor_check import told
+
+    overrides, entries = parse_settings(set_)
+    lab = Lab(chosen_profile(profile, source, path, entries), source_settings=overrides.get("raw_ohlcv", {}))
+    lines, differ = told(lab, months)
+    for line in lines:
+        console.print(plain(line), soft_wrap=True)
+    if differ and take:
+        _run(profile, source, path, None, None, set_, None, False, force=differ)
+    elif differ:
+        console.print(
+            f"{len(differ)} months differ: `quant restated --profile {profile} --take` takes them over, or in the UI "
+            f"raw_ohlcv, Materialize, {', '.join(differ)}, and what follows from it."
+        )
 
 
 @app.command()
@@ -287,9 +321,13 @@ def inspect(
 
 @app.command()
 def doctor(
-    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None
-) -> None:
-    """Check environment, storage, calendar, source and GPU, and say what to fix; exits with 1 where needed."""
+    profile: ProfileOption = "demo", source: SourceOption = None, path: PathOption = None, set_: SetOption = None,
+    send_alert: Annotated[bool, typer.Option("--send-alert", help="Send a message to webhook and e-mail.")] = False,
+) -> None:  # fmt: skip
+    """Check environment, storage, calendar, source, daemon, freshness, alerts and GPU, and say what to fix.
+
+    Exits with 1 where something must be mended.
+    """
     from quant_assets.doctor import examine
 
     overrides, entries = parse_settings(set_)
@@ -297,8 +335,17 @@ def doctor(
     for finding in findings:
         mark = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "fix": "[red]fix [/red]"}[finding.level]
         console.print(f"{mark} {finding.what}: {plain(finding.found)}", soft_wrap=True)
-    if any(finding.level == "fix" for finding in findings):
+    sent = _alert_tried(profile) if send_alert else True
+    if not sent or any(finding.level == "fix" for finding in findings):
         raise typer.Exit(1)
+
+
+def _alert_tried(profile: str) -> bool:
+    from quant_assets.alerts import Alert, configured, send
+
+    places = send(Alert(f"{profile}: a message to try the alerts", to_do=("Nothing: it has come.",)), say)
+    console.print(f"sent by {' and '.join(places)}" if places else "sent by nothing")
+    return places == configured() != []
 
 
 @app.command()
@@ -332,13 +379,15 @@ def mlflow(port: MlflowPortOption = None) -> None:
 
 def _run(
     profile: str, source: str | None, path: Path | None, first: str | None, last: str | None, pairs: list[str] | None,
-    stages: str | None, verbose: bool, force_newest: bool = False,
+    stages: str | None, verbose: bool, force_newest: bool = False, force: Sequence[str] = (), as_of: str | None = None,
 ) -> None:  # fmt: skip
     started = time.monotonic()
     overrides, entries = parse_settings(pairs)
     from quant_assets.paths import dagster_home
 
     chosen = chosen_profile(profile, source, path, entries)
+    if as_of is not None:
+        chosen = _as_known(chosen, overrides, as_of)
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
     with collector_paused():
@@ -351,7 +400,9 @@ def _run(
         wanted = runner.wanted(
             *months, until=[name.strip() for name in stages.split(",")] if stages is not None else []
         )
-        _bring_up_to_date(runner, wanted, force_newest)
+        if as_of is not None:
+            wanted.pop("raw_ohlcv", None)  # as it was known, never fetched
+        _bring_up_to_date(runner, wanted, runner.newest_months() if force_newest else force)
         problems = runner.problems or noted_before(runner.lab, runner.instance, "raw_ohlcv")
     if told := summary("raw_ohlcv", problems):
         console.print(f"[yellow]{plain(told)}[/yellow]", soft_wrap=True)
@@ -359,7 +410,17 @@ def _run(
     _print_results(runner.lab, months[1], "backtest_report" in wanted)
 
 
-def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: bool) -> None:
+def _as_known(profile: Any, overrides: dict[str, dict[str, Any]], text: str) -> Any:
+    """The profile as it was known on a day; from here on this process works in the place of that day."""
+    from quant_assets.as_of import as_of, known_profile
+
+    when = as_of(text)
+    known = known_profile(profile, overrides.get("raw_ohlcv", {}), when)
+    say(f"as of {when.text}: prices to {known.end} as they were stored; everything goes to {os.environ['QUANT_DATA']}")
+    return known
+
+
+def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], forced: Sequence[str]) -> None:
     from quant_assets.data_seen import refuse_nothing
 
     columns = (SpinnerColumn(finished_text="[green]✓[/green]"), TextColumn("{task.description:<22}"), BarColumn(24),
@@ -367,8 +428,8 @@ def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], force_newest: b
     with Progress(*columns, console=console) as progress:
         for asset, partitions in wanted.items():
             stale = runner.stale(asset, partitions)
-            if force_newest and asset == "raw_ohlcv":
-                stale = sorted({*stale, *runner.newest_months()} & set(partitions))
+            if asset == "raw_ohlcv":
+                stale = sorted({*stale, *forced} & set(partitions))
             current = len(partitions) - len(stale)
             what = f"{len(stale)} to do, {current} current" if stale else f"{current} current"
             task = progress.add_task(asset, total=len(stale) or 1, what=what)

@@ -5,7 +5,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,30 +14,23 @@ import sqlalchemy
 from upath import UPath
 
 from quant_assets.currency import stamps_in
+from quant_assets.finding import Finding
 from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.lab import Lab
 from quant_assets.list_use import last_day_of
 from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
 from quant_assets.partitions import IST
-from quant_assets.paths import dagster_home, data_root
+from quant_assets.paths import dagster_home, data_root, project_root
 from quant_assets.profile import Profile
 from quant_assets.runner import Overrides, check_overrides
 from quant_assets.storage import local_path
+from quant_assets.unattended import unattended
 from quant_core import calendar
 from quant_core.errors import DataError, QuantError
 from quant_core.market.lists import known_to
 
 PACKAGES = ("dagster", "dagster-mlflow", "mlflow", "torch", "polars", "pyarrow", "yfinance", "scikit-learn", "numba")
 ENOUGH_DISK_GB = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: "ok", "note" (works, worth knowing) or "fix"."""
-
-    level: str
-    what: str
-    found: str
 
 
 def examine(profile: Profile, overrides: Overrides | None = None) -> Iterator[Finding]:
@@ -57,6 +49,7 @@ def examine(profile: Profile, overrides: Overrides | None = None) -> Iterator[Fi
     yield from _runs()
     yield from _calendar()
     yield from _source(lab)
+    yield from _by_itself(lab)
     yield from _accelerator()
 
 
@@ -67,11 +60,23 @@ def _environment() -> Iterator[Finding]:
         "python",
         platform.python_version() + ("" if supported else "; install 3.11 or later"),
     )
+    pinned = _pinned()
     for name in PACKAGES:
         try:
-            yield Finding("ok", name, metadata.version(name))
+            found = metadata.version(name)
+            wanted = pinned.get(name, found)
+            is_same = found.partition("+")[0] == wanted
+            tested = "" if is_same else f"; tested with {wanted} (constraints.txt): `make install`"
+            yield Finding("ok" if is_same else "note", name, found + tested)
         except metadata.PackageNotFoundError:
             yield Finding("fix", name, "not installed; run `make install`")
+
+
+def _pinned() -> dict[str, str]:
+    """Versions that the lab is tested with; none outside a checkout."""
+    file = project_root() / "constraints.txt"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return {name: version for name, equals, version in (line.strip().partition("==") for line in lines) if equals}
 
 
 def _storage() -> Iterator[Finding]:
@@ -133,6 +138,17 @@ def _runs() -> Iterator[Finding]:
     yield from (Finding("note", "runs", line) for line in (*buried, *unjudged))
     if not buried and not unjudged:
         yield Finding("ok", "runs", "none is left of a process that died")
+
+
+def _by_itself(lab: Lab) -> Iterator[Finding]:
+    """What matters where nobody looks: see unattended.py."""
+    if not (dagster_home() / "dagster.yaml").is_file():
+        yield from unattended(lab, None)
+        return
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        yield from unattended(lab, instance)
 
 
 def _writable(what: str, folder: Path) -> Finding:

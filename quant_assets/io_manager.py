@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -30,6 +30,7 @@ from quant_assets.storage import (
     write_artifact,
     write_table,
 )
+from quant_assets.vintages import FETCHED, settled, told
 from quant_core.errors import DataError
 from quant_core.folds import fold
 
@@ -99,7 +100,10 @@ class LabStorage(dg.IOManager):
         hashes = []
         for name, fingerprint_now in self._fingerprints(context, sorted(partitions)).items():
             path = table_path(self.root, context.asset_key, name)
-            stamp = write_table(path, by_partition.get(name, table.clear()), fingerprint_now)
+            rows = by_partition.get(name, table.clear())
+            if FETCHED in table.columns:
+                rows = _settled(context, path, name, rows)
+            stamp = write_table(path, rows, fingerprint_now)
             hashes.append(stamp.content_hash)
         context.add_output_metadata(
             {"path": dg.MetadataValue.path(str(table_path(self.root, context.asset_key, min(partitions)).parent))}
@@ -129,6 +133,14 @@ class LabStorage(dg.IOManager):
         named = [part for part in (output.name, output.mapping_key) if part]
         place = [re.sub(r"[^\w.-]", "_", part) for part in (output.run_id, output.step_key, *named)]
         return self.root.joinpath(".scratch", *place)
+
+
+def _settled(context: dg.OutputContext, path: UPath, month: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows to store; says what the vendor gives otherwise than before."""
+    kept, found = settled(path, rows, datetime.now(UTC))
+    if found.is_restated:
+        context.log.warning("%s", told(month, found))
+    return kept
 
 
 def _optional_before(context: dg.InputContext) -> str:

@@ -398,8 +398,8 @@ class Lab:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials, the paper, and
-        for a trial all that its key asks for."""
+        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials,
+        the paper, and for a trial all that its key asks for."""
         from quant_assets.trial_work import made_from
 
         asset = key.path[-1]

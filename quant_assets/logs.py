@@ -33,16 +33,13 @@ from structlog.contextvars import (
 )
 
 from quant_assets.live_runs import PID_TAG
+from quant_assets.secrecy import hidden
 from quant_core.errors import DataError
 
 LEVEL_VARIABLE, FORMAT_VARIABLE = "QUANT_LOG_LEVEL", "QUANT_LOG_FORMAT"
 LEVELS, FORMATS = ("debug", "info", "warning", "error"), ("text", "json")
 #: How Dagster begins the message of an error that the lab raised on purpose.
 OWN_ERROR = re.compile(r"quant_core\.errors\.\w+: ")
-#: Environment variables whose values never stand in a line.
-SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|WEBHOOK)$")
-CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+(?=@)")
-SHORTEST_SECRET = 6
 #: How the entries of a line follow each other: what it is about, how much it was, then what else there is.
 ORDER = ("asset", "op", "step", "check", "partition", "partitions", "rows", "files", "kib", "seconds")
 RESERVED = ("timestamp", "level", "event")
@@ -122,13 +119,9 @@ def _stream(current: TextIO) -> TextIO:
 
 
 def _without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    hidden = [value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET]
     for key, value in event.items():
         if isinstance(value, str):
-            shown = CREDENTIALS.sub("***", value)
-            for secret in hidden:
-                shown = shown.replace(secret, "***")
-            event[key] = shown
+            event[key] = hidden(value)
     return event
 
 

@@ -44,12 +44,20 @@ def _cell(column: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):
-        return str(value).replace("|", "\\|")
+        return _as_text(str(value))
     if column.endswith("_inr") and math.isfinite(value):
         return rupees_and_paise(value)
     if known(column) and not column.startswith("log_"):  # a log return is no percentage of anything
         return write(column, value)
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+
+
+def _as_text(text: str) -> str:
+    """A name or a reason from outside as one line of plain text: no markup, no link, no picture, no cell of its own."""
+    one_line = " ".join(text.split())
+    for mark, written in (("<", "&lt;"), ("[", "\\["), ("]", "\\]"), ("|", "\\|")):
+        one_line = one_line.replace(mark, written)
+    return one_line
 
 
 def sparkline(values: Sequence[float]) -> str:

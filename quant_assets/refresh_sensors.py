@@ -1,6 +1,6 @@
 """What follows work that did not bring everything: another try, and word of closed months that were restated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from quant_assets.alerts import Alert, send
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
 from quant_assets.partitions import IST, first_month, fold_of
@@ -20,12 +21,11 @@ from quant_assets.restated import offer, restated_months
 REFIT_TAG = "quant/refit"
 
 
-def build(lab: Lab, refresh: Any, train: Any, tell: Callable[[str], object]) -> list[dg.SensorDefinition]:
+def build(lab: Lab, refresh: Any, train: Any) -> list[dg.SensorDefinition]:
     """The sensors.
 
     Args:
         refresh, train: the job of the daily refresh, and that of a fold's models.
-        tell: how a person who is not looking is told.
     """
 
     @dg.sensor(
@@ -74,7 +74,8 @@ def build(lab: Lab, refresh: Any, train: Any, tell: Callable[[str], object]) -> 
         message = offer(lab, months)
         if context.cursor != ",".join(months):
             context.log.warning(message)
-            tell(message)
+            title = f"{lab.profile.name}: {len(months)} closed months were restated"
+            send(Alert(title, (message,)), context.log.warning)
             context.update_cursor(",".join(months))
         return dg.SkipReason(message)
 

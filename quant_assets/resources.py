@@ -98,6 +98,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         import dagster_mlflow
         import mlflow
 
+    assert context.log is not None  # Dagster gives it to every resource
     with own_store_while_away(context.log.warning):
         prepare_store()
         uri, experiment = tracking_uri(), context.resource_config["experiment_name"]

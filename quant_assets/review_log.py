@@ -1,12 +1,12 @@
 """Corporate actions that a person reviewed: an append-only file of a profile, the newest version of a line counts.
 
-`<QUANT_DATA>/<profile>/actions/reviewed.csv` has the columns of an actions list (docs/market-data.md) and `version`,
-the number of the line. Nothing is ever taken out: a second opinion is one more line for the same ticker and day. What
-the lines do to prices is cleaning's; that they are counted in currency is the lab's.
+`<QUANT_DATA>/<profile>/actions/reviewed.csv` has the columns of an actions list (docs/market-data.md), `version`, the
+number of the line, and `reviewed_at`, when it was written. Nothing is ever taken out: a second opinion is one more line
+for the same ticker and day. What the lines do to prices is cleaning's; that they are counted in currency is the lab's.
 """
 
 import io
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 import polars as pl
@@ -18,7 +18,7 @@ from quant_core.errors import DataError
 from quant_core.market.action_list import ACTION_SCHEMA, parse_actions
 from quant_core.schema import DIVIDEND_KINDS
 
-COLUMNS = (*ACTION_SCHEMA, "version")
+COLUMNS = (*ACTION_SCHEMA, "version", "reviewed_at")
 SOURCE = "reviewed"
 
 
@@ -54,6 +54,13 @@ def all_lines(root: UPath, profile: str) -> pl.DataFrame:
     return _lines(str(path), path.read_bytes() if path.exists() else None)
 
 
+def lines_until(root: UPath, profile: str, moment: datetime) -> bytes:
+    """The file as it was at a moment, b"" for none; a line without a time is older than those that have one."""
+    written = pl.col("reviewed_at").str.to_datetime(time_zone="UTC", strict=False)
+    kept = all_lines(root, profile).filter(written.is_null() | (written <= moment))
+    return kept.write_csv().encode() if kept.height else b""
+
+
 def _lines(where: str, content: bytes | None) -> pl.DataFrame:
     if content is None:
         return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
@@ -77,6 +84,7 @@ def add_line(
     line = {
         "ticker": ticker, "ex_date": ex_date.isoformat(), "kind": kind, "value": None if value is None else repr(value),
         "source": SOURCE, "into": into, "version": str(lines.height + 1),
+        "reviewed_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     added = pl.DataFrame([{name: line.get(name) for name in COLUMNS}], schema=dict.fromkeys(COLUMNS, pl.String))
     parse_actions(added.select(list(ACTION_SCHEMA)), f"{ticker} {ex_date}")

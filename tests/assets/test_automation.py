@@ -1,17 +1,12 @@
 """What runs by itself, asked at chosen moments."""
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import date, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from quant_assets import automation
 from quant_assets.assembly import build_definitions
 from quant_assets.profile import load_profile
 
@@ -106,57 +101,3 @@ def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions
     once_a_fold = {"training_window", "encoder", "regime_model", "regime_books", "book_settings", *fitted}
     assert {name for name, condition in conditions.items() if condition} == once_a_fold
     assert conditions["forecaster_ridge"] == dg.AutomationCondition.on_missing()
-
-
-class Inbox(BaseHTTPRequestHandler):
-    received: ClassVar[list[dict[str, object]]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.received.append(json.loads(body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture
-def webhook() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Inbox)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    Inbox.received.clear()
-    yield f"http://127.0.0.1:{server.server_port}/hook"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_failed_run_is_posted_to_the_webhook_with_its_reason(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, webhook: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(automation.WEBHOOK_VARIABLE, webhook)
-
-    @dg.op
-    def broken() -> None:
-        raise ValueError("the vendor is closed")
-
-    @dg.job
-    def breaks() -> None:
-        broken()
-
-    sensor = definitions.get_repository_def().get_sensor_def("alert_on_failure")
-    result = breaks.execute_in_process(instance=instance, raise_on_error=False)
-    context = dg.build_run_status_sensor_context(
-        sensor_name="alert_on_failure",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=result.get_run_failure_event(),
-    ).for_run_failure()
-    sensor(context)
-    (message,) = Inbox.received
-    assert message["run_id"] == result.run_id
-    assert "failed" in str(message["text"])
-
-
-def test_a_webhook_that_is_no_web_address_is_refused() -> None:
-    with pytest.raises(ValueError, match="QUANT_ALERT_WEBHOOK must be an http"):
-        automation.post_alert("file:///etc/passwd", {})

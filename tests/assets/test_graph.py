@@ -138,6 +138,7 @@ def test_blocking_checks_guard_every_table(definitions: dg.Definitions) -> None:
     tables = set(GRAPH) - {"forecaster_ridge", "trial", "leaderboard"}  # these two validate what they make
     contracts = {(asset, "contract"): True for asset in tables}
     assert checks == contracts | {
+        **{(asset, "fresh"): False for asset in ("raw_ohlcv", "clean_prices", "features")},
         ("clean_prices", "actions_resolved"): True,
         ("clean_prices", "index_present"): False,
         ("clean_prices", "quality"): False,

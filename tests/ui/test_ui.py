@@ -217,7 +217,7 @@ def test_runs_of_a_command_say_what_they_made_and_which_command_it_was(server: D
 
 def test_the_schedule_and_every_sensor_can_be_switched_on_at_once(server: DevServer) -> None:
     named = ["daily_refresh", "default_automation_condition_sensor", "evaluate_after_refresh"]
-    named += ["fit_again", "refresh_again", "restated_months"]
+    named += ["fit_again", "refresh_again", "restated_months", "watch_freshness", "weekly_restatements"]
     assert sorted(switch_on(server.url) or []) == named
     assert switch_on(server.url) == []
 
