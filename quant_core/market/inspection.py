@@ -152,8 +152,8 @@ def _file(source: FilesSource, file: FileStamp, side: SideFiles, is_alone: bool)
     except DataError as reason:
         return FileRead(file.name, "nothing", problems=(_failed(file.name, reason),))
     except (OSError, pl.exceptions.PolarsError) as failure:
-        reason = DataError(f"{file.name}: {damaged(failure)}; fetch it again.")
-        return FileRead(file.name, "nothing", problems=(_failed(file.name, reason),))
+        broken = DataError(f"{file.name}: {damaged(failure)}; fetch it again.")
+        return FileRead(file.name, "nothing", problems=(_failed(file.name, broken),))
 
 
 def _side_list(file: FileStamp, side: SideFiles) -> FileRead:
