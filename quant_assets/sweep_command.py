@@ -95,7 +95,7 @@ def sweep(runner: Runner, keys: Sequence[str], add_only: bool, tell: Tell) -> Sw
     known = instance.get_dynamic_partitions(name)
     fresh = [key for key in keys if key not in set(known)]
     instance.add_dynamic_partitions(name, fresh)
-    chosen = list(keys) or sorted(known)
+    chosen = list(keys) or list(known)  # in the order in which they were added, as tries count in order
     tell(f"{len(chosen)} trials, {len(fresh)} of them new")
     found = Swept()
     if add_only or not chosen:
