@@ -38,9 +38,7 @@ def build_jobs(lab: Lab, assets: Sequence[dg.AssetsDefinition]) -> dict[str, Job
         return dg.define_asset_job(name, dg.AssetSelection.assets(*keys), **more)  # type: ignore[arg-type]
 
     months, folds, here = lab.partitions.months, lab.partitions.folds, dg.in_process_executor
-    daily = (
-        "Fetch, clean, featurise, forecast, weigh and say tomorrow's orders; the daily schedule runs it."
-    )
+    daily = "Fetch, clean, featurise, forecast, weigh and say tomorrow's orders; the daily schedule runs it."
     return {
         "refresh": job("refresh", lambda asset: asset.partitions_def == months, partitions_def=months,
                        executor_def=here, description=daily),
