@@ -25,7 +25,7 @@ from quant_core.errors import DataError, UnknownName
 from quant_core.market.reading.identity import bare_name
 from quant_core.market.reading.numbers import POINT, read_numbers
 from quant_core.market.reading.side_lists import read_list
-from quant_core.report.formats import percent, rupees_and_paise
+from quant_core.report.formats import percent, plural, rupees_and_paise
 from quant_core.report.signals_page import defused_csv
 from quant_core.schema import CASH, FAILED, HOLD, IS_SEED, PROMOTED, UNJUDGED
 from quant_core.trading.order_list import OrderList, order_list
@@ -286,12 +286,12 @@ def as_lines(answer: Answer) -> list[str]:
     made, note = answer.made, answer.made.note
     charges = ", ".join(f"{kind} {value:,.2f}" for kind, value in note.items() if kind != "total" and value)
     slipped = float((made.orders["slippage_inr"] + made.orders["impact_inr"]).sum())
-    kept = made.orders.filter(pl.col("side") == HOLD, pl.col("held_shares") > 0).height
+    kept = plural(made.orders.filter(pl.col("side") == HOLD, pl.col("held_shares") > 0).height, "holding")
     return [
         f"Charges as billed {rupees_and_paise(note['total'])} ({charges or 'none'}); slippage and impact about "
         f"{rupees_and_paise(slipped)}.",
-        f"Cash {rupees_and_paise(made.cash_before)} before, {rupees_and_paise(made.cash_after)} after; {kept} holdings "
-        "are left as they are. Prices are closes: the day itself decides what is filled. Nothing was sent anywhere.",
+        f"Cash {rupees_and_paise(made.cash_before)} before, {rupees_and_paise(made.cash_after)} after; {kept} "
+        "left as it was. Prices are closes: the day itself decides what is filled. Nothing was sent anywhere.",
         *answer.notes,
     ]
 

@@ -271,7 +271,7 @@ def _daily_table(paper: pl.DataFrame) -> Table:
     shown = paper.filter(pl.col("date").is_in(newest.implode())).sort("date", "strategy", descending=[True, False])
     shown = shown.select("date", "strategy", "equity_inr", "simple_return_1d", "expected_return_1d", "cost_inr")
     return frame_table(
-        "paper-days", "Days on paper", shown, caption=f"The last {DAYS_SHOWN} sessions; signals hold all of them.",
+        "paper-days", "Days on paper", shown, caption=f"The last {DAYS_SHOWN} sessions; paper.csv has all of them.",
         labels={"strategy": "Book", "equity_inr": "Equity", "simple_return_1d": "Return",
                 "expected_return_1d": "Backtest"}, folded=shown.height > DAYS_SHOWN,
     )  # fmt: skip

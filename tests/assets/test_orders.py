@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -16,15 +17,16 @@ from small_lab import COMMAND, SmallLab
 from upath import UPath
 
 from quant_assets import paper_record
+from quant_assets.assets.orders import Judged, statuses
 from quant_assets.home import open_runner
-from quant_assets.orders_command import amount, read_holdings
+from quant_assets.orders_command import amount, chosen_book, read_holdings
 from quant_assets.profile import load_profile
 from quant_assets.runner import Runner, Step
 from quant_assets.storage import read_artifact, read_stamp, read_tables, write_table
 from quant_core.backtest.simulate import simulate
 from quant_core.calendar import INDIA
 from quant_core.errors import DataError
-from quant_core.schema import CASH
+from quant_core.schema import CASH, BacktestDaily, Promotion, table_of
 
 BOOK = "cost_aware_mean_variance_ridge"
 
@@ -69,6 +71,29 @@ def test_an_amount_is_read_as_it_is_written() -> None:
     for wrong in ("0", "-5", "much", "inf", ""):
         with pytest.raises(DataError, match="no amount of rupees above 0"):
             amount("--capital", wrong)
+
+
+def test_the_promoted_book_is_followed_unless_another_is_named() -> None:
+    rows = [(date(2026, 11, 27), name, "AAA", 0.5) for name in ("one", "two", "ppo_seed_0")]
+    targets = pl.DataFrame(rows, schema=["date", "strategy", "ticker", "weight"], orient="row")
+    assert chosen_book(targets, None, {"one": "promoted"}) == "one"
+    assert chosen_book(targets, "two", {"one": "promoted"}) == "two"
+    with pytest.raises(DataError, match="one, two are promoted; name one with --strategy: one, two"):
+        chosen_book(targets, None, {"one": "promoted", "two": "promoted"})
+    with pytest.raises(DataError, match="no book is promoted; name one with --strategy: one, two"):
+        chosen_book(targets, None, {})
+
+
+def test_the_promoted_books_alone_are_shown_where_there_are_some() -> None:
+    followed = pl.DataFrame({"strategy": ["one", "two", "three"]})
+    gate = [
+        {"strategy": name, "status": status, "n_sessions": 9, "n_own_trials": 1, "reasons": ""}
+        for name, status in (("one", "promoted"), ("two", "not promoted"))
+    ]
+    judged = Judged(table_of(Promotion, gate), BacktestDaily.create_empty(), "2026")
+    assert statuses(followed, judged) == {"one": "promoted"}
+    none = replace(judged, candidates=judged.candidates.filter(pl.col("strategy") == "two"))
+    assert statuses(followed, none) == {"one": "not judged", "two": "not promoted", "three": "not judged"}
 
 
 def ordered(lab: SmallLab, *arguments: str) -> tuple[int, str, str]:
