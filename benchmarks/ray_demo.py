@@ -8,11 +8,17 @@ import argparse
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from ray_market import FITTED, MARKET, SOURCE
 
@@ -68,28 +74,64 @@ def in_one_process(folder: Path, stages: list[str]) -> float:
     return time.monotonic() - begun
 
 
+@contextmanager
+def cluster(workers: int, environment: Mapping[str, str]) -> Iterator[None]:
+    """A Ray cluster of one node on loopback, in a process group of its own that is gone afterwards."""
+    start = [str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={free_port()}"]
+    start += ["--dashboard-host=127.0.0.1", f"--dashboard-port={urlsplit(environment['RAY_ADDRESS']).port}"]
+    start += [f"--num-cpus={workers}", "--num-gpus=0", "--include-dashboard=true", "--disable-usage-stats"]
+    ray = subprocess.Popen(start, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        direct = build_opener(ProxyHandler({}))
+        while ray.poll() is None:
+            with suppress(OSError), direct.open(f"{environment['RAY_ADDRESS']}/api/version", timeout=5):
+                break
+            time.sleep(1)
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(ray.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                ray.wait(60)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def on_ray(folder: Path, workers: int) -> float:
     """Both folds' runs at once on a cluster of so many workers of one core; seconds, without the cluster's start."""
-    environment = lab(folder, workers) | {"QUANT_EXECUTOR": "ray", "RAY_ADDRESS": "http://127.0.0.1:8266"}
-    start = ["ray", "start", "--head", "--port=6400", "--dashboard-host=127.0.0.1", "--dashboard-port=8266"]
-    start += [f"--num-cpus={workers}", "--num-gpus=0", "--include-dashboard=true", "--disable-usage-stats"]
-    subprocess.run([str(BIN / start[0]), *start[1:]], env=environment, check=True, stdout=subprocess.DEVNULL)
-    try:
+    address = {"QUANT_EXECUTOR": "ray", "RAY_ADDRESS": f"http://127.0.0.1:{free_port()}"}
+    environment = lab(folder, workers) | address
+    with cluster(workers, environment):
         begun = time.monotonic()
         runs = [subprocess.Popen(train(fold), env=environment, stderr=subprocess.PIPE, text=True) for fold in FOLDS]
-        for run in runs:
-            said = run.communicate()[1]
+        said = [run.communicate()[1] for run in runs]
+        for run, lines in zip(runs, said, strict=True):
             if run.returncode:
-                raise SystemExit(said[-4000:])
+                raise SystemExit(lines[-4000:])
         return time.monotonic() - begun
-    finally:
-        subprocess.run([str(BIN / "ray"), "stop", "--force"], env=environment, check=False, stdout=subprocess.DEVNULL)
 
 
 def train(fold: str) -> list[str]:
     """Dagster's command for the fits of a fold."""
     tags = json.dumps({"dagster/partition": fold})
-    place = ["-f", str(HERE / "ray_market.py"), "-a", "defs", "-j", "fits", "-d", str(HERE)]
+    place = [
+        "-c",
+        str(HERE / "ray_run.yaml"),
+        "-f",
+        str(HERE / "ray_market.py"),
+        "-a",
+        "defs",
+        "-j",
+        "fits",
+        "-d",
+        str(HERE),
+    ]
     return [sys.executable, "-m", "dagster", "job", "execute", *place, "--tags", tags]
 
 

@@ -1,4 +1,4 @@
-"""The code location of ray_demo.py: a small simulated market, two folds, three models."""
+"""The code location of ray_demo.py: a small simulated market, two folds, two models."""
 
 import dagster as dg
 
@@ -6,15 +6,15 @@ from quant_assets.assembly import build_definitions
 from quant_assets.profile import load_profile
 
 MARKET = {
-    "start": "2016-01",
-    "end": "2021-12",
+    "start": "2017-01",
+    "end": "2021-06",
     "first_fold": 2020,
     "train_years": 3,
-    "models": ["ridge", "boosting", "gru"],
+    "models": ["ridge", "boosting"],
     "regimes": [],
     "agents": [],
 }
-SOURCE = {"name": "simulated", "n_tickers": 20, "n_sectors": 4, "seed": 9, "start": "2016-01-01"}
+SOURCE = {"name": "simulated", "n_tickers": 12, "n_sectors": 4, "seed": 9, "start": "2017-01-01"}
 FITTED = [f"forecaster_{name}" for name in MARKET["models"]]
 
 fits = dg.define_asset_job("fits", dg.AssetSelection.assets(*(["demo", name] for name in FITTED)))

@@ -137,6 +137,12 @@ def test_manifests_name_only_each_other() -> None:
     assert not [key for key in maps["lab"]["data"] if re.search("SECRET|PASSWORD|TOKEN|POSTGRES", key)]
 
 
+def test_runs_use_the_image_of_the_code_location() -> None:
+    image = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["images"][0]
+    told = named("Deployment")["code"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert told == [{"name": "DAGSTER_CURRENT_IMAGE", "value": f"{image['name']}:{image['newTag']}"}]
+
+
 def test_one_daemon_at_a_time() -> None:
     daemon = named("Deployment")["daemon"]["spec"]
     assert (daemon["replicas"], daemon["strategy"]["type"]) == (1, "Recreate")
