@@ -163,7 +163,7 @@ def test_a_promoted_trials_settings_are_traded_and_demoting_goes_back(undisturbe
     stages = ["--stages", "target_weights"]
     assert quant_here([*MAIN_RUN, *stages], lab.environment).returncode == 0
     changed = {name.partition("/")[0] for name, value in lab.hashes().items() if before.get(name) != value}
-    assert changed == {"forecaster_ridge", "forecasts_ridge", "book_settings", "target_weights"}
+    assert changed == {"forecaster_ridge", "forecasts_ridge", "target_weights"}
     scores = pl.concat([pl.read_parquet(path) for path in sorted((lab.data / "demo/forecasts_ridge").glob("2020-*"))])
     files = read_artifact(lab.data / "demo" / "trial" / f"{key}.json")  # type: ignore[arg-type]
     assert scores.select("date", "ticker", "score").equals(
