@@ -68,7 +68,7 @@ def test_a_stranger_comes_from_files_to_a_report_and_a_schedule(tmp_path: Path) 
     }  # fmt: skip
     done = subprocess.run(
         ["bash", "docs/strangers-hour.sh", str(tmp_path / "prices"), str(tmp_path / "share")],
-        cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, timeout=500, check=False,
+        cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     steps = [line[3] for line in done.stdout.splitlines() if line.startswith("== ")]
