@@ -20,7 +20,6 @@ import polars as pl
 from quant_assets.assembly import build_definitions
 from quant_assets.contracts import CONTRACTS
 from quant_assets.lab import Lab
-from quant_assets.partitions import months_a_partition
 from quant_assets.profile import Profile, load_profile, profile_names
 from quant_core.errors import DataError
 from quant_core.report.formats import SPECS, write
@@ -107,13 +106,12 @@ def profiles() -> str:
 def assets() -> str:
     """Every asset of the demo in the order of the data: its group, partitions, inputs and sentence."""
     profile = load_profile("demo")
-    partitions = Lab(profile).partitions
+    known = {"months": Lab(profile).partitions.months, "folds": Lab(profile).partitions.folds, "none": None}
     graph = build_definitions(profile).resolve_asset_graph()
     rows: dict[str, list[str]] = {}
     for key in graph.toposorted_asset_keys:
         node = graph.get(key)
-        parts = "months" if node.partitions_def == partitions.months else "folds"
-        assert months_a_partition(node.partitions_def or partitions.months)
+        parts = next((name for name, of in known.items() if of == node.partitions_def), "by name")
         parents = sorted({family(parent.path[-1]) for parent in node.parent_keys})
         words = cell(node.description or "").split("; ")[0].split(". ")[0].rstrip(".")
         name = family(key.path[-1])

@@ -18,6 +18,8 @@ from quant_core.errors import DataError
 from quant_core.fitted import Fitted
 
 TABLE, ARTIFACT = ".parquet", ".json"
+#: What lies beside a profile's assets and is none: the register of everything that was tried.
+REGISTER = "trials"
 
 
 def open_lab(profile: str | None = None, data: str | UPath | None = None) -> "StoredLab":
@@ -45,7 +47,7 @@ def open_lab(profile: str | None = None, data: str | UPath | None = None) -> "St
 class StoredLab:
     """Everything that one profile has stored.
 
-    Months are written 2020-03, folds 2020 (2020-04 where a profile fits every quarter).
+    Months are written 2020-03, folds 2020 (2020-04 where a profile fits every quarter), other partitions by their key.
     """
 
     profile: str
@@ -119,7 +121,7 @@ class StoredLab:
         return [asset for asset in self.assets if asset.startswith(kind)]
 
     def _partitions(self, folder: UPath) -> list[str]:
-        if not folder.is_dir():
+        if not folder.is_dir() or folder.name == REGISTER:
             return []
         return sorted({path.stem for path in folder.iterdir() if _is_partition(path)})
 
@@ -144,4 +146,4 @@ def _is_profile(folder: UPath) -> bool:
 
 def _is_partition(path: UPath) -> bool:
     """Whether a file is a month's table or names a fold's files; what is being written begins with a dot."""
-    return path.suffix in (TABLE, ARTIFACT) and path.stem[:1].isdigit()
+    return path.suffix in (TABLE, ARTIFACT) and path.stem[:1] != "."

@@ -1,15 +1,15 @@
 """The stranger's hour is followed to the letter: from own files to a shared report and a schedule that is on."""
 
 import os
+import re
 import shutil
-import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
-from lab_process import ROOT, free_port, lab_environment
+from lab_process import ROOT, free_port, lab_environment, started
 
 from quant_assets.stored_lab import open_lab
 from quant_core.market.sources.simulated import SimulatedSource
@@ -66,14 +66,13 @@ def test_a_stranger_comes_from_files_to_a_report_and_a_schedule(tmp_path: Path) 
         "PORT": str(free_port()), "QUANT_MLFLOW_PORT": str(free_port()),
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "clone"), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
-    done = subprocess.run(
-        ["bash", "docs/strangers-hour.sh", str(tmp_path / "prices"), str(tmp_path / "share")],
-        cwd=tmp_path / "clone", env=environment, capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    steps = [line[3] for line in done.stdout.splitlines() if line.startswith("== ")]
-    assert steps == list("123456789")
-    assert "daily_refresh" in done.stdout
+    follow = f"cd {tmp_path}/clone && bash docs/strangers-hour.sh {tmp_path}/prices {tmp_path}/share"
+    with started(["bash", "-c", follow], environment, tmp_path / "log") as process:  # its servers end with it
+        code = process.wait(900)
+    said = (tmp_path / "log").read_text()
+    assert code == 0, said[-6000:]
+    assert re.findall(r"^== (\d)\.", said, flags=re.MULTILINE) == list("123456789")
+    assert "switched on: daily_refresh" in said
     lab = open_lab("mine", str(tmp_path / "data"))
     assert lab.table("features", "2020-01")["up_day_share_21d"].is_between(0, 1).all()
     assert "calm_rise" in lab.part("backtest", "metrics")["strategy"].to_list()
