@@ -151,10 +151,13 @@ def _traded(log: b.Log, n: int) -> tuple[Floats, Floats]:
 def _asked(
     tickers: pl.Series, weights: Mapping[str, float | None], held: Floats, known: Closing, equity: float, rules: Rules
 ) -> Floats:
-    """(N,) rupees that the decision asks to be bought (+) or sold (-), before any limit but those on positions."""
+    """(N,) rupees that the decision asks to be bought (+) or sold (-), before any limit but those on positions and the
+    no-trade band."""
     value = held * known.close_inr
     wanted = np.array([_target(weights.get(name, 0.0), value[k] / equity, rules) for k, name in enumerate(tickers)])
-    return np.asarray(wanted * equity - value)
+    change = wanted * equity - value
+    is_small = (np.abs(change) <= rules.no_trade_band * equity) & (wanted > 0.0)  # a sale of everything is none
+    return np.where(is_small, 0.0, change)
 
 
 def _target(weight: float | None, held: float, rules: Rules) -> float:
@@ -190,6 +193,8 @@ def _limits(
             says.append("locked at its upper band today: may not be filled")
         if done < 0.0 and known.is_open[k] and not known.can[k] & SELL:
             says.append("locked at its lower band today: may not be filled")
+        if done != 0.0 and known.is_index[k]:
+            says.append("an index is no share: a fund that follows it, whose charges differ")
         if after[k] > max_position + 0.005 and not known.is_index[k]:
             says.append(f"above the largest position, {100 * max_position:g} %")
         found.append("; ".join(says))

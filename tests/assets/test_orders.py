@@ -211,6 +211,9 @@ def test_the_account_on_paper_equals_the_backtest_and_a_recorded_day_stays(lab: 
     ).collect()
     with lab_at(lab, {}) as runner:
         settings = runner.lab.defaults("backtest")
+        made = runner.instance.get_latest_materialization_event(runner.lab.key("signals"))
+    assert made is not None
+    assert "[open tomorrow's orders](http" in str(made.asset_materialization.metadata["page"].value)  # type: ignore[union-attr]
     again = simulate(prices, recorded.drop("fill_date", "recorded_at"), settings).daily
     both = paper.join(again, on=["date", "strategy"], suffix="_again")
     assert both.height == paper.height

@@ -103,6 +103,7 @@ LIMITS = {
     "locked down": ({}, {"AAA": 10}, bits(BUY), ("sell", 10), "locked at its lower band"),
     "largest position": ({"AAA": 0.5}, {}, known(), ("buy", 500), "above the largest position, 20 %"),
     "kept above the largest": ({"AAA": None}, {"AAA": 900}, known(), ("hold", 0), "above the largest position, 20 %"),
+    "an index": ({"AAA": 0.5}, {}, known(is_index=[True, False, False]), ("buy", 500), "an index is no share"),
     "a share is dearer": ({"AAA": 0.0005}, {}, known(), ("hold", 0), "less than one share"),
     "not worth its charge": ({}, {"CCC": 1}, known(close=(100.0, 333.0, 5.0)), None, "would not pay its own charges"),
 }  # fmt: skip
@@ -117,6 +118,12 @@ def test_a_limit_acts_and_is_told(name: str) -> None:
     assert (row["side"], row["shares"]) == (wanted or ("hold", 0))
     assert says in row["limits"]
     assert bool(says) == bool(row["limits"])
+
+
+def test_a_change_inside_the_no_trade_band_is_left_and_not_blamed_on_charges() -> None:
+    found = made({"AAA": 0.09}, {"AAA": 100}, 90_000.0, config=replace(BARE, no_trade_band=0.02))
+    (row,) = found.orders.filter(pl.col("ticker") == "AAA").iter_rows(named=True)
+    assert (row["side"], row["limits"]) == ("hold", "")
 
 
 def test_what_cannot_be_is_refused_in_one_line() -> None:
