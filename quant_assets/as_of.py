@@ -77,11 +77,20 @@ def known_profile(profile: Profile, source_settings: dict, when: AsOf) -> Profil
         known = known_at(_raw(lab, lab.root, month), when.moment)
         assert known is not None  # or it were none of the months
         write_table(_raw(lab, place, month), known, f"as of {when.text}")
+    _copy_choices(lab, place, when)
     if lines := lines_until(lab.root, profile.name, when.moment):
         atomic_write(reviewed_path(place, profile.name), lines)
     os.environ["QUANT_DATA"] = str(place)
     os.environ["DAGSTER_HOME"] = str(Path(home) / FOLDER / when.name)
     return replace(profile, end=months[-1])
+
+
+def _copy_choices(lab: Lab, place: UPath, when: AsOf) -> None:
+    """What a person had chosen for the profile by then: the small files beside its assets (a promotion)."""
+    folder = lab.root / lab.profile.name
+    for path in sorted(folder.iterdir(), key=str):
+        if path.suffix == ".json" and path.is_file() and path.stat().st_mtime <= when.moment.timestamp():
+            atomic_write(place / lab.profile.name / path.name, path.read_bytes())
 
 
 def stored_months(lab: Lab, when: AsOf) -> list[str]:

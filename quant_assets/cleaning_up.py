@@ -20,6 +20,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
 
 from quant_assets.archive import VERSION
 from quant_assets.live_runs import ASSET_TAG
+from quant_assets.model_registry import CURRENT
 from quant_assets.paths import data_root
 from quant_assets.resources import STORE, tracking_uri
 from quant_assets.storage import local_path
@@ -143,16 +144,19 @@ def _tracked_runs(instance: dg.DagsterInstance, before: float) -> Iterator[Item]
 
 
 def _registered(client: Any) -> tuple[set[str], dict[str, list[tuple[str, str]]]]:
-    """Runs that an alias stands on, and (model, version) of every run that has some."""
+    """Runs that are held by a registered model, and (model, version) of every run that has some.
+
+    A version is given up only where the alias of the newest fit stands on another one: models that are promoted by
+    hand keep all theirs, since a promotion may be taken back.
+    """
     held: set[str] = set()
     versions: dict[str, list[tuple[str, str]]] = {}
     for model in _pages(lambda token: client.search_registered_models(page_token=token)):
-        aliased = set(dict(model.aliases).values())
-        for one in _pages(
-            lambda token, name=model.name: client.search_model_versions(f"name='{name}'", page_token=token)
-        ):
+        aliases = {str(alias): str(version) for alias, version in dict(model.aliases).items()}
+        asked = f"name='{model.name}'"
+        for one in _pages(lambda token, asked=asked: client.search_model_versions(asked, page_token=token)):
             versions.setdefault(one.run_id, []).append((model.name, str(one.version)))
-            if {str(one.version), int(one.version)} & aliased:
+            if CURRENT not in aliases or str(one.version) in aliases.values():
                 held.add(one.run_id)
     return held, versions
 

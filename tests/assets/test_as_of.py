@@ -1,5 +1,6 @@
 """A vendor that restates what was stored: the lab follows, and runs again on what it had stored before, to the hash."""
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,10 @@ def test_a_restated_vendor_is_followed_and_the_day_before_is_run_again_to_the_sa
     shutil.copytree(small_lab.folder, tmp_path, dirs_exist_ok=True)
     lab = SmallLab(tmp_path, lab_environment(tmp_path))
     before, moment = lab.hashes(), datetime.now(ZoneInfo("Asia/Kolkata")).isoformat(timespec="seconds")[:19]
+    (lab.data / "demo" / "chosen.json").write_text("{}")
+    os.utime(lab.data / "demo" / "chosen.json", (1e9, 1e9))
+    (lab.data / "demo" / "later.json").write_text("{}")
+    os.utime(lab.data / "demo" / "later.json", (4e9, 4e9))
     restated = quant_here([*COMMAND, "--set", "raw_ohlcv.seed=99"], lab.environment)
     assert restated.returncode == 0, restated.stdout + restated.stderr
     assert "2019-12 was restated: " in restated.stderr
@@ -40,6 +45,8 @@ def test_a_restated_vendor_is_followed_and_the_day_before_is_run_again_to_the_sa
     assert again.returncode == 0, again.stdout + again.stderr
     place = lab.data / ".as_of" / moment.replace(":", "")
     assert str(place) in again.stdout
+    assert (place / "demo" / "chosen.json").is_file()
+    assert not (place / "demo" / "later.json").exists()
     found = SmallLab(tmp_path, lab.environment).hashes(f".as_of/{place.name}/demo")
     assert {name for name in before if found.get(name) != before[name]} == set()
     assert lab.hashes() == after
