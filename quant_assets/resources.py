@@ -98,8 +98,7 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
         import dagster_mlflow
         import mlflow
 
-    assert context.log is not None  # Dagster gives it to every resource
-    with own_store_while_away(context.log.warning):
+    with own_store_while_away((context.log or dg.get_dagster_logger()).warning):
         prepare_store()
         uri, experiment = tracking_uri(), context.resource_config["experiment_name"]
         mlflow.set_tracking_uri(uri)  # it writes the environment's variable
