@@ -31,7 +31,7 @@ test: install  ## Run every test (those that need private data or Chromium say w
 	$(PYTEST)
 
 test-fast: install  ## The tests that take under a minute together
-	$(PYTEST) -m "not slow and not ui and not real_data and not soak"
+	$(PYTEST) -m "not slow and not ui and not real_data"
 
 soak: install  ## Sixty sessions through the daemons, fifty kills, every fault; prints its counts; an hour on two cores
 	$(PYTEST) -m soak -rP --durations=0

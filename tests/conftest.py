@@ -10,7 +10,7 @@ import pytest
 #: of which one set at a time is enough.
 WHOLE = ("tests/ui/", "tests/bad_days/", "tests/real_data/")
 #: Where tests wait or take long: first, so that the many quick ones of the core fill what is left of the time.
-FIRST = (*WHOLE, "tests/assets/")
+FIRST = (*WHOLE, "tests/soak/", "tests/assets/")
 
 
 def room(nodeid: str, rooms: tuple[str, ...]) -> str | None:
@@ -18,8 +18,12 @@ def room(nodeid: str, rooms: tuple[str, ...]) -> str | None:
     return next((room for room in rooms if nodeid.startswith(room)), None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rooms in the order of FIRST, then the others as they were found."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Rooms in the order of FIRST, then the others as they were found; soak tests only where they are asked for."""
+    if "soak" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("soak") is not None:
+                item.add_marker(pytest.mark.skip(reason="takes long: `make soak`"))
     place = {name: n for n, name in enumerate((*FIRST, None))}
     items.sort(key=lambda item: place[room(item.nodeid, FIRST)])
 

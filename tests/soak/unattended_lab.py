@@ -25,7 +25,7 @@ PRESETS = {
 }  # fmt: skip
 ENTRIES = {
     "start": "2016-06", "first_fold": 2018, "train_years": 1, "universe": "nifty50", "models": ["ridge"],
-    "regimes": ["gmm"], "regime_method": "gmm", "agents": ["ppo"], "strategies": ["equal_weight", "top_n"],
+    "regimes": ["gmm"], "regime_method": "gmm", "agents": ["ppo"], "strategies": ["equal_weight", "buffered"],
     "presets": PRESETS,
 }  # fmt: skip
 
