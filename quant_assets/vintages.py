@@ -61,7 +61,7 @@ def settled(path: UPath, table: pl.DataFrame, now: datetime) -> tuple[pl.DataFra
         return table, Difference()
     old = _read(path)
     merged, found = merge(old, table)
-    if found != Difference():
+    if found != Difference() or not former_path(path).exists():  # the same again moves the file's time, not the first's
         history, first = _history(path, old)
         _write(former_path(path), _closed(history, old, merged, now), first)
     return merged, found

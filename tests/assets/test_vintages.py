@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
@@ -55,7 +55,8 @@ RESTATED: Rows = [(1, "A", 100.0), (2, "A", 101.5), (5, "A", 102.0)]
 
 def test_a_month_stored_once_has_no_record_beside_it(path: UPath) -> None:
     assert store(path, FIRST, T[0]) == Difference()
-    assert not former_path(path).exists()
+    known = known_at(path, T[0])
+    assert known is not None and known.equals(pl.read_parquet(str(path)))
     known = known_at(path, T[1])
     assert known is not None
     assert known.equals(raw(FIRST, T[0]))
@@ -175,6 +176,8 @@ ROWS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from("AB"), st.sampled_f
 
 @settings(max_examples=25, deadline=None)
 @given(fetches=st.lists(ROWS, min_size=1, max_size=5))
+@example(fetches=[[], []])
+@example(fetches=[[(1, "A", 1.0)], [(1, "A", 1.0)]])
 def test_any_sequence_of_fetches_is_known_again(fetches: list[Rows], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = UPath(tmp_path_factory.mktemp("drawn") / "2026-10.parquet")
     stored = []
