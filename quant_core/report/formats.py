@@ -159,8 +159,6 @@ SPECS: dict[str, Spec] = {
     "rank_ic_added": Spec("Rank IC added", correlation),
     "dm_t": Spec("Diebold\u2013Mariano t", ratio),
     "dm_p": Spec("p, two-sided", correlation),
-    "p_value": Spec("p, two-sided", correlation),
-    "p_holm": Spec("p, Holm", correlation),
     "crps": Spec("CRPS", percent_fine),
     "crps_skill": Spec("CRPS skill", percent),
     "coverage_50": Spec("Inside 50\u202f%", percent),

@@ -3,7 +3,7 @@ paper beside its backtest. Nothing is measured here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import polars as pl
@@ -242,19 +242,29 @@ def paper_section(data: SignalsInput) -> Section:
         ))  # fmt: skip
         return Section("paper", "Account on paper", tuple(blocks))
     blocks.append(_drift_note(data.drift))
-    blocks.append(frame_table(
-        "drift", "Paper less backtest", data.drift.select(
-            "strategy", "verdict", "n_sessions", "mean_difference_1d", "low_difference_1d", "high_difference_1d",
-            "hac_t", "p_value", "p_holm", "largest_difference_1d",
-        ).with_columns(pl.col("^.*_difference_1d$") * 1e4).rename(lambda name: name.replace("_difference_1d", "_bps")),
+    blocks.append(_drift_table(data.drift))
+    blocks += [_daily_table(data.paper), *_gap_notes(data)]
+    return Section("paper", "Account on paper", tuple(blocks))
+
+
+def _drift_table(drift: pl.DataFrame) -> Table:
+    columns = (
+        "strategy", "verdict", "n_sessions", "mean_difference_1d", "low_difference_1d", "high_difference_1d", "hac_t",
+        "largest_difference_1d", "p_value", "p_holm",
+    )  # fmt: skip
+    in_bps = drift.select(columns).with_columns(pl.col("^.*_difference_1d$") * 1e4)
+    table = frame_table(
+        "drift", "Paper less backtest", in_bps.rename(lambda name: name.replace("_difference_1d", "_bps")),
         unit="a day, net of costs", caption="Means of daily differences with 95\u202f% bootstrap intervals; t by Newey "
         "and West; p two-sided, then corrected by Holm for the books tested together.",
         labels={"strategy": "Book", "verdict": "Verdict", "n_sessions": "Days", "hac_t": "t", "p_value": "p",
                 "p_holm": "p, Holm", "mean_bps": "Mean", "low_bps": "Low", "high_bps": "High",
                 "largest_bps": "Largest"},
-    ))  # fmt: skip
-    blocks += [_daily_table(data.paper), *_gap_notes(data)]
-    return Section("paper", "Account on paper", tuple(blocks))
+    )  # fmt: skip
+    # A p of 0.004 is not 0.00, which two decimals would make of it.
+    odds = drift.select(columns[-2:]).rows()
+    fine = (tuple(Cell(write("dm_p", p), "" if p is None else str(p)) for p in ps) for ps in odds)
+    return replace(table, rows=tuple((*row[:-2], *ps) for row, ps in zip(table.rows, fine, strict=True)))
 
 
 def _drift_note(drift: pl.DataFrame) -> Note:
