@@ -41,6 +41,8 @@ PART = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
 VERSION = re.compile(r"-[0-9a-f]{12}$")
 DEEPEST, LARGEST_MANIFEST, MOST_MEMBERS = 16, 2**28, 2_000_000
 TRIES = 5
+#: The lab's folder of artifacts under its data.
+ARTIFACTS = "mlflow/artifacts"
 #: Where MLflow's database says in which folder the artifacts are.
 PLACES = (
     ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("model_versions", "source"),
@@ -320,15 +322,26 @@ def _refuse_little(folder: Path, wanted: int) -> None:
 
 
 def _move_artifacts(database: Path, before: str, after: Path) -> None:
-    """Let MLflow's database name the folder in which its artifacts are now."""
-    if not database.is_file() or before == str(after):
+    """Let MLflow's database name the folder in which its artifacts are now, also where it was a copied one before."""
+    if not database.is_file():
         return
-    old, new = f"{Path(before).as_uri()}/", f"{after.as_uri()}/"
+    new = f"{after.as_uri()}/"
     with closing(sqlite3.connect(database)) as file, file:
         known = {row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table, column in PLACES:
-            if table in known:
-                file.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                    (new, len(old) + 1, len(old), old),
-                )
+        for old in _old_places(file, known, before) - {new}:
+            for table, column in PLACES:
+                if table in known:
+                    file.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                        (new, len(old) + 1, len(old), old),
+                    )
+
+
+def _old_places(file: sqlite3.Connection, known: set[str], before: str) -> set[str]:
+    """Where the data were, by the archive and by MLflow's experiments."""
+    asked = "SELECT artifact_location FROM experiments" if "experiments" in known else "SELECT NULL"
+    places = [str(row[0]) for row in file.execute(asked)]
+    own = {
+        place.removesuffix(ARTIFACTS) for place in places if place.startswith("file://") and place.endswith(ARTIFACTS)
+    }
+    return {f"{Path(before).as_uri()}/", *own}

@@ -14,7 +14,7 @@ from quant_assets.alerts import Alert, send
 from quant_assets.currency import stored_stamp
 from quant_assets.lab import Lab
 from quant_assets.partitions import IST, first_month, fold_of
-from quant_assets.refreshing import AGAIN_AFTER, MOST_TRIES, again, ended_at, month_before, refresh_months
+from quant_assets.refreshing import AGAIN_AFTER, MOST_TRIES, again, ended_at, last_read, month_before, unsettled_months
 from quant_assets.restated import offer, restated_months
 
 #: Which further try of a fold's fits a run is.
@@ -66,7 +66,8 @@ def build(lab: Lab, refresh: Any, train: Any) -> list[dg.SensorDefinition]:
     )
     def restated(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         assert context.repository_def is not None  # Dagster gives it to every sensor of a code location
-        first_open = refresh_months(datetime.now(ZoneInfo(IST)).date())[0]
+        today = datetime.now(ZoneInfo(IST)).date()
+        first_open = unsettled_months(today, last_read(lab, context.instance))[0]
         months = restated_months(lab, context.repository_def.asset_graph, first_open)
         if not months:
             context.update_cursor("")

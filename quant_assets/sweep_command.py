@@ -94,13 +94,14 @@ def sweep(runner: Runner, keys: Sequence[str], add_only: bool, tell: Tell) -> Sw
     name = str(lab.partitions.trials.name)
     known = instance.get_dynamic_partitions(name)
     fresh = [key for key in keys if key not in set(known)]
-    instance.add_dynamic_partitions(name, fresh)
     chosen = list(keys) or list(known)  # in the order in which they were added, as tries count in order
-    tell(f"{len(chosen)} trials, {len(fresh)} of them new")
     found = Swept()
+    if chosen and not add_only:
+        tested_folds(lab)
+    instance.add_dynamic_partitions(name, fresh)
+    tell(f"{len(chosen)} trials, {len(fresh)} of them new")
     if add_only or not chosen:
         return found
-    tested_folds(lab)
     stale = set(_stale(runner, chosen))
     found.current = [key for key in chosen if key not in stale]
     for place, key in enumerate(chosen, 1):

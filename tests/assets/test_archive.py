@@ -38,8 +38,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(text)
     (data / "mlflow").mkdir()
     with sqlite3.connect(data / "mlflow" / "mlflow.db") as file:
+        file.execute("CREATE TABLE experiments (artifact_location TEXT)")
+        file.execute("INSERT INTO experiments VALUES ('file:///copied/from/mlflow/artifacts')")
         file.execute("CREATE TABLE runs (artifact_uri TEXT)")
         file.execute("INSERT INTO runs VALUES (?)", (f"{data.as_uri()}/mlflow/artifacts/1/artifacts",))
+        file.execute("INSERT INTO runs VALUES ('file:///copied/from/mlflow/artifacts/2/artifacts')")
     return tmp_path
 
 
@@ -72,8 +75,8 @@ def test_what_is_kept_comes_back_and_what_is_not_needed_does_not(
     for kept in KEPT - {"data/mlflow/mlflow.db"}:
         assert (away / kept).read_bytes() == (lab / kept).read_bytes()
     with sqlite3.connect(away / "data/mlflow/mlflow.db") as file:
-        (place,) = file.execute("SELECT artifact_uri FROM runs").fetchone()
-    assert place == f"{(away / 'data').as_uri()}/mlflow/artifacts/1/artifacts"
+        places = [place for (place,) in file.execute("SELECT artifact_uri FROM runs ORDER BY 1")]
+    assert places == [f"{(away / 'data').as_uri()}/mlflow/artifacts/{n}/artifacts" for n in (1, 2)]
 
 
 def test_a_database_is_copied_as_of_one_moment_while_somebody_writes(
