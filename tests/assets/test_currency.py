@@ -33,6 +33,9 @@ def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) ->
     edges, answers = 0, {}  # Dagster is slow to answer, and many edges have the same mapping
     for key in graph.get_all_asset_keys():  # type: ignore[attr-defined]
         node = graph.get(key)  # type: ignore[attr-defined]
+        if not currency.is_by_time(node.partitions_def):
+            assert {key.path[-1]} <= {"trial", "leaderboard"}  # what they are made from is outside the graph
+            continue
         partitions = node.partitions_def.get_partition_keys()
         for parent in node.parent_keys:
             mapping = graph.get_partition_mapping(key, parent)  # type: ignore[attr-defined]
