@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagster import DagsterInstance
-from dagster._config.config_schema import UserConfigSchema
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
@@ -45,7 +44,7 @@ class PostgresStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]
     the address, with its password, stays in the environment."""
 
     @classmethod
-    def config_type(cls) -> UserConfigSchema:
+    def config_type(cls) -> dict[str, Any]:
         return {}
 
     @classmethod
