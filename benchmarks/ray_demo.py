@@ -76,11 +76,13 @@ def in_one_process(folder: Path, stages: list[str]) -> float:
 
 @contextmanager
 def cluster(workers: int, environment: Mapping[str, str]) -> Iterator[None]:
-    """A Ray cluster of one node on loopback, in a process group of its own that is gone afterwards."""
+    """A Ray cluster of one node, its dashboard on loopback, in a process group of its own that is gone afterwards."""
     start = [str(BIN / "ray"), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={free_port()}"]
     start += ["--dashboard-host=127.0.0.1", f"--dashboard-port={urlsplit(environment['RAY_ADDRESS']).port}"]
     start += [f"--num-cpus={workers}", "--num-gpus=0", "--include-dashboard=true", "--disable-usage-stats"]
-    ray = subprocess.Popen(start, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    ray = subprocess.Popen(
+        start, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         direct = build_opener(ProxyHandler({}))
         while ray.poll() is None:
