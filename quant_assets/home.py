@@ -1,5 +1,6 @@
 """Opening the instance for a command: DAGSTER_HOME made ready, quiet logs, a runner on the chosen profile."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -85,7 +86,9 @@ def own_instance(home: Path) -> dg.DagsterInstance:
     Python process that watches it: seconds on a busy machine, and a display of progress that is drawn twice.
     """
     quiet_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
+    with (home / ".instance.lock").open("a") as file:  # two processes that make a fresh instance at once would each stamp Dagster's schema
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
 
 
 def bury_the_dead() -> tuple[list[str], list[str]]:

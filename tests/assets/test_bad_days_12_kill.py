@@ -335,3 +335,12 @@ def test_two_commands_on_one_profile_take_turns_and_the_second_says_so(lab: Smal
             poll("the wait to be said", lambda: f"process {holder.pid}" in log_of(lab, "second"), WITHIN_S)
             kill_group(holder)
             assert second.wait(WITHIN_S) == 0, log_of(lab, "second")
+
+
+@pytest.mark.slow
+def test_processes_that_make_a_fresh_instance_at_once_all_have_it(tmp_path: Path) -> None:
+    script = "import sys, pathlib; from quant_assets.home import own_instance; own_instance(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+    ended = [process.communicate(timeout=120)[1] for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0], ended
