@@ -86,7 +86,7 @@ def own_instance(home: Path) -> dg.DagsterInstance:
     Python process that watches it: seconds on a busy machine, and a display of progress that is drawn twice.
     """
     quiet_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    with (home / ".instance.lock").open("a") as file:  # two processes that make a fresh instance at once would each stamp Dagster's schema
+    with (home / ".instance.lock").open("a") as file:  # two that make a fresh one at once would each stamp its schema
         fcntl.lockf(file, fcntl.LOCK_EX)
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
 
