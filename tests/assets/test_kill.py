@@ -62,13 +62,14 @@ def test_a_run_killed_in_one_stage_after_another_loses_nothing_and_ends_as_an_un
 
 
 def killed_in(stage: str, lab: SmallLab, standing: dict[str, str], reference: dict[str, str]) -> dict[str, str]:
-    """Kill a run among the writes of a stage, which it must not have completed; what stands then."""
+    """Kill a run among the writes of a stage; what stands then."""
     # The folder appears with the stage's first temporary file.
     folder = lab.data / "demo" / stage
     assert killed_when(folder.exists, lab), f"{stage}: the run was over before it could be killed"
     standing = assert_whole(lab, standing, reference)
-    missing = {name for name in reference if name.startswith(f"{stage}/")} - set(standing)
-    assert missing, f"{stage}: it was already complete when the kill came"
+    own = {name for name in reference if name.startswith(f"{stage}/")}
+    # The one partition of a stage may be whole by the time that the kill comes.
+    assert len(own) == 1 or own - set(standing), f"{stage}: it was already complete when the kill came"
     return standing
 
 

@@ -86,7 +86,7 @@ def test_a_first_run_makes_every_asset_and_a_second_one_nothing(runner: Runner, 
 def test_every_check_has_an_evaluation_of_every_partition(runner: Runner, done: dict[str, list[str]]) -> None:
     """Of range runs too: none is left planned, which the UI shows as skipped, and none belongs to a run as a whole."""
     graph, storage = runner.graph, runner.instance.event_log_storage
-    assert len(graph.asset_check_keys) == 30
+    assert len(graph.asset_check_keys) == 33
     for key in graph.asset_check_keys:
         records = storage.get_asset_check_execution_history(key, limit=10_000)
         partitions = set(done[key.asset_key.path[-1]])

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from lab_process import QUANT, kill_group, lab_environment, poll, quant_here, started
 from small_lab import SPAN, SmallLab
+from upath import UPath
 
 from quant_assets.storage import read_artifact
 from quant_core.errors import DataError
@@ -40,7 +41,7 @@ def sweep(lab: SmallLab, *words: str, code: int = 0) -> str:
 
 
 def board(lab: SmallLab) -> dict[str, bytes]:
-    return read_artifact(lab.data / "demo" / "leaderboard" / "newest.json")  # type: ignore[arg-type]
+    return read_artifact(UPath(lab.data / "demo" / "leaderboard" / "newest.json"))
 
 
 def table(lab: SmallLab, name: str = "leaderboard") -> pl.DataFrame:
@@ -165,7 +166,7 @@ def test_a_promoted_trials_settings_are_traded_and_demoting_goes_back(undisturbe
     changed = {name.partition("/")[0] for name, value in lab.hashes().items() if before.get(name) != value}
     assert changed == {"forecaster_ridge", "forecasts_ridge", "target_weights"}
     scores = pl.concat([pl.read_parquet(path) for path in sorted((lab.data / "demo/forecasts_ridge").glob("2020-*"))])
-    files = read_artifact(lab.data / "demo" / "trial" / f"{key}.json")  # type: ignore[arg-type]
+    files = read_artifact(UPath(lab.data / "demo" / "trial" / f"{key}.json"))
     assert scores.select("date", "ticker", "score").equals(
         pl.read_parquet(io.BytesIO(files["scores.parquet"])).select("date", "ticker", "score")
     )

@@ -1,18 +1,16 @@
-"""What a machine does to a run: a full or read-only disk, a clock that jumps, no tracking server, two runs at once.
+"""What a machine does to a run: a full or read-only disk, a clock that jumps, no tracking server.
 
 Whatever happens, what stands under a final name is whole and what an undisturbed run makes, the command says in a line
 what to mend, and the same command afterwards ends as if nothing had been.
 """
 
-import os
 import random
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from lab_process import CLOSED_PORT, QUANT, ROOT, lab_environment, quant_here, run_quant, started
+from lab_process import CLOSED_PORT, QUANT, lab_environment, quant_here, run_quant, started
 from preloaded import make_clock, make_disk, shift_to
 from small_lab import COMMAND, SmallLab
 
@@ -113,21 +111,3 @@ def test_without_its_tracking_server_a_run_goes_on_and_says_where_it_is_tracked(
     now, reference = lab.hashes(), small_lab.hashes()
     assert now.items() <= reference.items()
     assert any(name.startswith("forecaster_ridge/") for name in now)
-
-
-@pytest.mark.soak
-def test_two_runs_at_once_that_do_not_wait_for_one_another_end_as_one(small_lab: SmallLab, tmp_path: Path) -> None:
-    """A command and the daemon's refresh have no lock in common."""
-    lab, reference = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes()
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = lab.environment | {"PYTHONPATH": paths}
-    script = [sys.executable, str(Path(__file__).with_name("without_a_turn.py"))]
-    with (
-        started(script, environment, tmp_path / "first") as first,
-        started(script, environment, tmp_path / "second") as second,
-    ):
-        codes = first.wait(900), second.wait(900)
-    said = (tmp_path / "first").read_text() + (tmp_path / "second").read_text()
-    assert 0 in codes, said
-    assert_whole(lab, reference)
-    finish(lab, reference)

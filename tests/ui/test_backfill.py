@@ -23,7 +23,7 @@ ASSETS = ("raw_ohlcv", "clean_prices", "features")
 MONTHS = tuple(f"{year}-{month:02d}" for year in (2015, 2016) for month in range(1, 13))
 #: Months whose status a person looks up, and the checks of clean prices.
 SEEN = MONTHS[:4]
-CHECKS = {"contract", "rows_consistent", "sessions_complete", "actions_resolved", "index_present", "quality"}
+CHECKS = {"contract", "rows_consistent", "sessions_complete", "actions_resolved", "index_present", "quality", "fresh"}
 BACKFILL_WITHIN_S = 200
 LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
