@@ -4,7 +4,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,18 +52,22 @@ class LabStorage(dg.IOManager):
         self.lab = lab
         self.root: UPath = lab.root
 
-    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | Files) -> None:
+    def handle_output(
+        self, context: dg.OutputContext, obj: pl.DataFrame | pl.LazyFrame | Files | Mapping[str, Files]
+    ) -> None:
         value = obj.collect() if isinstance(obj, pl.LazyFrame) else obj
         if not context.has_asset_key:
-            _write_scratch(self._scratch(context), value)
+            _write_scratch(self._scratch(context), value)  # type: ignore[arg-type]
             return
         partitions = list(context.asset_partition_keys) if context.has_asset_partitions else [NEWEST]
         if isinstance(value, pl.DataFrame):
             note(rows=value.height, partitions=len(partitions))
             hashes = self._store_table(context, partitions, value)
         else:
-            note(files=len(value), kib=round(sum(map(len, value.values())) / 1024))
-            hashes = [self._store_artifact(context, partitions, value)]
+            by_partition: Any = value if len(partitions) > 1 else {partitions[0]: value}
+            hashes = self._store_artifacts(context, partitions, by_partition)
+            files = [file for one in by_partition.values() for file in one.values()]
+            note(files=len(files), kib=round(sum(map(len, files)) / 1024))
         context.add_output_metadata({"content_hash": hashes[0] if len(hashes) == 1 else combined_hash(hashes)})
 
     def _fingerprints(self, context: dg.OutputContext, partitions: Sequence[str]) -> dict[str, str]:
@@ -73,17 +77,21 @@ class LabStorage(dg.IOManager):
         external = self.lab.as_run(key.path[-1], changed).external_version
         return {name: fingerprint(graph, stamps, key, name, changed, external) for name in partitions}
 
-    def _store_artifact(self, context: dg.OutputContext, partitions: Sequence[str], files: Files) -> str:
-        if len(partitions) != 1:
+    def _store_artifacts(
+        self, context: dg.OutputContext, partitions: Sequence[str], files: Mapping[str, Files]
+    ) -> list[str]:
+        if set(files) != set(partitions):
             raise DataError(
                 f"{context.asset_key.to_user_string()}: an artifact belongs to one partition, got {partitions}; "
                 "run them one by one."
             )
-        pointer = pointer_path(self.root, context.asset_key, partitions[0])
-        stamp = write_artifact(pointer, files, self._fingerprints(context, partitions)[partitions[0]])
-        drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
+        hashes = []
+        for name, fingerprint_now in self._fingerprints(context, sorted(partitions)).items():
+            pointer = pointer_path(self.root, context.asset_key, name)
+            hashes.append(write_artifact(pointer, files[name], fingerprint_now).content_hash)
         context.add_output_metadata({"path": dg.MetadataValue.path(str(artifact_folder(pointer)))})
-        return stamp.content_hash
+        drop_scratch(self.root, context.run_id, context.step_context.node_handle.path[0])
+        return hashes
 
     def _store_table(self, context: dg.OutputContext, partitions: Sequence[str], table: pl.DataFrame) -> list[str]:
         definition = context.asset_partitions_def

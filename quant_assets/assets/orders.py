@@ -1,7 +1,7 @@
 """Tomorrow's orders: the end of the daily refresh. What each book wants next and why, and the account on paper."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -14,8 +14,9 @@ from quant_assets.asset_names import BACKTEST, FORECASTS, POLICY_WEIGHTS, REGIME
 from quant_assets.backtest_files import Evaluation
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
+from quant_assets.list_use import last_day_of
 from quant_assets.metadata import markdown_table
-from quant_assets.partitions import month_span
+from quant_assets.partitions import fold_of, month_span
 from quant_assets.promotions import gate_of
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
@@ -109,30 +110,73 @@ def _signals(lab: Lab) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, clean_prices: pl.LazyFrame, backtest: Any, **inputs: pl.LazyFrame
     ) -> dict:
         """What each promoted book (or candidate) wants at the next session and why; the account on paper; one page."""
-        first, last = month_span(context)
-        judged = judged_by(lab, backtest)
-        targets = pl.concat([TargetWeights.create_empty(), *(inputs[name].collect() for name in weights)])
-        followed = targets.filter(~IS_SEED, ~pl.col("strategy").is_in(list(SHIPPED)), pl.col("date") <= last)
-        new = recorded_now(context, lab, followed)
-        record = paper_record.read(lab.root, lab.profile.name, last)
-        begin = min([first - timedelta(days=31 * MONTHS_BEFORE), *opened(record.decisions)])
-        prices = clean_prices.filter(pl.col("date").is_between(begin, last)).collect()
+        new = recorded_now(context, lab, followed_in(inputs, weights, month_span(context)[1]))
+        made: dict[str, dict[str, bytes]] = {}
+        for month in sorted(context.partition_keys):
+            seen = of_month(lab, month, clean_prices, backtest, inputs)
+            made[month], told = files_of(lab, month, *seen, weights)
+        newest = made[max(made)]
         with tracked(context, SIGNALS, {}) as mlflow:
-            found = made_of(lab, prices, followed, judged, record.decisions, inputs, targets)
-            pages = {}
-            if prices.height:
-                pages = {PAGE: page_of(lab, found, prices["date"].max(), judged, record, followed)}  # type: ignore[arg-type]
-                mlflow.log_text(pages[PAGE], PAGE)
+            if PAGE in newest:
+                mlflow.log_text(newest[PAGE].decode(), PAGE)
                 context.add_output_metadata({"page": artifact_link(mlflow, PAGE, "open tomorrow's orders")})
-        context.add_output_metadata({
-            "session": str(prices["date"].max()), "books": markdown_table(shown(found["signals"]), 40),
-            "health": markdown_table(found["health"].filter(~pl.col("is_sound")), 10),
-            "drift": markdown_table(found["drift"], 20), "recorded_now": ", ".join(map(str, new)) or "nothing",
-            "recorded_days": found["decisions"]["date"].n_unique(), "record": "; ".join(record.problems) or "whole",
-        })  # fmt: skip
-        return {**csv_files(found), **table_files(**found), **{name: page.encode() for name, page in pages.items()}}
+        context.add_output_metadata(told | {"recorded_now": ", ".join(map(str, new)) or "nothing"})
+        return made if len(made) > 1 else newest
 
     return signals
+
+
+def of_month(
+    lab: Lab, month: str, prices: pl.LazyFrame, backtest: Mapping[str, dict[str, bytes]] | None,
+    inputs: Mapping[str, pl.LazyFrame],
+) -> tuple[pl.LazyFrame, Mapping[str, dict[str, bytes]], dict[str, pl.LazyFrame]]:  # fmt: skip
+    """Prices, backtests and inputs as a run of the month alone has them; a refresh reads a range."""
+    last, fold = last_day_of(SIGNALS, month), fold_of(lab.partitions.folds, month) or ""
+    own = pl.col("date").is_between(months_before(month, MONTHS_BEFORE), last)
+    return (
+        prices.filter(pl.col("date") <= last),
+        {name: files for name, files in (backtest or {}).items() if name <= fold},
+        {name: table.filter(own) for name, table in inputs.items() if table is not None},
+    )
+
+
+def months_before(month: str, months: int) -> date:
+    """First day of the month so many months before."""
+    number = int(month[:4]) * 12 + int(month[5:7]) - 1 - months
+    return date(number // 12, number % 12 + 1, 1)
+
+
+def followed_in(inputs: Mapping[str, pl.LazyFrame], weights: Sequence[str], last: date) -> pl.DataFrame:
+    """Decisions up to a day of every book that can be followed: no seeds of agents, nothing that is shipped."""
+    return all_in(inputs, weights).filter(~IS_SEED, ~pl.col("strategy").is_in(list(SHIPPED)), pl.col("date") <= last)
+
+
+def all_in(inputs: Mapping[str, pl.LazyFrame], weights: Sequence[str]) -> pl.DataFrame:
+    """Every book's decisions, the seeds of agents too."""
+    return pl.concat([TargetWeights.create_empty(), *(inputs[name].collect() for name in weights)])
+
+
+def files_of(
+    lab: Lab, month: str, clean_prices: pl.LazyFrame, backtest: Mapping[str, dict[str, bytes]],
+    inputs: Mapping[str, pl.LazyFrame], weights: Sequence[str],
+) -> tuple[dict[str, bytes], dict[str, Any]]:  # fmt: skip
+    """The artifact of a month, and what the asset's page in the UI says of it."""
+    last = last_day_of(SIGNALS, month)
+    judged, followed = judged_by(lab, backtest), followed_in(inputs, weights, last)
+    record = paper_record.read(lab.root, lab.profile.name, last)
+    begin = min([last.replace(day=1) - timedelta(days=31 * MONTHS_BEFORE), *opened(record.decisions)])
+    prices = clean_prices.filter(pl.col("date").is_between(begin, last)).collect()
+    found = made_of(lab, prices, followed, judged, record.decisions, inputs, all_in(inputs, weights))
+    session, pages = prices["date"].max(), {}
+    if isinstance(session, date):
+        pages = {PAGE: page_of(lab, found, session, judged, record, followed).encode()}
+    told = {
+        "session": str(session), "books": markdown_table(shown(found["signals"]), 40),
+        "health": markdown_table(found["health"].filter(~pl.col("is_sound")), 10),
+        "drift": markdown_table(found["drift"], 20),
+        "recorded_days": found["decisions"]["date"].n_unique(), "record": "; ".join(record.problems) or "whole",
+    }  # fmt: skip
+    return {**csv_files(found), **table_files(**found), **pages}, told
 
 
 def judged_by(lab: Lab, backtest: Mapping[str, dict[str, bytes]] | None) -> Judged:
