@@ -76,9 +76,7 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
         reasons = untrained(fitted)
         with tracked(context, ASSET, {"agents": list(lab.agents)}) as mlflow:
             if decided.is_empty():
-                context.log.warning(f"no policy has decided anything up to {context.partition_key}: {reasons}")
-                context.add_output_metadata({"agents": "none has decided anything yet", "reasons": str(reasons)})
-                return table_files(**empty()._asdict())
+                return nothing_yet(context, "no policy has decided anything", reasons)
             others = inputs["target_weights"].filter(tested).collect()
             prices = inputs["clean_prices"].filter(tested).collect()
             labels = traded_labels(inputs.get(REGIMES), settings.regime_method, tested)
@@ -86,6 +84,8 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
             account = replace(settings, until=None, capital_levels_inr=())
             whole = simulate(prices, pl.concat([decided, others]), account, price_returns_after=price_after)
             result = since(whole, decided["date"].min())  # type: ignore[arg-type]
+            if result.metrics.is_empty():
+                return nothing_yet(context, "only one session since the first decision: nothing is measured", reasons)
             tables = agent_tables(result, lab.agents, labels, SEED)
             curves, moves = curves_of(fitted), responsiveness_of(fitted)
             html = render_agents(page_input(lab, context.partition_key, result, tables, curves, moves, reasons))
@@ -104,6 +104,13 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
         return table_files(**tables._asdict(), curves=curves, responsiveness=moves) | {PAGE: html.encode()}
 
     return evaluation
+
+
+def nothing_yet(context: dg.AssetExecutionContext, why: str, reasons: Mapping[str, str]) -> dict[str, bytes]:
+    """The artifact of agents that cannot be judged yet, with a word of why."""
+    context.log.warning(f"{why} up to {context.partition_key}: {reasons or 'every fold has a policy'}")
+    context.add_output_metadata({"agents": why, "reasons": str(reasons)})
+    return table_files(**empty()._asdict())
 
 
 def empty() -> AgentTables:

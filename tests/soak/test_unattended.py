@@ -118,7 +118,7 @@ def assert_fitted_before_needed(counts: dict[str, Any], fold: str, first_refresh
         assert datetime(int(fold), 1, 1, tzinfo=IST) < fitted < first_refresh, (asset, fitted)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_year_ends_and_nobody_is_there(tmp_path: Path) -> None:
     own = days(made_folder(tmp_path / "lab"), "year end", date(2019, 12, 30), date(2020, 1, 3))
     shutil.copytree(own.lab.folder / "data", tmp_path / "at once" / "data")
