@@ -11,9 +11,10 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
@@ -22,7 +23,7 @@ from upath import UPath
 
 from quant_assets import object_store
 from quant_assets.closure import Reach, library_versions
-from quant_assets.partitions import months_a_partition
+from quant_assets.partitions import IST, months_a_partition
 from quant_assets.storage import (
     Stamp,
     asset_folder,
@@ -68,7 +69,7 @@ def upstream_partitions(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.Asse
     mapping, length = graph.get_partition_mapping(key, parent), months_a_partition(own)
     first = _month_number(partition) + length * getattr(mapping, "start_offset", 0)
     last = _month_number(partition) + length * getattr(mapping, "end_offset", 0) + length - 1
-    known = _partition_months(theirs, datetime.now(UTC).date())
+    known = _partition_months(theirs, datetime.now(ZoneInfo(IST)).date())  # partitions begin at midnight in India
     return [name for name, (start, end) in known.items() if start <= last and end >= first]
 
 

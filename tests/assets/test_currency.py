@@ -1,6 +1,6 @@
 """What a partition was made from, and whether it still is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 
 import dagster as dg
@@ -58,3 +58,18 @@ def test_a_plan_looks_each_stored_partition_up_once(
     marks = {currency.fingerprint(graph, stamps, clean, month, {}, lambda *_: "") for month in months}
     assert len(marks) == 12
     assert looked_up == [(dg.AssetKey(["demo", "raw_ohlcv"]), month) for month in months]
+
+
+def test_a_fold_begins_at_midnight_in_india(graph: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fitted in its first hours, still the day before by UTC, is made from what the same run just made."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime(2019, 12, 31, 18, 31, tzinfo=UTC).astimezone(tz)
+
+    asked = []
+    monkeypatch.setattr(currency, "datetime", Clock)
+    monkeypatch.setattr(currency, "_partition_months", lambda definition, today: asked.append(today) or {})
+    upstream_partitions(graph, dg.AssetKey(["demo", "forecaster_ridge"]), dg.AssetKey(["demo", "features"]), "2019")  # type: ignore[arg-type]
+    assert asked == [date(2020, 1, 1)]
