@@ -110,7 +110,7 @@ def _signals(lab: Lab) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, clean_prices: pl.LazyFrame, backtest: Any, **inputs: pl.LazyFrame
     ) -> dict:
         """What each promoted book (or candidate) wants at the next session and why; the account on paper; one page."""
-        new = recorded_now(context, lab, followed_in(inputs, weights, month_span(context)[1]))
+        new = recorded_now(context, lab, followed_in(all_in(inputs, weights), month_span(context)[1]))
         made: dict[str, dict[str, bytes]] = {}
         for month in sorted(context.partition_keys):
             seen = of_month(lab, month, clean_prices, backtest, inputs)
@@ -146,9 +146,9 @@ def months_before(month: str, months: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
-def followed_in(inputs: Mapping[str, pl.LazyFrame], weights: Sequence[str], last: date) -> pl.DataFrame:
+def followed_in(targets: pl.DataFrame, last: date) -> pl.DataFrame:
     """Decisions up to a day of every book that can be followed: no seeds of agents, nothing that is shipped."""
-    return all_in(inputs, weights).filter(~IS_SEED, ~pl.col("strategy").is_in(list(SHIPPED)), pl.col("date") <= last)
+    return targets.filter(~IS_SEED, ~pl.col("strategy").is_in(list(SHIPPED)), pl.col("date") <= last)
 
 
 def all_in(inputs: Mapping[str, pl.LazyFrame], weights: Sequence[str]) -> pl.DataFrame:
@@ -162,11 +162,12 @@ def files_of(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:  # fmt: skip
     """The artifact of a month, and what the asset's page in the UI says of it."""
     last = last_day_of(SIGNALS, month)
-    judged, followed = judged_by(lab, backtest), followed_in(inputs, weights, last)
+    targets = all_in(inputs, weights)
+    judged, followed = judged_by(lab, backtest), followed_in(targets, last)
     record = paper_record.read(lab.root, lab.profile.name, last)
     begin = min([last.replace(day=1) - timedelta(days=31 * MONTHS_BEFORE), *opened(record.decisions)])
     prices = clean_prices.filter(pl.col("date").is_between(begin, last)).collect()
-    found = made_of(lab, prices, followed, judged, record.decisions, inputs, all_in(inputs, weights))
+    found = made_of(lab, prices, followed, judged, record.decisions, inputs, targets)
     session, pages = prices["date"].max(), {}
     if isinstance(session, date):
         pages = {PAGE: page_of(lab, found, session, judged, record, followed).encode()}
