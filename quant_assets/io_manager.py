@@ -16,7 +16,7 @@ from quant_assets import object_store
 from quant_assets.currency import fingerprint, node_config, stamps_in
 from quant_assets.lab import Lab
 from quant_assets.logs import note
-from quant_assets.partitions import months_of
+from quant_assets.partitions import months_before, months_of
 from quant_assets.storage import (
     Files,
     artifact_folder,
@@ -157,8 +157,7 @@ def _optional_before(context: dg.InputContext) -> str:
     if "needed_months" not in metadata:
         return str(metadata.get("optional_before", ""))
     first = context.step_context.partition_key_range.start
-    month = int(first[:4]) * 12 + int(first[5:7]) - 1 - int(metadata["needed_months"])
-    return f"{month // 12}-{month % 12 + 1:02d}"
+    return f"{months_before(first, int(metadata['needed_months'])):%Y-%m}"
 
 
 def drop_scratch(root: UPath, run_id: str, node: str) -> None:

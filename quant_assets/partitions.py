@@ -94,8 +94,13 @@ def build_partitions(profile: Profile, warm_up_sessions: int) -> Partitions:
 
 def cleaning_begin(start: date) -> date:
     """First day of the raw months that are read whole for clean months from `start` on."""
-    month = start.year * 12 + start.month - 1 - CLEANING_MONTHS
-    return date(month // 12, month % 12 + 1, 1)
+    return months_before(f"{start:%Y-%m}", CLEANING_MONTHS)
+
+
+def months_before(month: str, months: int) -> date:
+    """First day of the month so many months before."""
+    number = int(month[:4]) * 12 + int(month[5:7]) - 1 - months
+    return date(number // 12, number % 12 + 1, 1)
 
 
 def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:

@@ -16,7 +16,7 @@ from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
 from quant_assets.list_use import last_day_of
 from quant_assets.metadata import markdown_table
-from quant_assets.partitions import fold_of, month_span
+from quant_assets.partitions import fold_of, month_span, months_before
 from quant_assets.promotions import gate_of
 from quant_assets.resources import artifact_link, tracked
 from quant_assets.table_files import table_files
@@ -138,12 +138,6 @@ def of_month(
         {name: files for name, files in (backtest or {}).items() if name <= fold},
         {name: table.filter(own) for name, table in inputs.items() if table is not None},
     )
-
-
-def months_before(month: str, months: int) -> date:
-    """First day of the month so many months before."""
-    number = int(month[:4]) * 12 + int(month[5:7]) - 1 - months
-    return date(number // 12, number % 12 + 1, 1)
 
 
 def followed_in(targets: pl.DataFrame, last: date) -> pl.DataFrame:
