@@ -19,11 +19,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from quant_assets.event_files import event_files
-from quant_assets.home import own_instance, prepare_home, quiet
+from quant_assets.commands.runner import Runner, Step
+from quant_assets.instance.event_files import event_files
+from quant_assets.instance.home import own_instance, prepare_home, quiet
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, Step
 
 ENTRIES = {"start": "2018-01", "first_fold": "2020", "train_years": "2", "end": "2020-02"}
 SETTINGS = {"raw_ohlcv": {"start": "2018-01-01", "n_tickers": 8}}

@@ -38,7 +38,7 @@ SETTINGS = [
 QUANT = [
     sys.executable,
     "-m",
-    "quant_assets.cli",
+    "quant_assets.commands.cli",
     "run",
     "--profile",
     "demo",

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from quant_assets.home import open_runner
+from quant_assets.commands.runner import Runner, Step
+from quant_assets.instance.home import open_runner
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, Step
 
 BOOKS = "target_weights"
 WEIGHTS = "weights_"

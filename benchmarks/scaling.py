@@ -55,7 +55,7 @@ def measure(names: int, start: str, end: str, folder: Path) -> Cost:
         "POLARS_MAX_THREADS": "1", "QUANT_LOG_FORMAT": "json", "QUANT_LOG_LEVEL": "info",
     }  # fmt: skip
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    command = [sys.executable, "-m", "quant_assets.cli", "run", "--profile", "demo", *chosen]
+    command = [sys.executable, "-m", "quant_assets.commands.cli", "run", "--profile", "demo", *chosen]
     with (folder / "log").open("w") as log:
         done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=log, check=False)
     lines = (folder / "log").read_text().splitlines()

@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
-from quant_assets.stored_lab import StoredLab, open_lab
+from quant_assets.storage.stored_lab import StoredLab, open_lab
 from quant_core.errors import DataError
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -102,8 +102,9 @@ def served(lab: StoredLab) -> Iterator[Servers]:
     """`quant dev` over the lab; whatever it started is gone afterwards."""
     ports = free_port(), free_port()
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    command = [sys.executable, "-m", "quant_assets.cli", "dev", "--profile", lab.profile, "--port", str(ports[0])]
-    process = subprocess.Popen([*command, "--mlflow-port", str(ports[1])], start_new_session=True)
+    command = [sys.executable, "-m", "quant_assets.commands.cli", "dev", "--profile", lab.profile]
+    command += ["--port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    process = subprocess.Popen(command, start_new_session=True)
     try:
         for url in (f"{urls[0]}/server_info", urls[1]):
             until_it_answers(url)

@@ -18,7 +18,7 @@ import dataframely as dy
 import polars as pl
 
 from quant_assets.assembly import build_definitions
-from quant_assets.contracts import CONTRACTS
+from quant_assets.checks.contracts import CONTRACTS
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, profile_names
 from quant_core.errors import DataError

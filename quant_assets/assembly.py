@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 
-from quant_assets import automation, checks, restatement_watch
 from quant_assets.assets import (
     agent_evaluation,
     agents,
@@ -24,12 +23,14 @@ from quant_assets.assets import (
     signals,
     training,
 )
-from quant_assets.executors import chosen_executor
-from quant_assets.io_manager import LabStorage
+from quant_assets.automation import daily, restatement_watch
+from quant_assets.checks import declared
+from quant_assets.instance.executors import chosen_executor
 from quant_assets.lab import Lab
 from quant_assets.logs import lab_console
 from quant_assets.profile import Profile
-from quant_assets.resources import mlflow_tracking
+from quant_assets.storage.io_manager import LabStorage
+from quant_assets.tracking.mlflow_resource import mlflow_tracking
 
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
@@ -46,14 +47,14 @@ def build_definitions(profile: Profile, source_settings: Mapping[str, Any] | Non
     """
     lab = Lab(profile, source_settings=source_settings or {})
     assets = [asset for stage in STAGES for asset in stage.build(lab)]
-    jobs = automation.build_jobs(lab, assets)
+    jobs = daily.build_jobs(lab, assets)
     ask_again, weekly = restatement_watch.build(lab)
     return dg.Definitions(
         assets=assets,
-        asset_checks=checks.build(lab, assets),
+        asset_checks=declared.build(lab, assets),
         jobs=[*jobs.values(), ask_again],
-        schedules=[automation.build_schedule(lab, jobs["refresh"]), weekly],
-        sensors=automation.build_sensors(lab, jobs),
+        schedules=[daily.build_schedule(lab, jobs["refresh"]), weekly],
+        sensors=daily.build_sensors(lab, jobs),
         loggers={"console": lab_console},
         executor=chosen_executor(),
         resources={"io_manager": LabStorage(lab), "mlflow": mlflow_tracking},

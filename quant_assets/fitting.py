@@ -22,13 +22,13 @@ import polars as pl
 
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.model_card import model_card
-from quant_assets.model_registry import log_card, register, registered_name
-from quant_assets.pictures import curve_picture, importance_picture, sessions_picture
-from quant_assets.resources import is_in_own_store, own_store, run_address, run_id, tracked, tracking_uri
-from quant_assets.storage import local_path
-from quant_assets.table_files import read_table, table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import curve_picture, importance_picture, sessions_picture
+from quant_assets.storage.partition_files import local_path
+from quant_assets.storage.table_files import read_table, table_files
+from quant_assets.tracking.mlflow_resource import is_in_own_store, own_store, run_address, run_id, tracked, tracking_uri
+from quant_assets.tracking.model_card import model_card
+from quant_assets.tracking.model_registry import log_card, register, registered_name
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Journal, Log
 from quant_core.folds import Fold, fold

@@ -11,17 +11,18 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import paper_record, trials
 from quant_assets.asset_names import TRIAL
-from quant_assets.closure import Tree, installed, reach
 from quant_assets.config import build, config_class
-from quant_assets.currency import code_version, plain
-from quant_assets.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, members_text
+from quant_assets.currency.closure import Tree, installed, reach
+from quant_assets.currency.fingerprints import code_version, plain
+from quant_assets.currency.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, members_text
+from quant_assets.experiments import trials
+from quant_assets.experiments.promoted import Promoted, read_promoted
 from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
-from quant_assets.paths import data_root
 from quant_assets.profile import Profile, model_presets
-from quant_assets.promoted import Promoted, read_promoted
-from quant_assets.review_log import reviewed_actions
+from quant_assets.storage import paper_record
+from quant_assets.storage.paths import data_root
+from quant_assets.storage.review_log import reviewed_actions
 from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
 from quant_core.calendar import last_closed_session, sessions
 from quant_core.cleaning.most_traded import LiquidityRule
@@ -400,7 +401,7 @@ class Lab:
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
         """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials,
         the paper, and for a trial all that its key asks for."""
-        from quant_assets.trial_work import made_from
+        from quant_assets.experiments.trial_work import made_from
 
         asset = key.path[-1]
         lists = self.list_versions(asset, partition)

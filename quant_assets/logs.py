@@ -32,8 +32,8 @@ from structlog.contextvars import (
     unbind_contextvars,
 )
 
-from quant_assets.live_runs import PID_TAG
-from quant_assets.secrecy import hidden
+from quant_assets.instance.live_runs import PID_TAG
+from quant_assets.instance.secrecy import hidden
 from quant_core.errors import DataError
 
 LEVEL_VARIABLE, FORMAT_VARIABLE = "QUANT_LOG_LEVEL", "QUANT_LOG_FORMAT"

@@ -14,8 +14,8 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from quant_assets.paths import safe_name
 from quant_assets.setting_values import alternatives, fitting, from_yaml, shown
+from quant_assets.storage.paths import safe_name
 from quant_core.calendar import FIRST_DAY, LAST_DAY
 from quant_core.errors import DataError, UnknownName
 from quant_core.folds import Cadence

@@ -25,7 +25,7 @@ import pytest
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
-QUANT = [sys.executable, "-m", "quant_assets.cli"]
+QUANT = [sys.executable, "-m", "quant_assets.commands.cli"]
 FOREIGN = ("QUANT_", "DAGSTER_", "MLFLOW_")
 #: Nothing listens there: whatever would leave the machine is refused at once.
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -61,7 +61,7 @@ def run_quant(
 
 def quant_here(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """`quant ...` to its end in this process: an interpreter of its own spends its first seconds on imports."""
-    from quant_assets.cli import main
+    from quant_assets.commands.cli import main
 
     output, errors, code = io.StringIO(), io.StringIO(), 0
     with (

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 from upath import UPath
 
-from quant_assets.storage import Stamp, read_artifact, read_stamp
+from quant_assets.storage.partition_files import Stamp, read_artifact, read_stamp
 
 SPAN = [
     "profile.start=2018-01",

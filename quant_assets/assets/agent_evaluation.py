@@ -12,11 +12,11 @@ from quant_assets.asset_names import POLICY, POLICY_WEIGHTS, REGIMES
 from quant_assets.assets.evaluation import since_first_fold, test_end, traded_labels
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.pictures import book_pictures
-from quant_assets.reporting import SEED, provenance
-from quant_assets.resources import artifact_link, tracked
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import book_pictures
+from quant_assets.pages.reporting import SEED, provenance
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import artifact_link, tracked
 from quant_core.allocation.learning.folds import REFUSED, RESPONSIVENESS
 from quant_core.backtest.agents import AgentTables, agent_tables, since
 from quant_core.backtest.simulate import Backtest, simulate

@@ -12,7 +12,7 @@ from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.assets.signals import FRAME, SHOWN, books
 from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, table_metadata
+from quant_assets.pages.metadata import markdown_table, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.allocation.held import followed
 from quant_core.allocation.learning.agent import AGENTS, AgentConfig, agent_of

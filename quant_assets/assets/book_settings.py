@@ -8,8 +8,8 @@ import polars as pl
 from quant_assets.asset_names import BOOK_SETTINGS, FORECASTER
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.storage.table_files import table_files
 from quant_core.allocation import STRATEGIES
 from quant_core.allocation.book_settings import JUDGED, Said, fit_book_settings
 from quant_core.allocation.held import followed

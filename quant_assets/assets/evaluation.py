@@ -7,23 +7,23 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import trial_witness, trials
 from quant_assets.asset_names import FORECASTER, FORECASTS, POLICY_WEIGHTS, REGIMES
 from quant_assets.assets.market_data import lists_shown
-from quant_assets.backtest_files import Evaluation
 from quant_assets.config import core_settings
-from quant_assets.currency import stamps_in
+from quant_assets.currency.fingerprints import stamps_in
+from quant_assets.experiments import trial_witness, trials
+from quant_assets.experiments.promotions import gate_of
 from quant_assets.fitting import ONE_FOLD_A_RUN
-from quant_assets.forecast_tables import COMPARISON, QUALITY, ForecastTables, importance_of
-from quant_assets.io_manager import missing_partitions
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import book_pictures, ic_picture
+from quant_assets.pages.reporting import report_input
 from quant_assets.partitions import months_of
-from quant_assets.pictures import book_pictures, ic_picture
-from quant_assets.promotions import gate_of
-from quant_assets.reporting import report_input
-from quant_assets.resources import artifact_link, tracked
-from quant_assets.table_files import table_files
+from quant_assets.storage.backtest_files import Evaluation
+from quant_assets.storage.forecast_tables import COMPARISON, QUALITY, ForecastTables, importance_of
+from quant_assets.storage.io_manager import missing_partitions
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import artifact_link, tracked
 from quant_core.allocation import STRATEGIES
 from quant_core.backtest.by_regime import performance_by_regime, regime_transitions
 from quant_core.backtest.config import BacktestConfig

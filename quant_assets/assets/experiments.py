@@ -15,18 +15,18 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import trial_witness, trials
 from quant_assets.asset_names import LEADERBOARD, TRIAL
+from quant_assets.experiments import trial_witness, trials
+from quant_assets.experiments.trial_board import SETTINGS_FILE, finished_trials, page_input, ranked_trials
+from quant_assets.experiments.trial_keys import Variant, variant_of, wants_gpu
+from quant_assets.experiments.trial_records import failed_trials, forget_failure, record_failure
+from quant_assets.experiments.trial_work import Traded, fit_fold, fit_pointer, kept_fit, tested_folds, trade
 from quant_assets.fitting import CPU_POOL, GPU_POOL
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.pictures import book_pictures
-from quant_assets.resources import artifact_link, run_address, tracked
-from quant_assets.table_files import table_files
-from quant_assets.trial_board import SETTINGS_FILE, finished_trials, page_input, ranked_trials
-from quant_assets.trial_keys import Variant, variant_of, wants_gpu
-from quant_assets.trial_records import failed_trials, forget_failure, record_failure
-from quant_assets.trial_work import Traded, fit_fold, fit_pointer, kept_fit, tested_folds, trade
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import book_pictures
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import artifact_link, run_address, tracked
 from quant_core.fitted import Fitted
 from quant_core.forecasting.scores import summaries
 from quant_core.forecasting.search import SPACES

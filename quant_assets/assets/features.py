@@ -8,7 +8,7 @@ import polars as pl
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, sparkline, table_metadata
+from quant_assets.pages.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.features import FeatureConfig, compute_features
 from quant_core.report.formats import percent

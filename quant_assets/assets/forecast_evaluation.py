@@ -15,10 +15,10 @@ from quant_assets.assets.evaluation import since_first_fold, test_end, traded_la
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.pictures import bars_picture
-from quant_assets.resources import tracked
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import bars_picture
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import tracked
 from quant_core.forecasting.comparison import ZERO, forecast_comparison
 from quant_core.forecasting.evaluate import ForecastEvaluationConfig
 from quant_core.forecasting.quality import MOMENTUM, forecast_quality

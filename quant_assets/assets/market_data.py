@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from quant_assets.checks.verdicts import WARN, Verdict, evaluated, of_each_partition
+from quant_assets.commands.data_seen import BY_KIND, by_kind, told
 from quant_assets.config import core_settings
-from quant_assets.data_seen import BY_KIND, by_kind, told
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, sparkline, table_metadata
+from quant_assets.pages.metadata import markdown_table, sparkline, table_metadata
+from quant_assets.pages.pictures import coverage_picture
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span
-from quant_assets.pictures import coverage_picture
-from quant_assets.verdicts import WARN, Verdict, evaluated, of_each_partition
 from quant_core.cleaning.clean import Cleaned, CleaningConfig, clean
 from quant_core.cleaning.quality import QualityThresholds, breaches
 from quant_core.errors import DataError, SourceError

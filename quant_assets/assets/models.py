@@ -8,7 +8,7 @@ import polars as pl
 
 from quant_assets.fitting import PERMUTATION, SESSIONS, FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.table_files import read_table
+from quant_assets.storage.table_files import read_table
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.folds import Fold, assert_purged

@@ -9,19 +9,20 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets import paper_record, trials
 from quant_assets.asset_names import BACKTEST, FORECASTS, POLICY_WEIGHTS, REGIMES, SIGNALS, TARGET_WEIGHTS
-from quant_assets.backtest_files import Evaluation
+from quant_assets.currency.list_use import last_day_of
+from quant_assets.experiments import trials
+from quant_assets.experiments.promotions import gate_of
+from quant_assets.experiments.trial_witness import decided_otherwise
+from quant_assets.experiments.trials import SHIPPED
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
-from quant_assets.list_use import last_day_of
-from quant_assets.metadata import markdown_table
+from quant_assets.pages.metadata import markdown_table
 from quant_assets.partitions import fold_of, month_span, months_before
-from quant_assets.promotions import gate_of
-from quant_assets.resources import artifact_link, tracked
-from quant_assets.table_files import table_files
-from quant_assets.trial_witness import decided_otherwise
-from quant_assets.trials import SHIPPED
+from quant_assets.storage import paper_record
+from quant_assets.storage.backtest_files import Evaluation
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import artifact_link, tracked
 from quant_core.backtest.paper import PaperBooks, beside_backtest, paper_books, paper_drift
 from quant_core.backtest.signals import day_health, fill_of, signals_table
 from quant_core.calendar import next_session

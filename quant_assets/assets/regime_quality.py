@@ -13,10 +13,10 @@ from quant_assets.asset_names import REGIME_MODEL, REGIMES
 from quant_assets.assets.evaluation import since_first_fold, test_end
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.pictures import bars_picture
-from quant_assets.resources import tracked
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.pages.pictures import bars_picture
+from quant_assets.storage.table_files import table_files
+from quant_assets.tracking.mlflow_resource import tracked
 from quant_core.regimes.inputs import market_inputs
 from quant_core.regimes.refits import refit_stability, refits_of
 from quant_core.regimes.validation import RegimeTables, regime_quality

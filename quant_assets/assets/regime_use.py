@@ -12,8 +12,8 @@ from quant_assets.assets.regimes import embeddings_before, fit_ins, market_befor
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.storage.table_files import table_files
 from quant_core.allocation import AllocationConfig, decide_all
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.regime_books import RegimeBooksConfig, choose_books

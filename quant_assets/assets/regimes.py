@@ -11,10 +11,10 @@ from quant_assets.asset_names import REGIME_MODEL
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.fitting import ONE_FOLD_A_RUN, FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, table_metadata
+from quant_assets.pages.metadata import markdown_table, table_metadata
+from quant_assets.pages.pictures import curve_picture
 from quant_assets.partitions import month_span
-from quant_assets.pictures import curve_picture
-from quant_assets.table_files import table_files
+from quant_assets.storage.table_files import table_files
 from quant_core.calendar import sessions_before
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log

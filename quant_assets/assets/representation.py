@@ -9,7 +9,7 @@ import polars as pl
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import table_metadata
+from quant_assets.pages.metadata import table_metadata
 from quant_assets.partitions import context_mapping, month_span
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log

@@ -14,14 +14,14 @@ import polars as pl
 from quant_assets.asset_names import BOOK_SETTINGS, FORECASTS, REGIME_BOOKS, REGIMES
 from quant_assets.assets.market_data import SINGLE_RUN
 from quant_assets.assets.models import context_sessions
+from quant_assets.checks.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
 from quant_assets.config import core_settings
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, table_metadata
+from quant_assets.pages.metadata import markdown_table, table_metadata
 from quant_assets.partitions import context_mapping, month_span, path_lookback
-from quant_assets.storage import table_path
-from quant_assets.table_files import read_table
-from quant_assets.verdicts import ERROR, WARN, Verdict, evaluated, of_each_partition
+from quant_assets.storage.partition_files import table_path
+from quant_assets.storage.table_files import read_table
 from quant_core.allocation import AllocationConfig, decide_all
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted

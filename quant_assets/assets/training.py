@@ -8,8 +8,8 @@ import polars as pl
 from quant_assets.config import core_settings
 from quant_assets.fitting import ONE_FOLD_A_RUN
 from quant_assets.lab import Lab
-from quant_assets.metadata import markdown_table, table_metadata
-from quant_assets.table_files import table_files
+from quant_assets.pages.metadata import markdown_table, table_metadata
+from quant_assets.storage.table_files import table_files
 from quant_core.folds import fold
 from quant_core.forecasting.labels import LabelConfig, training_labels
 

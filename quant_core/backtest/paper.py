@@ -1,7 +1,7 @@
 """The account on paper: decisions as they were recorded when they were taken, filled by the ledger of the backtest.
 
 What belongs here: from recorded decisions to daily results, and those beside the backtest's. What does not: recording,
-which needs a clock and a place (quant_assets/paper_record.py).
+which needs a clock and a place (quant_assets/storage/paper_record.py).
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from upath import UPath
 from quant_assets.assets.agents import tables_of
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.storage import read_artifact
+from quant_assets.storage.partition_files import read_artifact
 from quant_core.allocation.learning.folds import REFUSED, RESPONSIVENESS, config_of, fit_policy, policy_weights
 from quant_core.allocation.learning.inputs import MarketTables
 from quant_core.fitted import Fitted

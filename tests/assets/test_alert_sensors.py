@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from post_office import webhook
 
-from quant_assets import alert_sensors, freshness
-from quant_assets.alerts import WEBHOOK_VARIABLE
 from quant_assets.assembly import build_definitions
-from quant_assets.freshness import due_session, late_tables
+from quant_assets.automation import alert_sensors, freshness
+from quant_assets.automation.alerts import WEBHOOK_VARIABLE
+from quant_assets.automation.freshness import due_session, late_tables
+from quant_assets.instance.live_runs import PID_TAG
 from quant_assets.lab import Lab
-from quant_assets.live_runs import PID_TAG
 from quant_assets.profile import load_profile
-from quant_assets.storage import table_path, write_table
+from quant_assets.storage.partition_files import table_path, write_table
 from quant_core.errors import DataError
 
 NOW = datetime(2026, 11, 26, 17, tzinfo=UTC)  # 22:30 in Mumbai, after a session

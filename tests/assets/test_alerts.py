@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from post_office import mail_server, webhook
 
-from quant_assets import alerts
-from quant_assets.alerts import LONGEST, Alert, as_mail, configured, problems, send
-from quant_assets.secrecy import hidden
+from quant_assets.automation import alerts
+from quant_assets.automation.alerts import LONGEST, Alert, as_mail, configured, problems, send
+from quant_assets.instance.secrecy import hidden
 from quant_core.errors import DataError
 
 ALERT = Alert("nifty50: run 1a2b3c4d failed", ("raw_ohlcv: the vendor is closed",), ("wait",), {"run_id": "1a2b3c4d"})

@@ -14,11 +14,11 @@ from post_office import webhook
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
-from quant_assets.as_of import AsOf, as_of
+from quant_assets.automation.restatement_watch import build
+from quant_assets.commands.as_of import AsOf, as_of
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.restatement_watch import build
-from quant_assets.review_log import add_line, all_lines, lines_until, reviewed_path
+from quant_assets.storage.review_log import add_line, all_lines, lines_until, reviewed_path
 from quant_core.errors import DataError
 
 
@@ -101,7 +101,7 @@ def test_closed_months_are_held_against_the_vendor_without_storing(small_lab: Sm
 
 @pytest.mark.slow
 def test_the_weekly_job_offers_what_the_vendor_restated(small_lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from quant_assets.alerts import WEBHOOK_VARIABLE
+    from quant_assets.automation.alerts import WEBHOOK_VARIABLE
 
     settings = [part.removeprefix("profile.") for part in COMMAND if part.startswith("profile.")]
     profile = load_profile("demo", dict(part.split("=", 1) for part in settings))

@@ -10,13 +10,13 @@ import pytest
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
-from quant_assets.currency import upstream_partitions
+from quant_assets.commands.runner import Runner, Step
+from quant_assets.currency.fingerprints import upstream_partitions
 from quant_assets.lab import Lab
 from quant_assets.partitions import cleaning_begin
 from quant_assets.profile import load_profile
-from quant_assets.review_log import reviewed_actions, reviewed_path
-from quant_assets.runner import Runner, Step
-from quant_assets.storage import table_path
+from quant_assets.storage.partition_files import table_path
+from quant_assets.storage.review_log import reviewed_actions, reviewed_path
 from quant_core.errors import DataError
 
 MONTHS = [f"2021-{month:02d}" for month in range(1, 13)]

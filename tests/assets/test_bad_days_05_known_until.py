@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from quant_assets.assembly import build_definitions
-from quant_assets.doctor import examine
+from quant_assets.commands.runner import RunFailed, Runner, Step
+from quant_assets.currency.list_use import last_day_of
 from quant_assets.lab import Lab
-from quant_assets.list_use import last_day_of
 from quant_assets.profile import Profile, load_profile
-from quant_assets.runner import RunFailed, Runner, Step
+from quant_assets.upkeep.doctor import examine
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.market.lists import list_warnings, lists_known, price_returns_after, sector_note

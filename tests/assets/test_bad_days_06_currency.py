@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 from upath import UPath
 
-from quant_assets import closure
 from quant_assets.assembly import STAGES
-from quant_assets.closure import Tree, reach
-from quant_assets.currency import fingerprint, stamps_in
+from quant_assets.currency import closure
+from quant_assets.currency.closure import Tree, reach
+from quant_assets.currency.fingerprints import fingerprint, stamps_in
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override
 from quant_core.market import universe
@@ -120,12 +120,14 @@ SOURCE_EDITS = {
         "quant_core/market/universe.py", "def tickers(", "def unused() -> int:\n    return 1\n\n\ndef tickers(",
         set(),
     ),
-    "the command line": ("quant_assets/cli.py", 'rows = LISTINGS', 'rows = LISTINGS or LISTINGS', set()),
-    "the doctor": ("quant_assets/doctor.py", "ENOUGH_DISK_GB = 5", "ENOUGH_DISK_GB = 6", set()),
-    "what quant list prints": ("quant_assets/listing.py", '"strategy", ""', '"strategies", ""', set()),
-    "the planner": ("quant_assets/runner.py", "class RunFailed", "class Unused: ...\n\n\nclass RunFailed", set()),
-    "a check": ("quant_assets/checks.py", "CERTIFICATE_TICKERS = 8", "CERTIFICATE_TICKERS = 9", set()),
-    "how a verdict is kept": ("quant_assets/verdicts.py", "passed: bool", "passed: int", set()),
+    "the command line": ("quant_assets/commands/cli.py", 'rows = LISTINGS', 'rows = LISTINGS or LISTINGS', set()),
+    "the doctor": ("quant_assets/upkeep/doctor.py", "ENOUGH_DISK_GB = 5", "ENOUGH_DISK_GB = 6", set()),
+    "what quant list prints": ("quant_assets/commands/listing.py", '"strategy", ""', '"strategies", ""', set()),
+    "the planner": (
+        "quant_assets/commands/runner.py", "class RunFailed", "class Unused: ...\n\n\nclass RunFailed", set(),
+    ),
+    "a check": ("quant_assets/checks/declared.py", "CERTIFICATE_TICKERS = 8", "CERTIFICATE_TICKERS = 9", set()),
+    "how a verdict is kept": ("quant_assets/checks/verdicts.py", "passed: bool", "passed: int", set()),
     "a new model": ("quant_core/forecasting/models/mine.py", "", NEW_MODEL, set()),
     "another source": ("quant_core/market/sources/simulated.py", "    def fetch(", "    @print\n    def fetch(", set()),
     "a profile's description": ("quant_assets/presets/nifty50.yaml", "NIFTY 50", "Fifty names", set()),
@@ -254,7 +256,7 @@ def test_a_library_counts_where_it_computes(packages: Path, monkeypatch: pytest.
         def upgraded(used: str, library: str = library) -> dict[str, str]:
             return {name: "99.0" if name == library else version for name, version in real(used).items()}
 
-        monkeypatch.setattr("quant_assets.currency.library_versions", upgraded)
+        monkeypatch.setattr("quant_assets.currency.fingerprints.library_versions", upgraded)
         found[library] = stale(before, code_versions(packages, profile))
     assert found == LIBRARIES
 

@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from quant_assets import trial_index, trial_witness, trials
+from quant_assets.experiments import trial_index, trial_witness, trials
+from quant_assets.experiments.trials import Witness
 from quant_assets.lab import Lab
+from quant_assets.pages.reporting import register_damage
 from quant_assets.profile import load_profile
-from quant_assets.reporting import register_damage
-from quant_assets.trials import Witness
 from quant_core.allocation import STRATEGIES
 from quant_core.calendar import sessions
 from quant_core.measures.luck import Luck, histories

@@ -8,10 +8,10 @@ from lab_process import lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
-from quant_assets.io_manager import begun
 from quant_assets.partitions import months_of
-from quant_assets.storage import read_artifact
-from quant_assets.table_files import read_table
+from quant_assets.storage.io_manager import begun
+from quant_assets.storage.partition_files import read_artifact
+from quant_assets.storage.table_files import read_table
 from quant_core.folds import fold
 
 pytestmark = pytest.mark.slow

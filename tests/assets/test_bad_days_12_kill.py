@@ -18,7 +18,7 @@ from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, quant_he
 from small_lab import COMMAND, SmallLab
 
 from quant_assets.assembly import build_definitions
-from quant_assets.live_runs import (
+from quant_assets.instance.live_runs import (
     HOST_TAG,
     PID_TAG,
     STARTED_TAG,
@@ -29,8 +29,8 @@ from quant_assets.live_runs import (
     process_started,
     unjudged_runs,
 )
+from quant_assets.instance.waiting import slot_waits_said
 from quant_assets.profile import load_profile
-from quant_assets.waiting import slot_waits_said
 
 POOL = "training"
 SETTINGS = "concurrency:\n  pools:\n    granularity: op\n    default_limit: 1\ntelemetry:\n  enabled: false\n"
@@ -165,7 +165,7 @@ def test_a_slot_that_a_run_still_holds_a_minute_after_its_end_is_freed(
     ended = begun(instance, {})
     instance.report_run_failed(ended)
     assert bury_dead_runs(instance) == []  # it may be about to free it
-    monkeypatch.setattr("quant_assets.live_runs.LEFT_OVER_SECONDS", -1.0)
+    monkeypatch.setattr("quant_assets.instance.live_runs.LEFT_OVER_SECONDS", -1.0)
     assert len(bury_dead_runs(instance)) == 1
     assert list(held_slots(instance)) == []
 
@@ -322,7 +322,7 @@ def test_a_run_killed_while_it_waits_for_a_slot_is_buried_with_the_one_that_held
 @pytest.mark.slow
 def test_two_commands_on_one_profile_take_turns_and_the_second_says_so(lab: SmallLab) -> None:
     holding = (
-        "import sys, time\nfrom pathlib import Path\nfrom quant_assets.waiting import turn_of\n"
+        "import sys, time\nfrom pathlib import Path\nfrom quant_assets.instance.waiting import turn_of\n"
         "with turn_of('demo', Path(sys.argv[1]), print):\n    print('held', flush=True)\n    time.sleep(600)\n"
     )
     hold = [sys.executable, "-c", holding, lab.environment["DAGSTER_HOME"]]
@@ -339,7 +339,7 @@ def test_two_commands_on_one_profile_take_turns_and_the_second_says_so(lab: Smal
 
 @pytest.mark.slow
 def test_processes_that_make_a_fresh_instance_at_once_all_have_it(tmp_path: Path) -> None:
-    script = "import sys, pathlib; from quant_assets.home import own_instance; own_instance(pathlib.Path(sys.argv[1]))"
+    script = "import sys, pathlib; from quant_assets.instance import home; home.own_instance(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", script, str(tmp_path)]
     together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
     ended = [process.communicate(timeout=120)[1] for process in together]

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from quant_assets.refreshing import refresh_months
+from quant_assets.automation.refreshing import refresh_months
 
 #: Sessions of October 2026: 1st, 5th, 6th, 7th (the 2nd is a holiday, then a weekend).
 READ_AGAIN = {

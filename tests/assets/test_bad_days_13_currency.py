@@ -10,8 +10,8 @@ import pytest
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from upath import UPath
 
-from quant_assets.currency import fingerprint, stamps_in
-from quant_assets.storage import table_path, write_table
+from quant_assets.currency.fingerprints import fingerprint, stamps_in
+from quant_assets.storage.partition_files import table_path, write_table
 
 PRICES, FEATURES = dg.AssetKey(["demo", "prices"]), dg.AssetKey(["demo", "features"])
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2021-01", end_date="2021-07", fmt="%Y-%m")

@@ -7,9 +7,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from quant_assets.io_manager import LabStorage
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
+from quant_assets.storage.io_manager import LabStorage
 from quant_core.errors import DataError
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2020-01", end_date="2020-07", fmt="%Y-%m")

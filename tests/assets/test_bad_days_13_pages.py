@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_assets.checks import sample_prices
-from quant_assets.metadata import SPARKS, markdown_table, sparkline, table_metadata
+from quant_assets.checks.declared import sample_prices
+from quant_assets.pages.metadata import SPARKS, markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.calendar import sessions
 from quant_core.cleaning.coverage import defect_counts, member_coverage

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from quant_assets import storage
+from quant_assets.storage import partition_files
 
 KEY = dg.AssetKey(["demo", "features"])
 
@@ -19,8 +19,8 @@ def table(*values: float) -> pl.DataFrame:
     return pl.DataFrame({"date": [date(2021, 3, 1)] * len(values), "x": values})
 
 
-def artifact(folder: Path, partition: str, **files: bytes) -> storage.Stamp:
-    return storage.write_artifact(storage.pointer_path(UPath(folder), KEY, partition), files, "made")
+def artifact(folder: Path, partition: str, **files: bytes) -> partition_files.Stamp:
+    return partition_files.write_artifact(partition_files.pointer_path(UPath(folder), KEY, partition), files, "made")
 
 
 def test_an_artifacts_hash_covers_names_and_where_a_file_ends_and_not_their_order(tmp_path: Path) -> None:
@@ -39,32 +39,32 @@ def test_a_new_version_removes_its_own_old_one_and_no_other_partitions(tmp_path:
     artifact(tmp_path, "2021", a=b"1")
     artifact(tmp_path, "2021", a=b"2")
     for partition, data in (("2020", b"1"), ("2021", b"2")):
-        pointer = storage.pointer_path(UPath(tmp_path), KEY, partition)
-        assert storage.read_artifact(pointer) == {"a": data}
+        pointer = partition_files.pointer_path(UPath(tmp_path), KEY, partition)
+        assert partition_files.read_artifact(pointer) == {"a": data}
     assert len([path for path in (tmp_path / "demo" / "features").iterdir() if path.is_dir()]) == 2
 
 
 def test_the_same_artifact_again_keeps_its_files(tmp_path: Path) -> None:
     first = artifact(tmp_path, "2021", a=b"1", b=b"2")
     assert artifact(tmp_path, "2021", a=b"1", b=b"2") == first
-    pointer = storage.pointer_path(UPath(tmp_path), KEY, "2021")
-    assert storage.read_stamp(pointer) == first
-    assert storage.read_artifact(pointer) == {"a": b"1", "b": b"2"}
+    pointer = partition_files.pointer_path(UPath(tmp_path), KEY, "2021")
+    assert partition_files.read_stamp(pointer) == first
+    assert partition_files.read_artifact(pointer) == {"a": b"1", "b": b"2"}
 
 
 @pytest.mark.parametrize("lost", ["a", "b"])
 def test_an_artifact_that_lost_any_of_its_files_does_not_count(tmp_path: Path, lost: str) -> None:
     artifact(tmp_path, "2021", a=b"1", b=b"2")
-    pointer = storage.pointer_path(UPath(tmp_path), KEY, "2021")
-    (storage.artifact_folder(pointer) / lost).unlink()
-    assert storage.read_stamp(pointer) is None
+    pointer = partition_files.pointer_path(UPath(tmp_path), KEY, "2021")
+    (partition_files.artifact_folder(pointer) / lost).unlink()
+    assert partition_files.read_stamp(pointer) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"folder": "x", "files": [], "content_hash": "h"}'])
 def test_a_pointer_that_says_too_little_is_no_stamp(tmp_path: Path, text: str) -> None:
     pointer = UPath(tmp_path / "2021.json")
     pointer.write_text(text)
-    assert storage.read_stamp(pointer) is None
+    assert partition_files.read_stamp(pointer) is None
 
 
 def test_leftovers_are_swept_after_an_hour_files_and_folders_alike_and_nothing_else(tmp_path: Path) -> None:
@@ -78,25 +78,28 @@ def test_leftovers_are_swept_after_an_hour_files_and_folders_alike_and_nothing_e
             path.write_bytes(b"half")
         then = time.time() - minutes * 60
         os.utime(path, (then, then))
-    storage.write_table(UPath(tmp_path / "2021-03.parquet"), table(1.0), "x")
+    partition_files.write_table(UPath(tmp_path / "2021-03.parquet"), table(1.0), "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.tmp", ".d.parquet", "2021-03.parquet", "c.tmp"]
 
 
 @pytest.mark.parametrize("place", ["plain", "memory"])
 def test_tables_are_read_in_the_order_asked_for(tmp_path: Path, place: str) -> None:
     root = UPath(tmp_path / "with [brackets]") if place == "plain" else UPath("memory://order")
-    paths = [storage.table_path(root, KEY, month) for month in ("2021-04", "2021-03")]
+    paths = [partition_files.table_path(root, KEY, month) for month in ("2021-04", "2021-03")]
     for path, value in zip(paths, (4.0, 3.0), strict=True):
-        storage.write_table(path, table(value), "x")
-    assert storage.read_tables(paths).collect()["x"].to_list() == [4.0, 3.0]
-    assert storage.read_tables(paths[::-1]).collect()["x"].to_list() == [3.0, 4.0]
+        partition_files.write_table(path, table(value), "x")
+    assert partition_files.read_tables(paths).collect()["x"].to_list() == [4.0, 3.0]
+    assert partition_files.read_tables(paths[::-1]).collect()["x"].to_list() == [3.0, 4.0]
 
 
 def test_the_stamp_of_a_table_carries_both_of_its_hashes(tmp_path: Path) -> None:
-    path = storage.table_path(UPath(tmp_path), KEY, "2021-03")
-    stamp = storage.write_table(path, table(1.0), "made from this")
-    assert storage.read_stamp(path) == stamp
+    path = partition_files.table_path(UPath(tmp_path), KEY, "2021-03")
+    stamp = partition_files.write_table(path, table(1.0), "made from this")
+    assert partition_files.read_stamp(path) == stamp
     assert stamp.fingerprint == "made from this"
-    assert stamp.content_hash != storage.write_table(path, table(2.0), "made from this").content_hash
-    reordered = storage.write_table(path, table(1.0, 2.0), "x"), storage.write_table(path, table(2.0, 1.0), "x")
+    assert stamp.content_hash != partition_files.write_table(path, table(2.0), "made from this").content_hash
+    reordered = (
+        partition_files.write_table(path, table(1.0, 2.0), "x"),
+        partition_files.write_table(path, table(2.0, 1.0), "x"),
+    )
     assert reordered[0].content_hash != reordered[1].content_hash

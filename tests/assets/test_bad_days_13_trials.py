@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from quant_assets import trials
+from quant_assets.experiments import trials
 from quant_core.calendar import sessions
 
 DAYS = sessions(date(2020, 1, 1), date(2020, 12, 31))

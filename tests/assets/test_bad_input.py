@@ -11,9 +11,9 @@ from lab_process import lab_environment, quant_here, run_quant
 from small_lab import SmallLab, asset_key
 
 from quant_assets.assembly import build_definitions
+from quant_assets.commands.runner import Runner, Step, failure_reason
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, Step, failure_reason
 from quant_core.errors import QuantError
 
 pytestmark = pytest.mark.slow

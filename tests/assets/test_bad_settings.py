@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from quant_assets.cli import parse_settings
+from quant_assets.commands.cli import parse_settings
+from quant_assets.commands.runner import check_overrides
 from quant_assets.config import build
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override
-from quant_assets.runner import check_overrides
 from quant_assets.setting_values import fitting
 from quant_core.cleaning.most_traded import LiquidityRule
 from quant_core.cleaning.quality import QualityThresholds

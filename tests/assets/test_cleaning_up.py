@@ -12,7 +12,7 @@ import pytest
 from lab_process import lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 
-from quant_assets.cleaning_up import making_runs, removable
+from quant_assets.upkeep.cleaning_up import making_runs, removable
 
 DAY = 86400.0
 

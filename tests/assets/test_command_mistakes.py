@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from lab_process import lab_environment, quant_here
 
+from quant_assets.commands.runner import Runner
 from quant_assets.lab import Lab
-from quant_assets.paths import project_root
 from quant_assets.profile import load_profile, source_override
-from quant_assets.resources import tracking_uri
-from quant_assets.runner import Runner
+from quant_assets.storage.paths import project_root
+from quant_assets.tracking.mlflow_resource import tracking_uri
 from quant_core.errors import DataError
 
 

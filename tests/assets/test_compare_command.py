@@ -9,8 +9,8 @@ from lab_process import lab_environment, quant_here
 from rich.console import Console
 from small_lab import SmallLab
 
-from quant_assets.compare_command import comparison_of, printed
-from quant_assets.forecast_tables import ForecastTables
+from quant_assets.commands.compare_command import comparison_of, printed
+from quant_assets.storage.forecast_tables import ForecastTables
 from quant_core.forecasting import MODELS
 from quant_core.schema import (
     ForecastComparison,

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 from upath import UPath
 
-from quant_assets import currency
 from quant_assets.assembly import build_definitions
-from quant_assets.currency import upstream_partitions
+from quant_assets.currency import fingerprints
+from quant_assets.currency.fingerprints import upstream_partitions
 from quant_assets.profile import load_profile
 
 CLOSED = {"start": "2015-01", "end": "2019-06", "first_fold": 2018}
@@ -33,7 +33,7 @@ def test_upstream_partitions_are_those_of_dagsters_own_mapping(graph: object) ->
     edges, answers = 0, {}  # Dagster is slow to answer, and many edges have the same mapping
     for key in graph.get_all_asset_keys():  # type: ignore[attr-defined]
         node = graph.get(key)  # type: ignore[attr-defined]
-        if not currency.is_by_time(node.partitions_def):
+        if not fingerprints.is_by_time(node.partitions_def):
             assert {key.path[-1]} <= {"trial", "leaderboard"}  # what they are made from is outside the graph
             continue
         partitions = node.partitions_def.get_partition_keys()
@@ -52,10 +52,10 @@ def test_a_plan_looks_each_stored_partition_up_once(
     graph: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up = []
-    monkeypatch.setattr(currency, "stored_stamp", lambda root, key, partition: looked_up.append((key, partition)))
-    clean, stamps = dg.AssetKey(["demo", "clean_prices"]), currency.stamps_in(UPath(tmp_path))
+    monkeypatch.setattr(fingerprints, "stored_stamp", lambda root, key, partition: looked_up.append((key, partition)))
+    clean, stamps = dg.AssetKey(["demo", "clean_prices"]), fingerprints.stamps_in(UPath(tmp_path))
     months = [f"2015-{month:02d}" for month in range(1, 13)]
-    marks = {currency.fingerprint(graph, stamps, clean, month, {}, lambda *_: "") for month in months}
+    marks = {fingerprints.fingerprint(graph, stamps, clean, month, {}, lambda *_: "") for month in months}
     assert len(marks) == 12
     assert looked_up == [(dg.AssetKey(["demo", "raw_ohlcv"]), month) for month in months]
 
@@ -69,7 +69,7 @@ def test_a_fold_begins_at_midnight_in_india(graph: object, monkeypatch: pytest.M
             return datetime(2019, 12, 31, 18, 31, tzinfo=UTC).astimezone(tz)
 
     asked = []
-    monkeypatch.setattr(currency, "datetime", Clock)
-    monkeypatch.setattr(currency, "_partition_months", lambda definition, today: asked.append(today) or {})
+    monkeypatch.setattr(fingerprints, "datetime", Clock)
+    monkeypatch.setattr(fingerprints, "_partition_months", lambda definition, today: asked.append(today) or {})
     upstream_partitions(graph, dg.AssetKey(["demo", "forecaster_ridge"]), dg.AssetKey(["demo", "features"]), "2019")  # type: ignore[arg-type]
     assert asked == [date(2020, 1, 1)]

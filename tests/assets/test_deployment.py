@@ -19,9 +19,9 @@ from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config
 from lab_process import ROOT
 
-from quant_assets import executors, home
 from quant_assets.assembly import build_definitions
-from quant_assets.instance_storage import POSTGRES_VARIABLE, LabInstance
+from quant_assets.instance import executors, home
+from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, LabInstance
 from quant_assets.profile import load_profile
 from quant_core.errors import DataError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from lab_process import ROOT, free_port, lab_environment, poll, started
 
-from quant_assets import dev
-from quant_assets.resources import PORT_VARIABLE, ui_address
+from quant_assets.commands import dev
+from quant_assets.tracking.mlflow_resource import PORT_VARIABLE, ui_address
 from quant_core.errors import DataError
 
 #: A server that starts a child which will not be interrupted, as a run at work might not.
@@ -30,7 +30,7 @@ time.sleep(60)
 #: `quant dev` with such servers in the place of Dagster's and MLflow's.
 SERVE = """
 import sys
-from quant_assets import dev
+from quant_assets.commands import dev
 stubborn, port, mlflow_port = sys.argv[1], *map(int, sys.argv[2:])
 dev.dagster_command = dev.mlflow_command = lambda port: [sys.executable, "-c", stubborn, str(port)]
 dev.stop.__defaults__ = (0.7,)

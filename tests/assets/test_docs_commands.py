@@ -9,7 +9,7 @@ import pytest
 import typer
 from lab_process import ROOT
 
-from quant_assets.cli import app
+from quant_assets.commands.cli import app
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs" / "strangers-hour.sh"]
 QUANT = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/quant|quant|\$QUANT)\s")

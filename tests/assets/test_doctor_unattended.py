@@ -16,11 +16,12 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._daemon.types import DaemonHeartbeat
 
-from quant_assets import alerts, freshness, unattended
-from quant_assets.finding import Finding
+from quant_assets.automation import alerts, freshness
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.unattended import SCHEDULE
+from quant_assets.upkeep import unattended
+from quant_assets.upkeep.finding import Finding
+from quant_assets.upkeep.unattended import SCHEDULE
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
-from quant_assets.event_files import event_files
-from quant_assets.home import own_instance
+from quant_assets.instance.event_files import event_files
+from quant_assets.instance.home import own_instance
 
 RUNS = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
 OTHER = "33333333-3333-4333-8333-333333333333"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from quant_assets.cli import app
+from quant_assets.commands.cli import app
 from quant_core.errors import DataError
 
 

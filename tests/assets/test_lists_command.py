@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lab_process import lab_environment, quant_here
 
-from quant_assets.lists_command import COVERS, FILES
+from quant_assets.commands.lists_command import COVERS, FILES
 from quant_core.market.actions import read_actions
 from quant_core.market.lists import ACTIONS, MEMBERSHIP, NAMES, SECTORS
 from quant_core.market.symbols import read_symbol_changes

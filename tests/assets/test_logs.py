@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from quant_assets import logs
-from quant_assets.live_runs import PID_TAG
+from quant_assets.instance.live_runs import PID_TAG
 from quant_core.errors import DataError
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2021-01", end_date="2021-04", fmt="%Y-%m")

@@ -12,7 +12,7 @@ from lab_process import QUANT, ROOT, lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
-from quant_assets.storage import read_artifact
+from quant_assets.storage.partition_files import read_artifact
 from quant_core.fitted import Fitted
 from quant_core.forecasting.ensemble import rank_average
 from quant_core.schema import QUANTILE_COLUMNS

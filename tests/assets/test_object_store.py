@@ -14,9 +14,11 @@ from lab_process import ROOT, lab_environment, quant_here
 from small_lab import COMMAND, STAGES, SmallLab
 from upath import UPath
 
-from quant_assets import doctor, io_manager, object_store, storage, trials
-from quant_assets.currency import stamps_in, stored_stamp
-from quant_assets.paths import data_root
+from quant_assets.currency.fingerprints import stamps_in, stored_stamp
+from quant_assets.experiments import trials
+from quant_assets.storage import io_manager, object_store, partition_files
+from quant_assets.storage.paths import data_root
+from quant_assets.upkeep import doctor
 from quant_core.errors import DataError
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
@@ -56,23 +58,25 @@ def root(store: dict[str, str], request: pytest.FixtureRequest) -> UPath:
 
 
 def test_tables_have_the_same_stamp_as_on_disk_and_are_read_back_in_order(root: UPath, tmp_path: Path) -> None:
-    there, here = (storage.table_path(place, KEY, "2021-03") for place in (root, UPath(tmp_path)))
-    assert storage.write_table(there, TABLE, "f") == storage.write_table(here, TABLE, "f") == storage.read_stamp(there)
-    later = storage.table_path(root, KEY, "2021-04")
-    storage.write_table(later, TABLE.with_columns(date=pl.col("date") + timedelta(31)), "f")
-    assert storage.read_tables([later, there]).collect()["date"].to_list()[2:] == TABLE["date"].to_list()
+    there, here = (partition_files.table_path(place, KEY, "2021-03") for place in (root, UPath(tmp_path)))
+    stamp = partition_files.write_table(there, TABLE, "f")
+    assert stamp == partition_files.write_table(here, TABLE, "f") == partition_files.read_stamp(there)
+    later = partition_files.table_path(root, KEY, "2021-04")
+    partition_files.write_table(later, TABLE.with_columns(date=pl.col("date") + timedelta(31)), "f")
+    assert partition_files.read_tables([later, there]).collect()["date"].to_list()[2:] == TABLE["date"].to_list()
 
 
 def test_a_partition_is_replaced_whole_and_another_machine_sees_it_at_once(root: UPath) -> None:
-    path = storage.table_path(root, KEY, "2021-03")
-    old = storage.write_table(path, TABLE, "a" * 64)
+    path = partition_files.table_path(root, KEY, "2021-03")
+    old = partition_files.write_table(path, TABLE, "a" * 64)
     assert stored_stamp(root, KEY, "2021-03") == old
     assert [name.name for name in path.parent.iterdir()] == ["2021-03.parquet"]
     code = (
-        "import sys; from quant_assets import storage; from quant_assets.paths import data_root; import polars as pl\n"
-        "path = data_root().joinpath(*sys.argv[1:]); table = storage.read_tables([path]).collect()\n"
-        "storage.write_table(path, table, 'b' * 64)\n"
-        "storage.write_table(path.parent / '2021-04.parquet', table, 'c' * 64)"
+        "import sys; import polars as pl\n"
+        "from quant_assets.storage import partition_files; from quant_assets.storage.paths import data_root\n"
+        "path = data_root().joinpath(*sys.argv[1:]); table = partition_files.read_tables([path]).collect()\n"
+        "partition_files.write_table(path, table, 'b' * 64)\n"
+        "partition_files.write_table(path.parent / '2021-04.parquet', table, 'c' * 64)"
     )
     below = path.relative_to(data_root()).parts if hasattr(path, "relative_to") else ()
     subprocess.run([sys.executable, "-c", code, *below], check=True, cwd=ROOT)
@@ -83,8 +87,8 @@ def test_a_partition_is_replaced_whole_and_another_machine_sees_it_at_once(root:
 
 
 def test_a_write_that_fails_leaves_the_old_partition(root: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = storage.table_path(root, KEY, "2021-03")
-    old = storage.write_table(path, TABLE, "old")
+    path = partition_files.table_path(root, KEY, "2021-03")
+    old = partition_files.write_table(path, TABLE, "old")
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no connection")
@@ -92,48 +96,48 @@ def test_a_write_that_fails_leaves_the_old_partition(root: UPath, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(path.fs, "pipe_file", refuse)
         with pytest.raises(OSError, match="no connection"):
-            storage.write_table(path, TABLE.head(1), "new")
-    assert storage.read_stamp(path) == old
+            partition_files.write_table(path, TABLE.head(1), "new")
+    assert partition_files.read_stamp(path) == old
 
 
 def test_an_artifact_is_replaced_as_a_whole_and_its_old_version_removed(root: UPath) -> None:
-    pointer = storage.pointer_path(root, KEY, "2021")
-    storage.write_artifact(storage.pointer_path(root, KEY, "2020"), {"a.bin": b"0"}, "f0")
-    storage.write_artifact(pointer, {"a.bin": b"1", "b.bin": b"2"}, "f1")
-    first = storage.artifact_folder(pointer)
-    storage.write_artifact(pointer, {"a.bin": b"3"}, "f2")
-    assert storage.read_artifact(pointer) == {"a.bin": b"3"}
+    pointer = partition_files.pointer_path(root, KEY, "2021")
+    partition_files.write_artifact(partition_files.pointer_path(root, KEY, "2020"), {"a.bin": b"0"}, "f0")
+    partition_files.write_artifact(pointer, {"a.bin": b"1", "b.bin": b"2"}, "f1")
+    first = partition_files.artifact_folder(pointer)
+    partition_files.write_artifact(pointer, {"a.bin": b"3"}, "f2")
+    assert partition_files.read_artifact(pointer) == {"a.bin": b"3"}
     assert not first.exists()
-    assert storage.read_artifact(storage.pointer_path(root, KEY, "2020")) == {"a.bin": b"0"}
+    assert partition_files.read_artifact(partition_files.pointer_path(root, KEY, "2020")) == {"a.bin": b"0"}
 
 
 def test_an_artifact_that_was_replaced_while_it_was_read_is_read_again(
     root: UPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pointer, contents = storage.pointer_path(root, KEY, "2021"), object_store.contents
-    storage.write_artifact(pointer, {"a.bin": b"1"}, "f1")
+    pointer, contents = partition_files.pointer_path(root, KEY, "2021"), object_store.contents
+    partition_files.write_artifact(pointer, {"a.bin": b"1"}, "f1")
 
     def late(paths: list[UPath]) -> list[bytes]:
         monkeypatch.setattr(object_store, "contents", contents)
-        storage.write_artifact(pointer, {"a.bin": b"2"}, "f2")
+        partition_files.write_artifact(pointer, {"a.bin": b"2"}, "f2")
         return contents(paths)
 
     monkeypatch.setattr(object_store, "contents", late)
-    assert storage.read_artifact(pointer) == {"a.bin": b"2"}
-    object_store.remove(storage.artifact_folder(pointer))
+    assert partition_files.read_artifact(pointer) == {"a.bin": b"2"}
+    object_store.remove(partition_files.artifact_folder(pointer))
     with pytest.raises(FileNotFoundError):
-        storage.read_artifact(pointer)
+        partition_files.read_artifact(pointer)
 
 
 def test_all_stamps_of_an_asset_are_those_that_are_found_one_by_one(root: UPath) -> None:
     wide = pl.DataFrame({f"column_with_a_long_name_{k}": [1.0] for k in range(2000)})  # a footer beyond TAIL_BYTES
-    storage.write_table(storage.table_path(root, KEY, "2021-01"), TABLE, "f1")
-    storage.write_table(storage.table_path(root, KEY, "2021-02"), wide, "f2")
-    storage.write_artifact(storage.pointer_path(root, KEY, "2021"), {"a.bin": b"1"}, "f3")
-    storage.write_artifact(storage.pointer_path(root, KEY, "2022"), {"a.bin": b"1"}, "f4")
-    object_store.remove(storage.artifact_folder(storage.pointer_path(root, KEY, "2022")))
-    object_store.put(storage.pointer_path(root, KEY, "2023"), b"{")
-    object_store.put(storage.table_path(root, KEY, "2021-04"), b"no table")
+    partition_files.write_table(partition_files.table_path(root, KEY, "2021-01"), TABLE, "f1")
+    partition_files.write_table(partition_files.table_path(root, KEY, "2021-02"), wide, "f2")
+    partition_files.write_artifact(partition_files.pointer_path(root, KEY, "2021"), {"a.bin": b"1"}, "f3")
+    partition_files.write_artifact(partition_files.pointer_path(root, KEY, "2022"), {"a.bin": b"1"}, "f4")
+    object_store.remove(partition_files.artifact_folder(partition_files.pointer_path(root, KEY, "2022")))
+    object_store.put(partition_files.pointer_path(root, KEY, "2023"), b"{")
+    object_store.put(partition_files.table_path(root, KEY, "2021-04"), b"no table")
     stamps = stamps_in(root)
     names = ["2021-01", "2021-02", "2021-03", "2021-04", "2021", "2022", "2023"]
     assert [stamps(KEY, name) for name in names] == [stored_stamp(root, KEY, name) for name in names]
@@ -200,6 +204,6 @@ def remote_hashes(place: UPath) -> dict[str, str]:
     """As SmallLab.hashes."""
     found = {}
     for asset in STAGES:
-        stamps = storage.read_remote_stamps(storage.asset_folder(place, dg.AssetKey(["demo", asset])))
+        stamps = partition_files.read_remote_stamps(partition_files.asset_folder(place, dg.AssetKey(["demo", asset])))
         found |= {f"{asset}/{name}": stamp.content_hash for name, stamp in stamps.items()}
     return found

@@ -16,13 +16,13 @@ from lab_process import lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 from upath import UPath
 
-from quant_assets import paper_record
 from quant_assets.assets.orders import Judged, statuses
-from quant_assets.home import open_runner
-from quant_assets.orders_command import amount, chosen_book, read_holdings
+from quant_assets.commands.orders_command import amount, chosen_book, read_holdings
+from quant_assets.commands.runner import Runner, Step
+from quant_assets.instance.home import open_runner
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, Step
-from quant_assets.storage import read_artifact, read_stamp, read_tables, write_table
+from quant_assets.storage import paper_record
+from quant_assets.storage.partition_files import read_artifact, read_stamp, read_tables, write_table
 from quant_core.backtest.simulate import simulate
 from quant_core.calendar import INDIA
 from quant_core.errors import DataError

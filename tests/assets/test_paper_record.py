@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from quant_assets import paper_record
+from quant_assets.storage import paper_record
 from quant_core.calendar import INDIA
 from quant_core.schema import CASH
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quant_assets.drawing import INLINE, LEFT, WIDTH, bar_chart, markdown, round_numbers
-from quant_assets.pictures import (
+from quant_assets.pages.drawing import INLINE, LEFT, WIDTH, bar_chart, markdown, round_numbers
+from quant_assets.pages.pictures import (
     NOTHING,
     book_pictures,
     coverage_picture,

@@ -13,11 +13,11 @@ from dagster._core.execution.plan.outputs import StepOutputHandle
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
+from quant_assets.commands.runner import RunFailed, Runner, Step, check_overrides
 from quant_assets.fitting import fitted_of
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import RunFailed, Runner, Step, check_overrides
-from quant_assets.storage import read_artifact, read_stamp, read_tables, table_path, write_table
+from quant_assets.storage.partition_files import read_artifact, read_stamp, read_tables, table_path, write_table
 from quant_core.allocation import AllocationConfig, target_weights
 from quant_core.allocation.feasible import infeasible
 from quant_core.calendar import sessions
@@ -184,15 +184,15 @@ def test_a_revised_month_recomputes_only_what_it_reaches(runner: Runner, done: d
 def test_a_planted_leak_fails_the_blocking_check_and_stops_what_is_downstream(
     runner: Runner, done: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quant_assets import checks
     from quant_assets.assets import features as stage
+    from quant_assets.checks import declared
 
     def leaking(prices: pl.DataFrame | pl.LazyFrame, *rest: object) -> pl.DataFrame:
         ahead = prices.lazy().sort("ticker", "date").with_columns(pl.col("total_return_1d").shift(-1).over("ticker"))
         return compute_features(ahead, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stage, "compute_features", leaking)
-    monkeypatch.setattr(checks, "compute_features", leaking)
+    monkeypatch.setattr(declared, "compute_features", leaking)
     with pytest.raises(RunFailed, match="causality_sample"):
         runner.execute(Step("features", ("2020-06",)))
     monkeypatch.undo()
@@ -232,7 +232,7 @@ def test_what_a_run_cannot_do_is_refused_before_it_starts(runner: Runner) -> Non
 def test_mlflow_has_a_finished_child_run_for_each_fit_and_backtest(runner: Runner, done: dict[str, list[str]]) -> None:
     import mlflow
 
-    from quant_assets.resources import EXPERIMENT, tracking_uri
+    from quant_assets.tracking.mlflow_resource import EXPERIMENT, tracking_uri
 
     mlflow.set_tracking_uri(tracking_uri())
     runs = mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")

@@ -13,10 +13,10 @@ from lab_process import ROOT, lab_environment, poll, quant_here
 from postgres_server import PostgresServer, postgres_server
 from small_lab import COMMAND, SmallLab
 
-from quant_assets import doctor
-from quant_assets.home import own_instance, prepare_home
-from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
-from quant_assets.live_runs import unfinished_runs
+from quant_assets.instance.home import own_instance, prepare_home
+from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, postgres_url
+from quant_assets.instance.live_runs import unfinished_runs
+from quant_assets.upkeep import doctor
 from quant_core.errors import DataError
 
 pytest.importorskip("dagster_postgres", reason="the extra postgres is not installed")

@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from quant_assets.experiments.promoted import (
+    Promoted,
+    aliased,
+    demote,
+    promote,
+    promoted_path,
+    read_promoted,
+    write_promoted,
+)
+from quant_assets.experiments.trial_witness import changed_settings
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.promoted import Promoted, aliased, demote, promote, promoted_path, read_promoted, write_promoted
-from quant_assets.resources import EXPERIMENT, prepare_store, tracking_uri
-from quant_assets.trial_witness import changed_settings
+from quant_assets.tracking.mlflow_resource import EXPERIMENT, prepare_store, tracking_uri
 from quant_core.errors import DataError
 
 ONE = Promoted("forecaster=ridge,alpha=0.5", {"forecaster_ridge": {"alpha": 0.5}}, "top_n_ridge", "1")

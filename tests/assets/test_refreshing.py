@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from quant_assets import restated
+from quant_assets.automation import restated
+from quant_assets.automation.refresh_sensors import REFIT_TAG, refit
+from quant_assets.automation.refreshing import again, months_refreshed, refresh_request, settled_at, unsettled_months
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.refresh_sensors import REFIT_TAG, refit
-from quant_assets.refreshing import again, months_refreshed, refresh_request, settled_at, unsettled_months
 
 IST = ZoneInfo("Asia/Kolkata")
 #: The sessions of December 2019 begin on the 2nd, 3rd and 4th; those of November on the 1st, 4th and 5th.

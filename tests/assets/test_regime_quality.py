@@ -9,8 +9,8 @@ import pytest
 
 from quant_assets.assets.evaluation import traded_labels
 from quant_assets.assets.regime_quality import measures, of_methods, shown
-from quant_assets.checks import checks_of, judge
-from quant_assets.table_files import table_files
+from quant_assets.checks.declared import checks_of, judge
+from quant_assets.storage.table_files import table_files
 from quant_core.regimes.validation import RegimeTables
 from quant_core.schema import (
     RegimeAgreement,

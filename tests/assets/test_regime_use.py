@@ -13,7 +13,7 @@ from quant_assets.assets.signals import regimes_known
 from quant_assets.lab import Lab
 from quant_assets.partitions import build_partitions
 from quant_assets.profile import load_profile
-from quant_assets.table_files import table_files
+from quant_assets.storage.table_files import table_files
 from quant_core import calendar
 from quant_core.allocation import AllocationConfig
 from quant_core.backtest.config import BacktestConfig

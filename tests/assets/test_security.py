@@ -14,9 +14,9 @@ import pytest
 from lab_process import lab_environment, quant_here
 from small_lab import COMMAND
 
-from quant_assets.dev import LOOPBACK, dagster_command
-from quant_assets.metadata import markdown_table
-from quant_assets.paths import safe_name
+from quant_assets.commands.dev import LOOPBACK, dagster_command
+from quant_assets.pages.metadata import markdown_table
+from quant_assets.storage.paths import safe_name
 from quant_core.errors import DataError
 from quant_core.fitted import ARRAYS_FILE, CURVE_FILE, MANIFEST_FILE, VALIDATION_FILE, Fitted
 

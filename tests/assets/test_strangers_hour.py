@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from lab_process import ROOT, free_port, lab_environment, started
 
-from quant_assets.stored_lab import open_lab
+from quant_assets.storage.stored_lab import open_lab
 from quant_core.market.sources.simulated import SimulatedSource
 
 START, END = date(2018, 7, 1), date(2020, 2, 28)
@@ -61,7 +61,7 @@ def test_a_stranger_comes_from_files_to_a_report_and_a_schedule(tmp_path: Path) 
     write_files(tmp_path / "prices")
     clone(tmp_path / "clone")
     environment = lab_environment(tmp_path) | {
-        "QUANT": f"{sys.executable} -m quant_assets.cli", "PYTHON": sys.executable, "AND_STOP": "1",
+        "QUANT": f"{sys.executable} -m quant_assets.commands.cli", "PYTHON": sys.executable, "AND_STOP": "1",
         "FROM": f"{START:%Y-%m}", "TO": f"{END:%Y-%m}", "FIRST_FOLD": "2020", "TRAIN_YEARS": "1",
         "PORT": str(free_port()), "QUANT_MLFLOW_PORT": str(free_port()),
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "clone"), os.environ.get("PYTHONPATH", "")]),

@@ -13,7 +13,7 @@ from lab_process import QUANT, kill_group, lab_environment, poll, quant_here, st
 from small_lab import SPAN, SmallLab
 from upath import UPath
 
-from quant_assets.storage import read_artifact
+from quant_assets.storage.partition_files import read_artifact
 from quant_core.errors import DataError
 
 pytestmark = pytest.mark.slow
@@ -125,7 +125,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_its_table_is_that_of_an_undistu
 def test_a_trial_that_fails_is_recorded_the_others_go_on_and_a_rerun_tries_it_again(
     undisturbed: SmallLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quant_assets import trial_work
+    from quant_assets.experiments import trial_work
 
     lab, whole = copied(undisturbed, tmp_path / "lab"), trial_work.simulate
 

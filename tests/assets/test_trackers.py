@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.tracking import Told, Tracker, WandbTracker, chosen_trackers, told_to, wandb_tracker
+from quant_assets.tracking.trackers import Told, Tracker, WandbTracker, chosen_trackers, told_to, wandb_tracker
 from quant_core.errors import DataError
 
 

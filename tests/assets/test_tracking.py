@@ -13,10 +13,10 @@ import pytest
 
 from quant_assets.assets.models import build
 from quant_assets.lab import Lab
-from quant_assets.model_registry import load, registered_name
 from quant_assets.profile import load_profile
-from quant_assets.resources import EXPERIMENT, mlflow_tracking, tracking_uri
-from quant_assets.table_files import read_table, table_files
+from quant_assets.storage.table_files import read_table, table_files
+from quant_assets.tracking.mlflow_resource import EXPERIMENT, mlflow_tracking, tracking_uri
+from quant_assets.tracking.model_registry import load, registered_name
 from quant_core.errors import DataError
 from quant_core.fitted import ARRAYS_FILE, Fitted
 from tests.core.forecasting.model_cases import FIRST, Case, case_of

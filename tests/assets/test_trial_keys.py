@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
+from quant_assets.experiments.trial_keys import BOOKS, FIRST, NOT_TRIED, entries_of, grid_keys, spelling, variant_of
 from quant_assets.lab import Lab
-from quant_assets.paths import SAFE_NAME
 from quant_assets.profile import load_profile
-from quant_assets.storage import read_artifact, write_artifact
-from quant_assets.trial_keys import BOOKS, FIRST, NOT_TRIED, entries_of, grid_keys, spelling, variant_of
+from quant_assets.storage.partition_files import read_artifact, write_artifact
+from quant_assets.storage.paths import SAFE_NAME
 from quant_core.allocation import AllocationConfig
 from quant_core.errors import DataError, QuantError
 from quant_core.forecasting import MODELS

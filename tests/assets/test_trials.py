@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from quant_assets import trials
+from quant_assets.experiments import trials
 from quant_core.calendar import sessions
 from quant_core.errors import DataError
 from quant_core.measures.overfitting import overfitting_of

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from quant_assets import vintages
-from quant_assets.storage import read_stamp, write_table
-from quant_assets.vintages import SAME, Difference, first_stored, former_path, known_at, merge, settled
+from quant_assets.storage import vintages
+from quant_assets.storage.partition_files import read_stamp, write_table
+from quant_assets.storage.vintages import SAME, Difference, first_stored, former_path, known_at, merge, settled
 from quant_core.errors import DataError
 from quant_core.market.sources.source import plain_rows, raw_rows
 

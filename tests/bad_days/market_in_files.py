@@ -15,11 +15,11 @@ import pytest
 from upath import UPath
 
 from quant_assets.assembly import build_definitions
+from quant_assets.commands.runner import RunFailed, Runner
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import RunFailed, Runner
-from quant_assets.storage import read_artifact, read_tables, table_path
-from quant_assets.table_files import read_table
+from quant_assets.storage.partition_files import read_artifact, read_tables, table_path
+from quant_assets.storage.table_files import read_table
 from quant_core.market.sources.simulated import SimulatedSource
 
 START, BUILT, END = date(2018, 1, 1), date(2020, 2, 29), date(2020, 3, 31)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from market_in_files import BUILT, END, INDEX, TRI, Books, Market
 
-from quant_assets.review_log import add_line
+from quant_assets.storage.review_log import add_line
 from quant_core.schema import CASH
 
 pytestmark = pytest.mark.slow

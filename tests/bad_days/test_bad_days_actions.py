@@ -9,10 +9,10 @@ from market_in_files import Market
 from test_bad_days import WEDNESDAY, moved
 from typer.testing import CliRunner
 
-from quant_assets.action_review import accept, reject, suspects
-from quant_assets.actions_command import parse_day
-from quant_assets.cli import app
-from quant_assets.review_log import add_line, all_lines, reviewed_actions
+from quant_assets.commands.action_review import accept, reject, suspects
+from quant_assets.commands.actions_command import parse_day
+from quant_assets.commands.cli import app
+from quant_assets.storage.review_log import add_line, all_lines, reviewed_actions
 from quant_core.cleaning.coverage import defect_counts, suspect_warnings
 from quant_core.errors import DataError
 

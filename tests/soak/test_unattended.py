@@ -20,7 +20,7 @@ from unattended_lab import PRICES_VARIABLE, PROFILE, command
 from upath import UPath
 from vendor import IST, Vendor
 
-from quant_assets.storage import read_stamp
+from quant_assets.storage.partition_files import read_stamp
 from quant_core.calendar import sessions
 
 HERE, RAW, MUHURAT = Path(__file__).parent, "raw_ohlcv/", date(2019, 10, 27)

@@ -29,10 +29,10 @@ from unattended_lab import PROFILE, profile
 from vendor import IST, Vendor
 
 from quant_assets.assembly import build_definitions
+from quant_assets.automation.refreshing import AGAIN_AFTER, REFRESH_TAG
+from quant_assets.commands.runner import Runner
+from quant_assets.instance.live_runs import COMMAND_TAG
 from quant_assets.lab import Lab
-from quant_assets.live_runs import COMMAND_TAG
-from quant_assets.refreshing import AGAIN_AFTER, REFRESH_TAG
-from quant_assets.runner import Runner
 from quant_core.calendar import is_evening, is_session, sessions
 
 #: Between two turns of all daemons; above the interval of every sensor that the lab waits for.

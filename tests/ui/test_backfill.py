@@ -13,9 +13,9 @@ from test_ui import browser, page  # noqa: F401
 from test_ui import pytestmark as needs_browser
 
 from quant_assets.assembly import build_definitions
+from quant_assets.commands.runner import Runner, Step
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
-from quant_assets.runner import Runner, Step
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from lab_process import DevServer, answers, dev_server, free_port, lab_environment, poll, quant_here
 
-from quant_assets.automation_switch import switch_on
+from quant_assets.automation.switch import switch_on
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (

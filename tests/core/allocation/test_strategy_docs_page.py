@@ -77,7 +77,7 @@ def test_the_guides_strategy_passes_the_checks_that_the_page_promises(
 
 
 def test_the_guides_strategy_shows_up_in_the_printed_list(most_traded: str) -> None:
-    from quant_assets.listing import LISTINGS
+    from quant_assets.commands.listing import LISTINGS
 
     _, rows = LISTINGS["strategies"]()
     sentence = "Equal weights in the top_n tradable members with the most rupees traded in the last 21 sessions."

@@ -83,7 +83,7 @@ def test_the_guides_feature_is_listed_computed_and_certified(up_days: str, make_
 
 
 def test_the_guides_feature_shows_up_in_the_printed_list(up_days: str) -> None:
-    from quant_assets.listing import LISTINGS
+    from quant_assets.commands.listing import LISTINGS
 
     header, rows = LISTINGS["features"]()
     (row,) = (row for row in rows if row[0] == up_days)

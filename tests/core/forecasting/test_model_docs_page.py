@@ -52,7 +52,7 @@ def test_it_trains_on_the_sessions_before_the_first_label(last_five: str) -> Non
 
 
 def test_the_guides_model_shows_up_in_the_printed_list_and_is_gone_with_its_file(last_five: str) -> None:
-    from quant_assets.listing import LISTINGS
+    from quant_assets.commands.listing import LISTINGS
 
     _, rows = LISTINGS["models"]()
     assert [last_five, "cpu", "Least squares on the last five sessions of one feature."] in rows

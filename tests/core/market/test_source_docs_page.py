@@ -62,7 +62,7 @@ def test_the_guides_source_fails_aloud(case: Case) -> None:
 
 
 def test_the_guides_source_shows_up_in_the_printed_list(case: Case) -> None:
-    from quant_assets.listing import LISTINGS
+    from quant_assets.commands.listing import LISTINGS
 
     _, rows = LISTINGS["sources"]()
     sentence = "Stocks of a table `bars` (date, ticker, open, high, low, close, volume) in a SQLite file."

@@ -1,0 +1,1 @@
+"""Asset checks: which there are, which contract each table keeps, how a verdict is kept."""

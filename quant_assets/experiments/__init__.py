@@ -1,0 +1,1 @@
+"""The register of everything that was tried, trials of a sweep, promotion."""

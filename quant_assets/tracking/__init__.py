@@ -1,0 +1,1 @@
+"""Experiment tracking: MLflow always, W&B beside it where asked; fitted folds as registered models."""

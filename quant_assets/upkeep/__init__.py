@@ -1,0 +1,1 @@
+"""The house in order: doctor, cleaning up, backup and restore."""
