@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from quant_assets.commands.opening import open_runner
 from quant_assets.commands.runner import Runner, Step
-from quant_assets.instance.home import open_runner
 from quant_assets.profile import load_profile
 
 BOOKS = "target_weights"

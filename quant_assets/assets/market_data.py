@@ -9,9 +9,9 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.checks.verdicts import WARN, Verdict, evaluated, of_each_partition
-from quant_assets.commands.data_seen import BY_KIND, by_kind, told
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
+from quant_assets.pages.data_seen import BY_KIND, by_kind, told
 from quant_assets.pages.metadata import markdown_table, sparkline, table_metadata
 from quant_assets.pages.pictures import coverage_picture
 from quant_assets.partitions import CLEANING_MONTHS, cleaning_begin, month_span

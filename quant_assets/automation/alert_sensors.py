@@ -16,7 +16,7 @@ from dagster._core.storage.tags import (
 )
 
 from quant_assets.automation.alerts import EMAIL_VARIABLE, WEBHOOK_VARIABLE, Alert, send
-from quant_assets.automation.freshness import LATE, due_session, late_tables
+from quant_assets.checks.freshness import LATE, due_session, late_tables
 from quant_assets.checks.verdicts import Verdict
 from quant_assets.instance.live_runs import ASSET_TAG, PID_TAG
 from quant_assets.lab import Lab

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from quant_assets.automation.alerts import Alert, send
-from quant_assets.commands.vendor_check import MONTHS_ASKED, told
+from quant_assets.automation.vendor_check import MONTHS_ASKED, told
 from quant_assets.lab import Lab
 from quant_assets.partitions import IST
 

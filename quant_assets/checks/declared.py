@@ -14,8 +14,8 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from quant_assets.automation.freshness import fresh
 from quant_assets.checks.contracts import contract_of
+from quant_assets.checks.freshness import fresh
 from quant_assets.checks.verdicts import WARN, Evaluations, Verdict, evaluated, run_partitions
 from quant_assets.currency.fingerprints import node_config
 from quant_assets.lab import Lab

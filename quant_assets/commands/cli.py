@@ -14,8 +14,6 @@ from rich.table import Table
 
 from quant_assets.commands import upkeep_commands
 from quant_assets.commands.actions_command import actions_app
-from quant_assets.commands.collector import collector_paused
-from quant_assets.commands.env_file import read_env_file
 from quant_assets.commands.experiments_cli import add_commands
 from quant_assets.commands.terminal import (
     FromOption,
@@ -32,6 +30,8 @@ from quant_assets.commands.terminal import (
     refused,
     say,
 )
+from quant_assets.instance.collector import collector_paused
+from quant_assets.instance.env_file import read_env_file
 from quant_core.errors import DataError, QuantError
 
 app = typer.Typer(
@@ -147,7 +147,7 @@ def restated(
 
     Stores nothing without --take. The former versions stay: `quant run --as-of DATE` runs on them again.
     """
-    from quant_assets.commands.vendor_check import told
+    from quant_assets.automation.vendor_check import told
     from quant_assets.lab import Lab
 
     overrides, entries = parse_settings(set_)
@@ -391,8 +391,8 @@ def _run(
     home = dagster_home()
     console.print(f"[bold]{chosen.name}[/bold]  {plain(chosen.description)}", soft_wrap=True)
     with collector_paused():
-        from quant_assets.commands.data_seen import noted_before, summary
-        from quant_assets.instance.home import open_runner
+        from quant_assets.commands.opening import open_runner
+        from quant_assets.pages.data_seen import noted_before, summary
 
     with open_runner(chosen, overrides, home, verbose, say) as runner:
         months = runner.month_range(first, last)
@@ -421,7 +421,7 @@ def _as_known(profile: Any, overrides: dict[str, dict[str, Any]], text: str) -> 
 
 
 def _bring_up_to_date(runner: Any, wanted: dict[str, list[str]], forced: Sequence[str]) -> None:
-    from quant_assets.commands.data_seen import refuse_nothing
+    from quant_assets.pages.data_seen import refuse_nothing
 
     columns = (SpinnerColumn(finished_text="[green]✓[/green]"), TextColumn("{task.description:<22}"), BarColumn(24),
                TextColumn("{task.fields[what]:<34}"), TimeElapsedColumn())  # fmt: skip

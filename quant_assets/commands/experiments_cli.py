@@ -130,7 +130,7 @@ def _experiments(
     refuse_settings(overrides)
     chosen = chosen_profile(profile, source, path, entries)
     home = dagster_home()
-    from quant_assets.instance.home import open_runner
+    from quant_assets.commands.opening import open_runner
 
     with open_runner(chosen, overrides, home, verbose, (lambda line: None) if quietly else say) as runner:
         yield runner

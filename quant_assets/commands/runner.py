@@ -22,16 +22,16 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from quant_assets.asset_names import NEWEST_MONTH
 from quant_assets.automation.daily import EVALUATION
 from quant_assets.automation.refreshing import refresh_months
-from quant_assets.commands.collector import garbage_freed
-from quant_assets.commands.data_seen import noted
 from quant_assets.currency.fingerprints import fingerprint, is_by_time, stamps_in, upstream_partitions
 from quant_assets.experiments.trial_witness import SETTINGS_TAG
 from quant_assets.fitting import TRAIN_SUFFIX
+from quant_assets.instance.collector import garbage_freed
 from quant_assets.instance.event_files import OpenRun
 from quant_assets.instance.live_runs import own_tags
 from quant_assets.instance.waiting import Say, slot_waits_said
 from quant_assets.lab import Lab
 from quant_assets.logs import lab_console, reason
+from quant_assets.pages.data_seen import noted
 from quant_assets.partitions import IST, first_month, fold_of, months_of
 from quant_core.errors import DataError, QuantError, UnknownName
 from quant_core.folds import fold

@@ -1,27 +1,18 @@
-"""Opening the instance for a command: DAGSTER_HOME made ready, quiet logs, a runner on the chosen profile."""
+"""Opening the instance for a command: DAGSTER_HOME made ready, its runs judged, quiet logs."""
 
 import fcntl
 import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from quant_assets.commands.collector import collector_paused
-from quant_assets.commands.runner import Overrides, Runner, check_overrides
-from quant_assets.instance.event_batches import store_batches_together
-from quant_assets.instance.event_files import event_files
-from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.instance.live_runs import bury_dead_runs, unjudged_runs
-from quant_assets.instance.waiting import Say, turn_of
-from quant_assets.logs import command_level
-from quant_assets.profile import Profile
+from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.storage.paths import project_root
 from quant_core.errors import DataError
 
@@ -51,32 +42,8 @@ def _refuse_unread(settings: Path) -> None:
     if postgres_url() is not None and not {"instance_class", "storage"} & set(named):
         raise DataError(
             f"{settings}: {POSTGRES_VARIABLE} is set, and these settings do not read it; add the lines "
-            "`instance_class:`, `  module: quant_assets.instance.instance_storage` and `  class: LabInstance`."
+            "`instance_class:`, `  module: quant_assets.instance_storage` and `  class: LabInstance`."
         )
-
-
-@contextmanager
-def open_runner(
-    profile: Profile, overrides: Overrides, home: Path, verbose: bool, say: Say = print
-) -> Iterator[Runner]:
-    """A runner for `profile` on the instance in `home`, once no other command is at work on it; the dead are buried."""
-    with collector_paused():
-        from quant_assets.assembly import build_definitions
-        from quant_assets.lab import Lab
-
-        of_source = overrides.get("raw_ohlcv", {})
-        lab = Lab(profile, source_settings=of_source)
-        check_overrides(lab, overrides)
-        definitions = build_definitions(profile, of_source)
-    prepare_home(home)
-    if not verbose:
-        quiet()
-    level = command_level(verbose)
-    with turn_of(profile.name, home, say), own_instance(home) as instance, event_files(instance) as open_run:
-        for line in bury_dead_runs(instance):
-            say(line)
-        store_batches_together(instance)
-        yield Runner(lab, definitions, instance, overrides, level, say, open_run)
 
 
 def own_instance(home: Path) -> dg.DagsterInstance:

@@ -16,7 +16,7 @@ from upath import UPath
 from quant_assets.commands.runner import Overrides, check_overrides
 from quant_assets.currency.fingerprints import stamps_in
 from quant_assets.currency.list_use import last_day_of
-from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, postgres_url
+from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.lab import Lab
 from quant_assets.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, is_json, level
 from quant_assets.partitions import IST

@@ -12,7 +12,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from quant_assets.automation import alerts
-from quant_assets.automation.freshness import due_session, late_tables
+from quant_assets.checks.freshness import due_session, late_tables
 from quant_assets.lab import Lab
 from quant_assets.storage.paths import project_root
 from quant_assets.tracking.mlflow_resource import STORE, tracking_uri

@@ -12,9 +12,10 @@ import pytest
 from post_office import webhook
 
 from quant_assets.assembly import build_definitions
-from quant_assets.automation import alert_sensors, freshness
+from quant_assets.automation import alert_sensors
 from quant_assets.automation.alerts import WEBHOOK_VARIABLE
-from quant_assets.automation.freshness import due_session, late_tables
+from quant_assets.checks import freshness
+from quant_assets.checks.freshness import due_session, late_tables
 from quant_assets.instance.live_runs import PID_TAG
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from lab_process import lab_environment, quant_here
 
-from quant_assets.commands.data_seen import by_kind, refuse_nothing, summary, told
 from quant_assets.lab import Lab
+from quant_assets.pages.data_seen import by_kind, refuse_nothing, summary, told
 from quant_assets.profile import load_profile
 from quant_assets.storage.partition_files import table_path, write_table
 from quant_core.errors import DataError

@@ -21,7 +21,7 @@ from lab_process import ROOT
 
 from quant_assets.assembly import build_definitions
 from quant_assets.instance import executors, home
-from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, LabInstance
+from quant_assets.instance_storage import POSTGRES_VARIABLE, LabInstance
 from quant_assets.profile import load_profile
 from quant_core.errors import DataError
 

@@ -16,7 +16,8 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._daemon.types import DaemonHeartbeat
 
-from quant_assets.automation import alerts, freshness
+from quant_assets.automation import alerts
+from quant_assets.checks import freshness
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 from quant_assets.upkeep import unattended

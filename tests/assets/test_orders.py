@@ -17,9 +17,9 @@ from small_lab import COMMAND, SmallLab
 from upath import UPath
 
 from quant_assets.assets.orders import Judged, statuses
+from quant_assets.commands.opening import open_runner
 from quant_assets.commands.orders_command import amount, chosen_book, read_holdings
 from quant_assets.commands.runner import Runner, Step
-from quant_assets.instance.home import open_runner
 from quant_assets.profile import load_profile
 from quant_assets.storage import paper_record
 from quant_assets.storage.partition_files import read_artifact, read_stamp, read_tables, write_table

@@ -14,8 +14,8 @@ from postgres_server import PostgresServer, postgres_server
 from small_lab import COMMAND, SmallLab
 
 from quant_assets.instance.home import own_instance, prepare_home
-from quant_assets.instance.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.instance.live_runs import unfinished_runs
+from quant_assets.instance_storage import POSTGRES_VARIABLE, postgres_url
 from quant_assets.upkeep import doctor
 from quant_core.errors import DataError
 
