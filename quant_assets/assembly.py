@@ -13,6 +13,7 @@ from quant_assets.assets import (
     experiments,
     features,
     forecast_evaluation,
+    forecasts,
     market_data,
     models,
     orders,
@@ -20,7 +21,7 @@ from quant_assets.assets import (
     regime_use,
     regimes,
     representation,
-    signals,
+    target_weights,
     training,
 )
 from quant_assets.automation import daily, restatement_watch
@@ -34,8 +35,8 @@ from quant_assets.tracking.mlflow_resource import mlflow_tracking
 
 #: The stages in the order of the data: each builds its assets and says what settings they have.
 STAGES: tuple[Any, ...] = (
-    market_data, features, training, representation, models, regimes, regime_use, book_settings, signals,
-    agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation, orders, experiments,
+    market_data, features, training, representation, models, regimes, regime_use, book_settings, forecasts,
+    target_weights, agents, forecast_evaluation, regime_quality, agent_evaluation, evaluation, orders, experiments,
 )  # fmt: skip
 
 

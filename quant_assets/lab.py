@@ -1,6 +1,5 @@
 """What every asset of one profile shares: its partitions, its settings classes and where its data lives."""
 
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,16 +10,14 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from quant_assets.asset_names import TRIAL
 from quant_assets.config import build, config_class
+from quant_assets.currency import outside
 from quant_assets.currency.closure import Tree, installed, reach
 from quant_assets.currency.fingerprints import code_version, plain
-from quant_assets.currency.list_use import BY_FOLD, BY_MONTH, last_day_of, lists_of, members_text
-from quant_assets.experiments import trials
+from quant_assets.currency.list_use import lists_of
 from quant_assets.experiments.promoted import Promoted, read_promoted
-from quant_assets.partitions import Partitions, build_partitions, cleaning_begin
+from quant_assets.partitions import Partitions, build_partitions
 from quant_assets.profile import Profile, model_presets
-from quant_assets.storage import paper_record
 from quant_assets.storage.paths import data_root
 from quant_assets.storage.review_log import reviewed_actions
 from quant_core.allocation.learning.agent import AGENTS, BLIND, agent_of, is_blind
@@ -32,7 +29,7 @@ from quant_core.features import warm_up_sessions
 from quant_core.features.drift import DriftConfig
 from quant_core.forecasting import MODELS
 from quant_core.forecasting.ensemble import ENSEMBLE
-from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, price_returns_after, refuse_beyond
+from quant_core.market.lists import DIVIDENDS, KnownList, lists_known, refuse_beyond
 from quant_core.market.sources import SOURCES
 from quant_core.market.universe import EVERY_TICKER, Universe, membership, sector_of, universe
 from quant_core.regimes import METHODS
@@ -48,7 +45,7 @@ PLUMBING = frozenset({
     "models", "forecasters", "has_encoder", "regime_methods", "has_regimes", "agents",
 })  # fmt: skip
 #: What an asset asks about its own partitions; `Lab.external_version` says what that is for each of them.
-BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known", "list_versions"})
+BY_PARTITION = frozenset({"cleaning_actions", "refuse_unknown", "lists", "lists_known"})
 
 
 @dataclass(frozen=True)
@@ -355,70 +352,14 @@ class Lab:
         """What the profile calls a bad month of prices."""
         return build(QualityThresholds, dict(self.profile.quality), "quality")
 
-    def list_versions(self, asset: str, partition: str) -> str:
-        """Digest of the members, sectors and last known days that an asset's partition reads; "" for none."""
-        if asset not in BY_MONTH + BY_FOLD:
-            return ""
-        end = last_day_of(asset, partition)
-        parts = {
-            "raw_ohlcv": lambda: [repr(self.wanted_tickers())],
-            "clean_prices": lambda: [members_text(self.membership(), end)],
-            "features": lambda: [self.sectors().write_csv()],
-            "backtest": lambda: [
-                members_text(self.membership(), end), str(price_returns_after(self.dividends_known_until(), end)),
-                self.sectors().write_csv(),
-            ],
-            "forecast_quality": lambda: [self.sectors().write_csv()],
-            "signals": lambda: [self.lists_known(end, asset).write_csv()],
-            "backtest_report": lambda: [
-                members_text(self.membership(), end), self.sectors().write_csv(), self.lists_known(end).write_csv(),
-                repr(self.universe()),
-            ],
-        }[asset]()  # fmt: skip
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
     def cleaning_actions(self) -> pl.DataFrame:
         """What cleaning applies itself: the reviewed lines, and those of the source's list that no raw row carries."""
         listed = [self.source.listed_events()] if hasattr(self.source, "listed_events") else []
         return pl.concat([reviewed_actions(self.root, self.profile.name), *listed], how="diagonal")
 
-    def _actions_version(self, start: date, end: date) -> str:
-        """Digest of the lines that can concern clean months `start`..`end`; empty for none.
-
-        A line concerns the months whose rows it can touch: those with its ex_date between the look-back and the end,
-        and for a suspension every later month too.
-        """
-        lines = self.cleaning_actions().filter(
-            pl.col("ex_date") <= end, (pl.col("ex_date") >= cleaning_begin(start)) | (pl.col("kind") == "suspension")
-        )
-        names = self.wanted_tickers()
-        if names is not None:
-            lines = lines.filter(pl.col("ticker").is_in(names))
-        columns = ("ticker", "ex_date", "kind", "value", "into")
-        text = lines.select(columns).sort(columns).write_csv() if lines.height else ""
-        return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
-
     def external_version(self, key: dg.AssetKey, partition: str) -> str:
-        """What lies outside the graph in a fingerprint: lists, a raw month's source, actions, a report's trials,
-        the paper, and for a trial all that its key asks for."""
-        from quant_assets.experiments.trial_work import made_from
-
-        asset = key.path[-1]
-        lists = self.list_versions(asset, partition)
-        if asset == "backtest_report":
-            return lists + trials.signature(self.root, self.profile.name, last_day_of(asset, partition))
-        if asset == TRIAL:
-            return made_from(self, partition)
-        if asset == "signals":
-            of_profile = (self.root, self.profile.name, last_day_of(asset, partition))
-            return lists + trials.signature(*of_profile) + paper_record.signature(*of_profile)
-        if asset not in ("raw_ohlcv", "clean_prices"):
-            return lists
-        window = self.partitions.months.time_window_for_partition_key(partition)
-        first, last = window.start.date(), date.fromordinal(window.end.date().toordinal() - 1)
-        if asset == "clean_prices":
-            return lists + self._actions_version(first, last)
-        return lists + str(self.source.version(first, last, datetime.now(UTC)))
+        """What lies outside the graph in a partition's fingerprint."""
+        return outside.external_version(self, key, partition)
 
 
 def _takes(function: Callable[..., Any], arguments: list[Any]) -> bool:

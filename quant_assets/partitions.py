@@ -97,10 +97,25 @@ def cleaning_begin(start: date) -> date:
     return months_before(f"{start:%Y-%m}", CLEANING_MONTHS)
 
 
+def month_number(partition: str) -> int:
+    """First month since year 0 of a "YYYY" or "YYYY-MM" partition."""
+    return int(partition[:4]) * 12 + int(partition[5:7] or 1) - 1
+
+
 def months_before(month: str, months: int) -> date:
-    """First day of the month so many months before."""
-    number = int(month[:4]) * 12 + int(month[5:7]) - 1 - months
+    """First day of the month so many months before; after it for a negative number."""
+    number = month_number(month) - months
     return date(number // 12, number % 12 + 1, 1)
+
+
+def month_before(month: str) -> str:
+    """The month before, both as YYYY-MM."""
+    return f"{months_before(month, 1):%Y-%m}"
+
+
+def month_after(month: str) -> str:
+    """The month that follows, both as YYYY-MM."""
+    return f"{months_before(month, -1):%Y-%m}"
 
 
 def lookback(sessions: int) -> dg.TimeWindowPartitionMapping:

@@ -8,8 +8,8 @@ import dagster as dg
 import polars as pl
 
 from quant_assets.asset_names import FORECASTS, POLICY, POLICY_WEIGHTS, REGIMES
-from quant_assets.assets.market_data import SINGLE_RUN
-from quant_assets.assets.signals import FRAME, SHOWN, books
+from quant_assets.assets.market_data import FRAME, SINGLE_RUN
+from quant_assets.assets.target_weights import SHOWN, books
 from quant_assets.fitting import FittedAsset, fitted_asset, fitted_of
 from quant_assets.lab import Lab
 from quant_assets.pages.metadata import markdown_table, table_metadata

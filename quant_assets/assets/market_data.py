@@ -23,6 +23,8 @@ from quant_core.market.sources import SOURCES, Fetch
 from quant_core.schema import EQUITY
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
+#: What an asset that returns its checks beside its table stores: the annotation of its function cannot say it.
+FRAME = dg.PythonObjectDagsterType(pl.DataFrame)
 #: A vendor that does not answer is asked again: after 15, 30 and 60 seconds, or QUANT_SOURCE_TRIES times.
 SOURCE_TRIES, SOURCE_WAIT_SECONDS = 3, 15
 TRIES_VARIABLE = "QUANT_SOURCE_TRIES"

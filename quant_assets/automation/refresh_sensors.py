@@ -17,13 +17,12 @@ from quant_assets.automation.refreshing import (
     again,
     ended_at,
     last_read,
-    month_before,
     unsettled_months,
 )
 from quant_assets.automation.restated import offer, restated_months
 from quant_assets.currency.fingerprints import stored_stamp
 from quant_assets.lab import Lab
-from quant_assets.partitions import IST, first_month, fold_of
+from quant_assets.partitions import IST, first_month, fold_of, month_before
 
 #: Which further try of a fold's fits a run is.
 REFIT_TAG = "quant/refit"

@@ -16,6 +16,7 @@ from dagster._core.storage.tags import (
 )
 
 from quant_assets.lab import Lab
+from quant_assets.partitions import month_before, months_before
 from quant_core.calendar import final_at, next_session, sessions
 
 #: In the first sessions of a month the previous one is read again: vendors restate its last days.
@@ -35,13 +36,9 @@ def refresh_months(day: date) -> list[str]:
     return [month_before(f"{day:%Y-%m}"), f"{day:%Y-%m}"] if early else [f"{day:%Y-%m}"]
 
 
-def month_before(month: str) -> str:
-    return f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
-
-
 def settled_at(month: str) -> datetime:
     """From when on a month that is read is not read again: the close of the last session that reads it once more."""
-    day = (date.fromisoformat(f"{month}-01") + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    day = months_before(month, -1) - timedelta(days=1)
     for _ in range(REREAD_SESSIONS):
         day = next_session(day)
     return final_at(day)

@@ -72,7 +72,7 @@ def backup(path: PathArgument) -> None:
 
     Example: quant backup /mnt/other-disk/lab-2026-11-28.tar
     """
-    from quant_assets.upkeep.archive import backup as write
+    from quant_assets.upkeep.backup import backup as write
 
     found = write(path)
     console.print(f"{path}: {found.files:,} files, {size(found.size_bytes)}, every hash verified", soft_wrap=True)
@@ -81,7 +81,7 @@ def backup(path: PathArgument) -> None:
 
 def restore(path: PathArgument) -> None:
     """Put an archive into QUANT_DATA and DAGSTER_HOME, which must be empty, after checking every file of it."""
-    from quant_assets.upkeep.archive import restore as read
+    from quant_assets.upkeep.restore import restore as read
 
     found = read(path)
     console.print(

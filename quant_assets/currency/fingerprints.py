@@ -22,7 +22,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from upath import UPath
 
 from quant_assets.currency.closure import Reach, library_versions
-from quant_assets.partitions import IST, months_a_partition
+from quant_assets.partitions import IST, month_number, months_a_partition
 from quant_assets.storage import object_store
 from quant_assets.storage.partition_files import (
     Stamp,
@@ -67,8 +67,8 @@ def upstream_partitions(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.Asse
     if not (is_by_time(own) and is_by_time(theirs)):  # a trial says itself what it is made from
         return []
     mapping, length = graph.get_partition_mapping(key, parent), months_a_partition(own)
-    first = _month_number(partition) + length * getattr(mapping, "start_offset", 0)
-    last = _month_number(partition) + length * getattr(mapping, "end_offset", 0) + length - 1
+    first = month_number(partition) + length * getattr(mapping, "start_offset", 0)
+    last = month_number(partition) + length * getattr(mapping, "end_offset", 0) + length - 1
     known = _partition_months(theirs, datetime.now(ZoneInfo(IST)).date())  # partitions begin at midnight in India
     return [name for name, (start, end) in known.items() if start <= last and end >= first]
 
@@ -82,13 +82,8 @@ def is_by_time(definition: dg.PartitionsDefinition | None) -> bool:
 def _partition_months(definition: dg.PartitionsDefinition, today: date) -> dict[str, tuple[int, int]]:
     """First and last month since year 0 of each partition."""
     length = months_a_partition(definition)
-    first = {name: _month_number(name) for name in definition.get_partition_keys()}
+    first = {name: month_number(name) for name in definition.get_partition_keys()}
     return {name: (month, month + length - 1) for name, month in first.items()}
-
-
-def _month_number(partition: str) -> int:
-    """First month since year 0 of a "YYYY" or "YYYY-MM" partition."""
-    return int(partition[:4]) * 12 + int(partition[5:] or 1) - 1
 
 
 def fingerprint(

@@ -23,7 +23,7 @@ from quant_assets.storage.partition_files import local_path
 from quant_assets.storage.paths import data_root
 from quant_assets.tracking.mlflow_resource import STORE, tracking_uri
 from quant_assets.tracking.model_registry import CURRENT
-from quant_assets.upkeep.archive import VERSION
+from quant_assets.upkeep.backup import VERSION
 
 #: Of what a killed process left behind.
 LEFT_BEHIND = timedelta(days=1)

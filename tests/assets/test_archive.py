@@ -13,7 +13,9 @@ import pytest
 from lab_process import lab_environment, quant_here
 from small_lab import COMMAND, SmallLab
 
-from quant_assets.upkeep.archive import MANIFEST, backup, restore, verify
+from quant_assets.upkeep.archive import MANIFEST, verify
+from quant_assets.upkeep.backup import backup
+from quant_assets.upkeep.restore import restore
 from quant_core.errors import DataError
 
 

@@ -12,6 +12,7 @@ import pytest
 from quant_assets.assembly import build_definitions
 from quant_assets.commands.runner import RunFailed, Runner, Step
 from quant_assets.currency.list_use import last_day_of
+from quant_assets.currency.outside import list_versions
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile
 from quant_assets.upkeep.doctor import examine
@@ -123,7 +124,7 @@ def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(pr
     reads += [("backtest_report", "2022"), ("forecast_quality", "2022")]
 
     def versions() -> list[str]:
-        return [lab.list_versions(asset, partition) for asset, partition in reads]
+        return [list_versions(lab, asset, partition) for asset, partition in reads]
 
     def changed(then: list[str]) -> list[bool]:
         return [now != old for now, old in zip(versions(), then, strict=True)]
@@ -137,7 +138,7 @@ def test_an_edited_list_makes_stale_what_reads_it_and_nothing_before_the_edit(pr
     then = versions()
     (prices / "corporate_actions.csv").write_text(ACTIONS.replace("02-15", "02-16"))
     assert changed(then) == [False, False, False, True, True, False]
-    assert lab.list_versions("target_weights", "2022-03") == ""
+    assert list_versions(lab, "target_weights", "2022-03") == ""
 
 
 def test_the_last_day_of_a_partition() -> None:

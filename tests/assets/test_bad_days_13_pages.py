@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from quant_assets.checks.declared import sample_prices
+from quant_assets.checks.judgements import sample_prices
 from quant_assets.pages.metadata import SPARKS, markdown_table, sparkline, table_metadata
 from quant_assets.partitions import month_span
 from quant_core.calendar import sessions

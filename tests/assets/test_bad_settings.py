@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from quant_assets.commands.cli import parse_settings
 from quant_assets.commands.runner import check_overrides
+from quant_assets.commands.terminal import parse_settings
 from quant_assets.config import build
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, source_override

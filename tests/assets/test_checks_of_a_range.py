@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 import quant_core.schema
 from quant_assets.assembly import build_definitions
-from quant_assets.checks import declared
+from quant_assets.checks import judgements
 from quant_assets.checks.contracts import CONTRACTS
 from quant_assets.checks.declared import Check, checks_of, judge
 from quant_assets.checks.verdicts import Verdict
@@ -86,7 +86,7 @@ def test_a_bad_month_of_a_range_blocks_and_the_others_have_their_own_verdict(
     def march_and_may(table: pl.DataFrame) -> pl.DataFrame:
         return table.filter(pl.col("date").dt.month().is_in([3, 5])).head(1)
 
-    monkeypatch.setattr(declared, "contradictory_rows", march_and_may)
+    monkeypatch.setattr(judgements, "contradictory_rows", march_and_may)
     with pytest.raises(RunFailed, match=r"blocking check rows_consistent failed in 2018-03 and 1 more up to 2018-05: "):
         runner.execute(Step("clean_prices", MONTHS))
     expected = dict.fromkeys(MONTHS, "SUCCEEDED") | {"2018-03": "FAILED", "2018-05": "FAILED"}
@@ -101,7 +101,7 @@ def test_what_is_downstream_of_a_bad_month_in_the_same_run_does_not_start(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        declared, "contradictory_rows", lambda table: table.filter(pl.col("date").dt.month() == 2).head(1)
+        judgements, "contradictory_rows", lambda table: table.filter(pl.col("date").dt.month() == 2).head(1)
     )
     result = dg.materialize(
         [*(runner.definitions.assets or []), *(runner.definitions.asset_checks or [])],  # type: ignore[list-item]
@@ -128,7 +128,7 @@ def test_a_month_has_the_same_verdict_alone_and_within_a_range(runner: Runner) -
 def test_months_that_are_held_against_their_contract_at_once_are_told_what_each_is_told_alone(runner: Runner) -> None:
     for asset in ("raw_ohlcv", "clean_prices", "features"):
         made = [stored(runner, asset, month) for month in MONTHS]
-        assert declared.contracts_kept(made) == {one.name: declared.contract(one) for one in made}
+        assert judgements.contracts_kept(made) == {one.name: judgements.contract(one) for one in made}
 
 
 def test_a_sample_judges_the_newest_month_once_and_every_month_is_told_which(runner: Runner) -> None:
@@ -160,7 +160,7 @@ def test_a_range_that_ends_in_a_month_just_begun_samples_across_it(runner: Runne
     kept = features.read_bytes()
     one_day.write_parquet(features)
     try:
-        found = declared.causality_sample(stored(runner, "features", "2018-04"))
+        found = judgements.causality_sample(stored(runner, "features", "2018-04"))
     finally:
         features.write_bytes(kept)
     assert (found.passed, found.metadata["cut"]) == (True, "2018-03-28")
@@ -172,7 +172,7 @@ def test_the_last_sessions_of_a_month_are_missed_only_where_later_months_are_kno
     april = sessions(date(2018, 4, 1), date(2018, 4, 30))
     table = pl.read_parquet(spoiled)
     table.filter(pl.col("date") < april[-2]).write_parquet(spoiled)
-    found = declared.sessions_complete(stored(runner, "clean_prices", "2018-04"))
+    found = judgements.sessions_complete(stored(runner, "clean_prices", "2018-04"))
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.metadata["without_members"] == f"{april[-2]}, {april[-1]}"
 
@@ -180,14 +180,14 @@ def test_the_last_sessions_of_a_month_are_missed_only_where_later_months_are_kno
     kept = may.read_bytes()
     may.unlink()
     try:
-        assert declared.sessions_complete(stored(runner, "clean_prices", "2018-04")).passed
+        assert judgements.sessions_complete(stored(runner, "clean_prices", "2018-04")).passed
     finally:
         may.write_bytes(kept)
 
 
 def test_a_month_without_rows_is_lost_once_a_later_one_has_some(runner: Runner, spoiled: Path) -> None:
     pl.read_parquet(spoiled).clear().write_parquet(spoiled)
-    found = declared.sessions_complete(stored(runner, "clean_prices", "2018-04"))
+    found = judgements.sessions_complete(stored(runner, "clean_prices", "2018-04"))
     assert not found.passed
     assert str(found.metadata["without_members"]).startswith("2018-04-02, 2018-04-03")
 
@@ -201,7 +201,9 @@ def test_a_gap_of_the_index_is_followed_back_into_the_month_before(runner: Runne
         table = pl.read_parquet(file)
         table.filter((pl.col("ticker") != index) | ~pl.col("date").is_in(days)).write_parquet(file)
     try:
-        of_march, of_april = (declared.index_present(stored(runner, "clean_prices", m)) for m in ("2018-03", "2018-04"))
+        of_march, of_april = (
+            judgements.index_present(stored(runner, "clean_prices", m)) for m in ("2018-03", "2018-04")
+        )
     finally:
         march.write_bytes(kept)
     assert (of_march.passed, of_march.metadata["longest_gap_sessions"]) == (True, 3)

@@ -185,14 +185,14 @@ def test_a_planted_leak_fails_the_blocking_check_and_stops_what_is_downstream(
     runner: Runner, done: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from quant_assets.assets import features as stage
-    from quant_assets.checks import declared
+    from quant_assets.checks import judgements
 
     def leaking(prices: pl.DataFrame | pl.LazyFrame, *rest: object) -> pl.DataFrame:
         ahead = prices.lazy().sort("ticker", "date").with_columns(pl.col("total_return_1d").shift(-1).over("ticker"))
         return compute_features(ahead, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stage, "compute_features", leaking)
-    monkeypatch.setattr(declared, "compute_features", leaking)
+    monkeypatch.setattr(judgements, "compute_features", leaking)
     with pytest.raises(RunFailed, match="causality_sample"):
         runner.execute(Step("features", ("2020-06",)))
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import pytest
 
 from quant_assets.assets.evaluation import traded_labels
 from quant_assets.assets.regime_use import candidates_before, side_by_side
-from quant_assets.assets.signals import regimes_known
+from quant_assets.assets.target_weights import regimes_known
 from quant_assets.lab import Lab
 from quant_assets.partitions import build_partitions
 from quant_assets.profile import load_profile

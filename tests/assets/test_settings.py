@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quant_assets.assembly import build_definitions
-from quant_assets.commands.cli import parse_settings
+from quant_assets.commands.terminal import parse_settings
 from quant_assets.config import core_settings
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile, profile_names, source_override

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from quant_assets.assembly import build_definitions
-from quant_assets.assets.signals import books, within_history
+from quant_assets.assets.target_weights import books, within_history
 from quant_assets.partitions import path_lookback
 from quant_assets.profile import load_profile
 from quant_core import calendar

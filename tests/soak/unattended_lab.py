@@ -3,7 +3,7 @@
 import json
 import os
 
-from quant_assets.commands.cli import parse_settings
+from quant_assets.commands.terminal import parse_settings
 from quant_assets.profile import Profile, load_profile, source_override
 
 PRICES_VARIABLE = "UNATTENDED_PRICES"

@@ -11,7 +11,8 @@ import pytest
 from allocation_cases import held, kept_of, loose, weights_of
 from polars.testing import assert_frame_equal
 
-from quant_assets.assets.signals import members_priced, strategies_decided, unscored
+from quant_assets.assets.forecasts import unscored
+from quant_assets.assets.target_weights import members_priced, strategies_decided
 from quant_assets.partitions import path_lookback
 from quant_core import calendar
 from quant_core.allocation import STRATEGIES, AllocationConfig, decide_all, target_weights

@@ -10,7 +10,7 @@ import pytest
 from allocation_cases import weights_of
 from polars.testing import assert_frame_equal
 
-from quant_assets.assets.signals import strategies_decided
+from quant_assets.assets.target_weights import strategies_decided
 from quant_core.allocation import STRATEGIES, AllocationConfig, DecisionInputs, decide_all, target_weights
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.strategies.equal_weight import equal_weight

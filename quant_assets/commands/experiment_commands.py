@@ -21,7 +21,7 @@ from quant_assets.commands.terminal import (
 )
 
 
-def add_commands(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Make them commands of `quant`."""
     for command in (sweep, leaderboard, promote, demote):
         app.command()(command)
