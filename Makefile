@@ -6,8 +6,8 @@ STAMP  := $(VENV)/.installed
 PORT   ?= 3000
 MLFLOW_PORT ?= $(or $(QUANT_MLFLOW_PORT),5000)
 
-# A worker a core, a file of tests a worker. An environment that forbids bytecode would have each of them, and every
-# command that they start, compile all modules again.
+# A worker a core and one more (tests/conftest.py), a file of tests a worker. An environment that forbids bytecode would
+# have each of them, and every command that they start, compile all modules again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
