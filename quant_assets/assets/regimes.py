@@ -177,6 +177,7 @@ def _regime_history(lab: Lab) -> dg.AssetsDefinition:
         group_name="regimes",
         partitions_def=lab.partitions.folds,
         backfill_policy=ONE_FOLD_A_RUN,
+        automation_condition=dg.AutomationCondition.on_missing(),
         kinds={"polars", "parquet"},
         code_version=lab.code("regime_history", _regime_history, *(METHODS.entry(name) for name in METHODS)),
         ins={REGIME_MODEL: dg.AssetIn(lab.key(REGIME_MODEL)), **fit_ins(lab, loaded.reads_embeddings)},

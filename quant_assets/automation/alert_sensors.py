@@ -70,8 +70,7 @@ def build(lab: Lab) -> list[dg.SensorDefinition]:
             return dg.SkipReason(f"{', '.join(late)} late, as was said." if late else "Nothing is late.")
         if late:
             send(of_late_tables(lab, verdicts), context.log.warning)
-        month = f"{due_session(now):%Y-%m}"
-        return dg.SensorResult(cursor=seen, asset_events=list(_evaluations(lab, month, verdicts)))
+        return dg.SensorResult(cursor=seen, asset_events=list(_evaluations(lab, verdicts)))
 
     return [alert_on_failure, alert_on_checks, watch_freshness]
 
@@ -122,11 +121,12 @@ def of_late_tables(lab: Lab, verdicts: dict[str, Verdict]) -> Alert:
     return Alert(title, found, (LATE.format(profile=lab.profile.name),), {"due": due, "late": list(late)})
 
 
-def _evaluations(lab: Lab, month: str, verdicts: dict[str, Verdict]) -> Iterator[dg.AssetCheckEvaluation]:
+def _evaluations(lab: Lab, verdicts: dict[str, Verdict]) -> Iterator[dg.AssetCheckEvaluation]:
+    """The check of each table, of no month: Dagster keeps one evaluation of a month outside runs, and fails at the
+    second."""
     for asset, verdict in verdicts.items():
         yield dg.AssetCheckEvaluation(
             asset_key=lab.key(asset), check_name="fresh", passed=verdict.passed, severity=verdict.severity,
-            partition=month,
             metadata={name: dg.MetadataValue.text(str(value)) for name, value in verdict.metadata.items()},
         )  # fmt: skip
 

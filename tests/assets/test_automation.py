@@ -98,6 +98,8 @@ def test_models_train_when_their_fold_is_missing_and_on_nothing_else(definitions
     graph = definitions.resolve_asset_graph()
     conditions = {key.path[-1]: graph.get(key).automation_condition for key in graph.get_all_asset_keys()}
     fitted = {name for name in conditions if name.startswith(("forecaster_", "rl_policy_"))}
-    once_a_fold = {"training_window", "encoder", "regime_model", "regime_books", "book_settings", *fitted}
+    once_a_fold = {
+        "training_window", "encoder", "regime_model", "regime_history", "regime_books", "book_settings", *fitted
+    }  # fmt: skip
     assert {name for name, condition in conditions.items() if condition} == once_a_fold
     assert conditions["forecaster_ridge"] == dg.AutomationCondition.on_missing()

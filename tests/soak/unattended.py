@@ -42,7 +42,10 @@ LOCATION = InProcessCodeLocationOrigin(
 )
 #: Of the close that a vendor has while an evening session is still held.
 UNFINISHED = 0.9
-FITTED = ("training_window", "regime_model", "forecaster_ridge", "regime_books", "book_settings", "rl_policy_ppo")
+FITTED = (
+    "training_window", "regime_model", "regime_history", "forecaster_ridge", "regime_books", "book_settings",
+    "rl_policy_ppo",
+)  # fmt: skip
 IN_PROCESS = """
 run_launcher:
   module: dagster._core.launcher.sync_in_memory_run_launcher
@@ -70,6 +73,7 @@ class Machine:
     instance: dg.DagsterInstance
     clock: ShiftedClock
     turns: int = 0
+    errors: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _loops: list[Iterator[Any]] = field(default_factory=list)
 
@@ -109,6 +113,7 @@ class Machine:
                 if said is SpanMarker.END_SPAN:
                     break
                 if said is not None and said is not SpanMarker.START_SPAN:
+                    self.errors.append(f"{datetime.now(IST):%Y-%m-%d %H:%M} {said.message.splitlines()[0]}")
                     print(f"daemon: {said}", file=sys.stderr)
 
     def settle(self, moment: datetime) -> datetime:
@@ -202,20 +207,19 @@ def unattended(folder: Path, script: Script, first: date, last: date) -> dict[st
     clock = ShiftedClock(folder / "clock", folder / "shifted_clock.so")
     began = time.monotonic()
     with dg.DagsterInstance.from_config(str(home)) as instance, ExitStack() as power:
-        machine, boots, turns = None, 0, 0
+        machine, machines = None, list[Machine]()
         for day in days(first, last):
             script.mended(vendor, day)
             if script.is_off(day):
-                if machine is not None:
-                    turns += machine.turns
-                    power.pop_all().close()
-                    machine = None
+                power.pop_all().close()
+                machine = None
                 if is_session(day):
                     script.first_files(vendor, day)
                 continue
             if machine is None:
                 clock.set(at(day, 0, 0))
-                machine, boots = power.enter_context(Machine(instance, clock)), boots + 1
+                machine = power.enter_context(Machine(instance, clock))
+                machines.append(machine)
             if day.day == 1:
                 machine.settle(at(day, 0, 1))
             if is_session(day):
@@ -231,9 +235,9 @@ def unattended(folder: Path, script: Script, first: date, last: date) -> dict[st
                 by_hand(instance)
             if is_session(day):
                 print(f"{day}: {instance.get_runs_count()} runs, {time.monotonic() - began:.0f} s", file=sys.stderr)
-        turns += 0 if machine is None else machine.turns
         return counted(instance) | {
-            "sessions": len(sessions(first, last)), "boots": boots, "turns": turns, "stale": stale(instance),
+            "sessions": len(sessions(first, last)), "boots": len(machines), "stale": stale(instance),
+            "turns": sum(one.turns for one in machines), "errors": [line for one in machines for line in one.errors],
             "seconds": round(time.monotonic() - began),
         }  # fmt: skip
 
