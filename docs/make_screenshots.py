@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
-from quant_assets.storage.stored_lab import StoredLab, open_lab
+from quant_assets.stored_lab import StoredLab, open_lab
 from quant_core.errors import DataError
 
 PICTURES = Path(__file__).parent / "pictures"

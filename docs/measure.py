@@ -14,7 +14,7 @@ import polars as pl
 from quant_assets.commands.compare_command import comparison_of
 from quant_assets.storage.forecast_tables import COMPARISON, QUALITY, ForecastTables
 from quant_assets.storage.partition_files import pointer_path, read_stamp
-from quant_assets.storage.stored_lab import StoredLab, open_lab
+from quant_assets.stored_lab import StoredLab, open_lab
 from quant_core.schema import BENCHMARK
 
 MEASURED = Path(__file__).parent / "measured"

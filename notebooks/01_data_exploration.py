@@ -8,7 +8,7 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 
 lab = open_lab()
 pl.DataFrame(

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 from quant_core.measures.information_coefficient import rank_ic_by_date
 from quant_core.measures.newey_west import newey_west_t
 from quant_core.schema import CHANNEL_PREFIX, STATIC_PREFIX

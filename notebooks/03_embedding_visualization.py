@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 
 lab = open_lab()
 if "embeddings" in lab.assets:

@@ -8,7 +8,7 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 from quant_core.report.series import BENCHMARK_KEY, drawdowns, growth, wide_returns
 
 lab = open_lab()

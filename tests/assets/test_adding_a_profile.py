@@ -10,7 +10,7 @@ from lab_process import ROOT, lab_environment, quant_here
 from quant_assets import profile as module
 from quant_assets.lab import Lab
 from quant_assets.profile import Profile, load_profile, profile_names
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 from quant_core.errors import DataError
 
 PAGE = (ROOT / "docs" / "adding-a-profile.md").read_text()

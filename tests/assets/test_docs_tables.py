@@ -9,7 +9,7 @@ from lab_process import ROOT
 from small_lab import SmallLab
 
 from quant_assets.checks.contracts import CONTRACTS
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 from quant_core.errors import DataError
 
 

@@ -10,7 +10,7 @@ from lab_process import ROOT
 from plotly.basedatatypes import BaseFigure
 from small_lab import SmallLab
 
-from quant_assets.storage.stored_lab import StoredLab, open_lab
+from quant_assets.stored_lab import StoredLab, open_lab
 from quant_core.errors import DataError
 
 PAGES = runpy.run_path(str(ROOT / "notebooks" / "pages.py"))

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from lab_process import ROOT, free_port, lab_environment, started
 
-from quant_assets.storage.stored_lab import open_lab
+from quant_assets.stored_lab import open_lab
 from quant_core.market.sources.simulated import SimulatedSource
 
 START, END = date(2018, 7, 1), date(2020, 2, 28)
