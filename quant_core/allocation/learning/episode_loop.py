@@ -35,7 +35,6 @@ N_FIGURES = 10
 #: Columns of `State.place`; ENDS says why an episode is over.
 DECISION, LEFT, ENDS = range(3)
 RUNS, TRUNCATED, TERMINATED = range(3)
-N_OWN_ASSET, N_OWN_MARKET = 2, 3  # columns that the environment itself appends
 
 
 class Script(NamedTuple):
