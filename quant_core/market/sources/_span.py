@@ -19,10 +19,10 @@ from quant_core.market.sources._chosen import (
     other_series,
     several_closes,
 )
+from quant_core.market.sources._file_settings import FileSettings
 from quant_core.market.sources._folder import ACTIONS_NAME, NONE, Folder, PriceFile
 from quant_core.market.sources._lists import actions_lists
 from quant_core.market.sources._rows import ONLY_FOR_CHOOSING, ROWS, Choice, collected, rows_of
-from quant_core.market.sources._settings import FileSettings
 from quant_core.market.sources._whole import first_days, folder_actions, whole
 from quant_core.market.sources.source import early_rows
 from quant_core.schema import INDEX, SPLIT_ADJUSTED, UNADJUSTED

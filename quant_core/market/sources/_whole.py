@@ -13,10 +13,10 @@ from quant_core.market.action_list import usable_actions
 from quant_core.market.actions import no_actions, with_known_actions
 from quant_core.market.reading.identity import BSE
 from quant_core.market.sources._chosen import have_doubles, many_a_day, named_rows, other_series, several_closes
+from quant_core.market.sources._file_settings import FileSettings
 from quant_core.market.sources._folder import NONE, Folder, PriceFile
 from quant_core.market.sources._names import AS_THEY_ARE, NAMED, OF_THE_DAY, Names, find_names
 from quant_core.market.sources._rows import ROWS, Choice, chained, collected, rows_of
-from quant_core.market.sources._settings import FileSettings
 from quant_core.market.symbols import final_names, shipped_names, usable_changes
 
 

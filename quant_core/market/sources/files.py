@@ -18,6 +18,7 @@ from quant_core.market.lists import KnownList
 from quant_core.market.problems import Problem
 from quant_core.market.reading.identity import bare_name
 from quant_core.market.reading.opening import FileStamp
+from quant_core.market.sources._file_settings import FileSettings
 from quant_core.market.sources._folder import NONE, Folder, SideFiles, list_files, sort_files
 from quant_core.market.sources._lists import (
     actions_lists,
@@ -29,7 +30,6 @@ from quant_core.market.sources._lists import (
     own_universe,
     sectors_list,
 )
-from quant_core.market.sources._settings import FileSettings
 from quant_core.market.sources._span import ended, files_of_span, filled, index_rows, needs_actions, stock_rows
 from quant_core.market.sources._whole import folder_actions, names_of
 from quant_core.market.sources.source import SOURCES, Fetch, check_span, missing_tickers, raw_rows
