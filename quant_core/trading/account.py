@@ -8,8 +8,9 @@ bit what `ledger.run_ledger` gives for the same decisions.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading import arrays as b
 from quant_core.trading.costs import CostSchedule
@@ -18,8 +19,6 @@ from quant_core.trading.decisions import SUM_TOLERANCE, Decisions
 from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import Market
 from quant_core.trading.rules import Rules, check_capital
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

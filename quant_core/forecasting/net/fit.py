@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.fitted import Fitted, Log, digest_of, frame_hash, journal_folder, plain_settings
 from quant_core.forecasting import explained
 from quant_core.forecasting.inputs import LABEL
@@ -23,8 +24,6 @@ from quant_core.runtime import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Floats = NDArray[np.float64]
 
 
 def fit_net(

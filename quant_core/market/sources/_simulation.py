@@ -10,11 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.calendar import sessions
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.market.sources._design import Design
 from quant_core.schema import EQUITY, INDEX, UNADJUSTED
-
-Floats = NDArray[np.float64]
 
 PRICE_INDEX, TOTAL_RETURN_INDEX = "^NSEI", "NIFTY 50 TRI"
 REGIMES = ("bull", "choppy", "crisis")
