@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
@@ -175,6 +175,11 @@ def digest_of(arrays: Mapping[str, np.ndarray]) -> "hashlib._Hash":
         digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         digest.update(array.tobytes())
     return digest
+
+
+def curve_table(rows: Sequence[Mapping[str, float]]) -> pl.DataFrame:
+    """A row an epoch, as `Fitted.curve` has it."""
+    return pl.DataFrame(rows).with_columns(pl.col("epoch").cast(pl.Int32), pl.exclude("epoch").cast(pl.Float64))
 
 
 def frame_hash(table: pl.DataFrame) -> str:
