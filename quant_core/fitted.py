@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
@@ -101,11 +101,7 @@ class Fitted:
     @property
     def content_hash(self) -> str:
         """SHA-256 of arrays, manifest, curve and validation, equal between reruns: no clock and no tracker is read."""
-        digest = hashlib.sha256()
-        for name in sorted(self.arrays):
-            array = np.ascontiguousarray(self.arrays[name])
-            digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-            digest.update(array.tobytes())
+        digest = digest_of(self.arrays)
         digest.update(_to_json(self.manifest).encode())
         digest.update(frame_hash(self.curve).encode())
         digest.update(frame_hash(self.validation).encode())
@@ -169,6 +165,21 @@ def guard(manifest: Manifest, rows: pl.DataFrame) -> None:
         f"{manifest.kind}: {seen.height} rows are dated on or before fit_end {manifest.fit_end}, first {first}; "
         "use the artifact of an earlier fold for these rows, or drop them."
     )
+
+
+def digest_of(arrays: Mapping[str, np.ndarray]) -> "hashlib._Hash":
+    """SHA-256 of arrays: names, types, shapes and bytes; ready to take in more."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.tobytes())
+    return digest
+
+
+def curve_table(rows: Sequence[Mapping[str, float]]) -> pl.DataFrame:
+    """A row an epoch, as `Fitted.curve` has it."""
+    return pl.DataFrame(rows).with_columns(pl.col("epoch").cast(pl.Int32), pl.exclude("epoch").cast(pl.Float64))
 
 
 def frame_hash(table: pl.DataFrame) -> str:

@@ -1,8 +1,7 @@
-"""Seed, device, threads and numeric precision of a computation; torch is imported only by functions that need it."""
+"""Device, threads and numeric precision of a computation; torch is imported only by functions that need it."""
 
 import os
 import platform
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,26 +37,6 @@ def has_gpu() -> bool:
     """Whether an NVIDIA device is visible; asks the system, not torch, whose import takes seconds."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
     return not hidden and Path("/dev/nvidia0").exists()
-
-
-def set_seed(seed: int, deterministic: bool = True) -> None:
-    """Seed Python, NumPy and torch (every device).
-
-    Args:
-        deterministic: also make cuDNN and cuBLAS choose repeatable kernels; slower on a GPU, no effect on a CPU.
-    """
-    import numpy as np
-    import torch
-
-    if not 0 <= seed < 2**32:
-        raise DataError(f"seed is {seed}, wanted 0..{2**32 - 1} (NumPy's range); choose another.")
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS at its first use
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
 
 
 def get_device(wanted: str = "auto") -> "torch.device":

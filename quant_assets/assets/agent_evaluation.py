@@ -81,8 +81,9 @@ def _evaluation(lab: Lab) -> dg.AssetsDefinition:
             prices = inputs["clean_prices"].filter(tested).collect()
             labels = traded_labels(inputs.get(REGIMES), settings.regime_method, tested)
             price_after = price_returns_after(lab.dividends_known_until(), end)
-            account = replace(settings, until=None, capital_levels_inr=())
-            whole = simulate(prices, pl.concat([decided, others]), account, price_returns_after=price_after)
+            account = replace(settings, until=None)
+            books = pl.concat([decided, others])
+            whole = simulate(prices, books, account, price_returns_after=price_after, stress=False)
             result = since(whole, decided["date"].min())  # type: ignore[arg-type]
             if result.metrics.is_empty():
                 return nothing_yet(context, "only one session since the first decision: nothing is measured", reasons)

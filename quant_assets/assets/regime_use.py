@@ -99,7 +99,7 @@ def candidates_before(
     config, nothing = replace(limits, strategies=names), Forecasts.create_empty()
     decided = decide_all(prices, nothing, config, fold.train_start, fold.train_end)
     own = prices.filter(pl.col("date").is_between(fold.train_start, fold.train_end))
-    return simulate(own, decided.weights, replace(account, until=None, capital_levels_inr=()))
+    return simulate(own, decided.weights, replace(account, until=None), stress=False)
 
 
 def side_by_side(table: pl.DataFrame) -> pl.DataFrame:

@@ -69,16 +69,10 @@ LIFTED: Mapping[str, Mapping[str, None]] = {
 }
 
 
-def utility(problem: Problem, weights: Array) -> float:
-    """a' w - g / 2 (w' C w - 2 w' h) - c sum |w - held|."""
-    p = problem
-    variance = weights @ p.covariance @ weights - (0.0 if p.hedged is None else 2.0 * float(weights @ p.hedged))
-    paid = p.cost * float(np.abs(weights - p.held).sum())
-    return float(p.expected @ weights) - p.risk_aversion / 2.0 * float(variance) - paid
-
-
 def most_net_utility(problem: Problem) -> Array:
-    """(N,) weights w with the most `utility` under 0 <= w <= cap, sum w = total, and the bounds that there are:
+    """(N,) weights w with the most a' w - g / 2 (w' C w - 2 w' h) - c sum |w - held|.
+
+    Under 0 <= w <= cap, sum w = total, and the bounds that there are:
 
         sum |w - held| / 2 <= most_turnover,  least_beta <= beta' w <= most_beta,  sum of a sector's w <= most_sector,
         |L' (w, -1)| <= most_tracking_error  with joint = L L'.

@@ -8,6 +8,7 @@ go on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -95,7 +96,7 @@ def decide_all(
     """
     if forecasts.is_empty():
         forecasts = Forecasts.create_empty()
-    _check_out_of_sample(forecasts)
+    _check_forecasts(forecasts)
     regimes = Regimes.create_empty() if regimes is None else regimes
     regime_books = RegimeBooks.create_empty() if regime_books is None else regime_books
     _check_regimes(regimes, regime_books)
@@ -225,10 +226,9 @@ def _failed(name: str, reasons: Mapping[date, str]) -> tuple[pl.DataFrame, pl.Da
     return rows, why
 
 
-def _check_out_of_sample(forecasts: pl.DataFrame) -> None:
-    early = forecasts.filter(pl.col("date") <= pl.col("fit_end")).head(1)
-    if len(early):
-        row = early.row(0, named=True)
+def _check_forecasts(forecasts: pl.DataFrame) -> None:
+    row = _not_after_its_fit(forecasts)
+    if row is not None:
         raise LookaheadError(
             f"forecasts: model {row['model']} has a score for {row['ticker']} on {row['date']}, but was fitted up to "
             f"{row['fit_end']}; use the fold whose fit ended before that date."
@@ -236,17 +236,14 @@ def _check_out_of_sample(forecasts: pl.DataFrame) -> None:
 
 
 def _check_regimes(regimes: pl.DataFrame, regime_books: pl.DataFrame) -> None:
-    early = regimes.filter(pl.col("date") <= pl.col("fit_end")).head(1)
-    if len(early):
-        row = early.row(0, named=True)
+    row = _not_after_its_fit(regimes)
+    if row is not None:
         raise LookaheadError(
             f"regimes: method {row['method']} has a row on {row['date']}, but was fitted up to {row['fit_end']}; use "
             "the fold whose fit ended before that date."
         )
-    begins = regimes.group_by("fold").agg(pl.col("date").min())
-    late = regime_books.join(begins, on="fold").filter(pl.col("date") <= pl.col("fit_end")).sort("fold").head(1)
-    if len(late):
-        row = late.row(0, named=True)
+    row = _chosen_within_its_fold(regime_books, regimes)
+    if row is not None:
         raise LookaheadError(
             f"regime_books: fold {row['fold']} chose its books on sessions up to {row['fit_end']}, but has a regime on "
             f"{row['date']}; choose them on sessions before the fold."
@@ -254,14 +251,24 @@ def _check_regimes(regimes: pl.DataFrame, regime_books: pl.DataFrame) -> None:
 
 
 def _check_book_settings(forecasts: pl.DataFrame, book_settings: pl.DataFrame) -> None:
-    begins = forecasts.group_by("fold").agg(pl.col("date").min())
-    late = book_settings.join(begins, on="fold").filter(pl.col("date") <= pl.col("fit_end")).sort("fold").head(1)
-    if len(late):
-        row = late.row(0, named=True)
+    row = _chosen_within_its_fold(book_settings, forecasts)
+    if row is not None:
         raise LookaheadError(
             f"book_settings: fold {row['fold']} chose its {row['setting']} on sessions up to {row['fit_end']}, but has "
             f"a forecast on {row['date']}; choose it on sessions before the fold."
         )
+
+
+def _not_after_its_fit(said: pl.DataFrame) -> dict[str, Any] | None:
+    """The first row of what models say that is dated within their fit."""
+    return next(said.filter(pl.col("date") <= pl.col("fit_end")).head(1).iter_rows(named=True), None)
+
+
+def _chosen_within_its_fold(chosen: pl.DataFrame, said: pl.DataFrame) -> dict[str, Any] | None:
+    """The first row of what was chosen for a fold on sessions of it, with the first `date` of what is said there."""
+    begins = said.group_by("fold").agg(pl.col("date").min())
+    late = chosen.join(begins, on="fold").filter(pl.col("date") <= pl.col("fit_end")).sort("fold")
+    return next(late.head(1).iter_rows(named=True), None)
 
 
 def _empty() -> pl.DataFrame:

@@ -12,15 +12,14 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.schema import CARRIED, NO_SERIES, PROVISIONAL, BenchmarkReturns, validate
 
 #: Sessions on which both indices must be known before their difference is called a dividend yield.
 FEWEST_YIELD_SESSIONS = 63
-
-Floats = NDArray[np.float64]
 
 
 def benchmark_returns(

@@ -9,19 +9,15 @@ D decisions, N names, T sessions, P periods from one fill to the next.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.null_signals import Choices
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.measures.performance import annual_turnover
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.ledger import Ledger, Rules, check_reconciles, run_ledger
 from quant_core.trading.market import Market
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

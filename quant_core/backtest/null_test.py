@@ -35,12 +35,12 @@ from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.null_books import BookHistory, Desk, desk_of, equal_weights, run_book, top_weights
 from quant_core.backtest.null_signals import Choices
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.measures.overfitting import probability_of_backtest_overfitting
 from quant_core.measures.significance import deflated_sharpe, probabilistic_sharpe, sharpe_moments
 from quant_core.trading.rebalancing import Rebalance, check_rebalance
 
-Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Floats]
 
 BPS = 1e-4

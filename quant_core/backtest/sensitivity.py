@@ -11,6 +11,7 @@ from datetime import date
 import polars as pl
 
 from quant_core.backtest.config import BacktestConfig
+from quant_core.backtest.promotion import COST_MULTIPLE
 from quant_core.measures import performance as p
 from quant_core.measures.holdings import exposure, invested_share
 from quant_core.schema import Sensitivity, StressedReturns, dtypes_of, table_of, validate
@@ -20,7 +21,7 @@ from quant_core.trading.ledger import Ledger, Rules, run_ledger
 from quant_core.trading.market import Market
 from quant_core.trading.panel import MarketPanel
 
-COST_MULTIPLES = (1.0, 2.0, 3.0)
+COST_MULTIPLES = (1.0, COST_MULTIPLE, 3.0)
 EXTRA_DELAYS = (0, 1, 2)
 HAIRCUTS = (0.0, 1.0)
 #: Square-root impact of the capacity curve where the backtest itself assumes less (Toth et al., 2011: about 1).
@@ -41,44 +42,49 @@ class Plan:
 Scenario = tuple[str, float, CostSchedule, Rules, float]
 
 
-def sensitivity(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig) -> pl.DataFrame:
+def sensitivity(
+    panel: MarketPanel,
+    plans: Mapping[str, Plan],
+    books: Mapping[str, Ledger],
+    costs: CostSchedule,
+    config: BacktestConfig,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Every strategy under every scenario.
 
+    Args:
+        books: what the backtest itself made of the plans, which some scenarios ask for again.
+        costs: that they were run at.
     Returns:
-        Sensitivity. Capacity charges square-root impact of at least CAPACITY_IMPACT and fills at most
-        CAPACITY_PARTICIPATION of a day: without them, money would be no object.
+        Sensitivity, in which capacity charges square-root impact of at least CAPACITY_IMPACT and fills at most
+        CAPACITY_PARTICIPATION of a day: without them, money would be no object. And StressedReturns.
     """
-    rows = []
+    rows, stressed = [], [pl.DataFrame(schema=dtypes_of(StressedReturns))]
+    as_run = (config.rules, config.initial_capital_inr)
     for name, plan in plans.items():
-        for scenario, level, costs, rules, capital in scenarios(panel.sessions, config):
-            book = run_ledger(panel.market, plan.decisions, costs, rules, capital, plan.start)
-            found = measure_book(book, panel.sessions[plan.start :], panel.market, plan.start)
+        days = panel.sessions[plan.start :]
+        for scenario, level, paid, rules, capital in scenarios(costs, config):
+            if paid is costs and (rules, capital) == as_run:
+                book = books[name]
+            else:
+                book = run_ledger(panel.market, plan.decisions, paid, rules, capital, plan.start)
+            found = measure_book(book, days, panel.market, plan.start)
             rows.append({"strategy": name, "scenario": scenario, "level": level} | found)
-    return validate(
-        table_of(Sensitivity, rows).sort("strategy", "scenario", "level"),
-        Sensitivity,
-        "backtest sensitivity",
-        "report it.",
+            if (scenario, level) == ("cost_multiple", COST_MULTIPLE):
+                dated = {"date": pl.Series(days, dtype=pl.Date), "strategy": name}
+                stressed.append(pl.DataFrame(dated | {"simple_return_1d": book.simple_return}))
+    measures = table_of(Sensitivity, rows).sort("strategy", "scenario", "level")
+    returns = pl.concat(stressed).sort("date", "strategy")
+    return (
+        validate(measures, Sensitivity, "backtest sensitivity", "report it."),
+        validate(returns, StressedReturns, "backtest stressed", "report it."),
     )
 
 
-def returns_at(panel: MarketPanel, plans: Mapping[str, Plan], config: BacktestConfig, multiple: float) -> pl.DataFrame:
-    """StressedReturns of every strategy at so many times the costs."""
-    costs = config.cost_schedule(panel.sessions).scaled(multiple)
-    parts = [pl.DataFrame(schema=dtypes_of(StressedReturns))]
-    for name, plan in plans.items():
-        book = run_ledger(panel.market, plan.decisions, costs, config.rules, config.initial_capital_inr, plan.start)
-        days = pl.Series(panel.sessions[plan.start :], dtype=pl.Date)
-        parts.append(pl.DataFrame({"date": days, "strategy": name, "simple_return_1d": book.simple_return}))
-    table = pl.concat(parts).sort("date", "strategy")
-    return validate(table, StressedReturns, "backtest stressed", "report it.")
-
-
-def scenarios(sessions: Sequence[date], config: BacktestConfig) -> Iterator[Scenario]:
-    """(scenario, level, costs, rules, capital), one after another."""
-    costs, rules, capital = config.cost_schedule(sessions), config.rules, config.initial_capital_inr
+def scenarios(costs: CostSchedule, config: BacktestConfig) -> Iterator[Scenario]:
+    """(scenario, level, costs, rules, capital), one after another; `costs` itself where a scenario leaves them."""
+    rules, capital = config.rules, config.initial_capital_inr
     for multiple in COST_MULTIPLES:
-        yield "cost_multiple", multiple, costs.scaled(multiple), rules, capital
+        yield "cost_multiple", multiple, costs if multiple == 1.0 else costs.scaled(multiple), rules, capital
     for extra in EXTRA_DELAYS:
         late = replace(rules, delay_sessions=rules.delay_sessions + extra)
         yield "extra_delay_sessions", float(extra), costs, late, capital

@@ -9,7 +9,6 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.backtest.config import BacktestConfig
@@ -31,8 +30,6 @@ from quant_core.schema import (
 )
 from quant_core.trading.ledger import run_ledger
 from quant_core.trading.panel import MarketPanel, closing, market_panel
-
-Floats = NDArray[np.float64]
 
 #: Weights that differ by less are the same.
 SAME_WEIGHT = 1e-6

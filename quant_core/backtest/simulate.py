@@ -14,8 +14,7 @@ from quant_core.backtest import guard, records
 from quant_core.backtest.benchmark import benchmark_returns
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.metrics import measure
-from quant_core.backtest.promotion import COST_MULTIPLE
-from quant_core.backtest.sensitivity import Plan, returns_at, sensitivity
+from quant_core.backtest.sensitivity import Plan, sensitivity
 from quant_core.errors import DataError
 from quant_core.measures.trips import round_trips
 from quant_core.schema import (
@@ -26,6 +25,8 @@ from quant_core.schema import (
     BacktestPositions,
     BacktestTrades,
     RoundTrips,
+    Sensitivity,
+    StressedReturns,
     TargetWeights,
     validate,
 )
@@ -58,6 +59,7 @@ def simulate(
     config: BacktestConfig,
     fits: pl.DataFrame | None = None,
     price_returns_after: date | None = None,
+    stress: bool = True,
 ) -> Backtest:
     """Run every strategy of `targets` through the ledger, and again under other costs, delays and capital.
 
@@ -67,6 +69,7 @@ def simulate(
         config: costs, fill, cash rate, benchmark.
         fits: what the targets' models were fitted until, as `guard.fits_of` tells it.
         price_returns_after: last day whose dividends the prices have, see `benchmark_returns`; None for all days.
+        stress: run the other scenarios; without them `sensitivity` and `stressed` are empty.
     Returns:
         the sessions run from the first decision of any strategy to the last price; a strategy's own rows begin at its
         own first decision, with the initial capital in cash. A strategy that failed on all its dates has no book.
@@ -98,10 +101,9 @@ def simulate(
         prices, panel.sessions, config.total_return_index_ticker, config.index_ticker, panel.market.cash_return_1d,
         price_returns_after,
     )  # fmt: skip
-    return _assemble(
-        panel, plans, books, benchmark, sensitivity(panel, plans, config),
-        returns_at(panel, plans, config, COST_MULTIPLE), failures.sort("strategy", "date"),
-    )  # fmt: skip
+    nothing = Sensitivity.create_empty(), StressedReturns.create_empty()
+    stresses = sensitivity(panel, plans, books, costs, config) if stress else nothing
+    return _assemble(panel, plans, books, benchmark, *stresses, failures.sort("strategy", "date"))
 
 
 def without_absent(prices: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:

@@ -72,7 +72,7 @@ class Cleaned:
 
     Attributes:
         prices: rows as in schema.CleanPrices, sorted by (date, ticker).
-        quality: columns (kind, ticker, n_rows): defects by kind and ticker, largest first; kinds as in checks.KINDS.
+        quality: columns (kind, ticker, n_rows): defects by kind and ticker, largest first; kinds as in quality.KINDS.
         by_month: columns (kind, month, n_rows), month being its first day.
         suspects: jumps that may be unlisted actions, with their outcome and its evidence: see suspects.find_suspects.
     """

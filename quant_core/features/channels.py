@@ -13,6 +13,7 @@ import numpy as np
 from quant_core.features import feature
 from quant_core.features.liquidity import TURNOVER, turnover_inr
 from quant_core.features.panel import Panel
+from quant_core.features.range_volatility import log_ratio
 from quant_core.features.shapes import FloatPanel
 from quant_core.schema import CHANNEL_PREFIX, STATIC_PREFIX
 
@@ -67,8 +68,8 @@ def daily_channels(panel: Panel, windows: Sequence[int] = (USUAL_SESSIONS,)) -> 
     moves = {
         "return": panel.log_return_1d / usual,
         "gap": kernels.log1p_panel(panel.inputs["overnight_return_1d"]) / usual,
-        "intraday": _log_ratio(panel, "close_inr", "open_inr") / usual,
-        "range": _log_ratio(panel, "high_inr", "low_inr") / usual - 1.0,
+        "intraday": log_ratio(panel, "close_inr", "open_inr") / usual,
+        "range": log_ratio(panel, "high_inr", "low_inr") / usual - 1.0,
         "turnover": kernels.log_panel(volume) / 2.0,
         "volatility": kernels.log_panel(recent / usual),
         "market": np.broadcast_to(market, usual.shape) + 0.0 * usual,
@@ -110,9 +111,3 @@ def _market(panel: Panel, window: int) -> FloatPanel:
     steps = panel.index_log_return_1d
     full = kernels.full_windows(steps, panel.index_priced, window, needed(window), ANCHOR_REACH_SESSIONS)
     return steps / _usual(steps, window, panel.first_session, full)
-
-
-def _log_ratio(panel: Panel, above: str, below: str) -> FloatPanel:
-    from quant_core.features import kernels
-
-    return kernels.log_panel(panel.inputs[above]) - kernels.log_panel(panel.inputs[below])

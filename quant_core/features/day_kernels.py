@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_core.features.kernels import compiled
+from quant_core.compiling import compiled
 from quant_core.features.shapes import BoolPanel, FloatPanel, Row
 
 #: Sessions handled together when a panel is read by day: eight float64 values fill one cache line.

@@ -11,26 +11,18 @@ References: van Herk (1992) and Gil & Werman (1993) for the two-block scheme; Ch
 (count, mean, M2).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.compiling import compiled
 from quant_core.features.shapes import BoolPanel, FloatPanel
 
 Counts = NDArray[np.uint64]  # unsigned, as they are used as indices: a signed one is checked for being negative
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: A standard deviation below this share of the mean's magnitude is rounding noise, not dispersion.
 RELATIVE_STD_FLOOR = 1e-12
-
-
-def compiled(function: Function) -> Function:
-    """Compile without fast-math: re-association would make values depend on the vector width."""
-    options: Any = {"cache": True, "nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
-    return cast("Function", numba.njit(**options)(function))
 
 
 @compiled

@@ -6,7 +6,7 @@ make a value depend on the history that is loaded. Two-block scheme and conventi
 
 import numpy as np
 
-from quant_core.features.kernels import compiled
+from quant_core.compiling import compiled
 from quant_core.features.shapes import BoolPanel, FloatPanel
 
 

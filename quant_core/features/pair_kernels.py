@@ -6,7 +6,8 @@ References: Pebay (2008), Formulas for Robust, One-Pass Parallel Computation of 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant_core.features.kernels import RELATIVE_STD_FLOOR, compiled
+from quant_core.compiling import compiled
+from quant_core.features.kernels import RELATIVE_STD_FLOOR
 from quant_core.features.shapes import BoolPanel, FloatPanel
 
 CORRELATION, BETA, RESIDUAL_STD = 0, 1, 2

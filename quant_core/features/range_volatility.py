@@ -45,7 +45,7 @@ def parkinson_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> dic
     Source: Parkinson (1980), The Extreme Value Method for Estimating the Variance of the Rate of Return.
     """
     require_windows("parkinson_volatility", windows, at_least=1)
-    spread = _log_ratio(panel, "high_inr", "low_inr")
+    spread = log_ratio(panel, "high_inr", "low_inr")
     daily = spread * spread / (4.0 * math.log(2.0))
     return {f"parkinson_vol_{w}d_ann": _annualised_root(panel, daily, w) for w in windows}
 
@@ -74,7 +74,7 @@ def garman_klass_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> 
     Source: Garman & Klass (1980), On the Estimation of Security Price Volatilities from Historical Data.
     """
     require_windows("garman_klass_volatility", windows, at_least=1)
-    spread, intraday = _log_ratio(panel, "high_inr", "low_inr"), _log_ratio(panel, "close_inr", "open_inr")
+    spread, intraday = log_ratio(panel, "high_inr", "low_inr"), log_ratio(panel, "close_inr", "open_inr")
     daily = 0.5 * spread * spread - GARMAN_KLASS_WEIGHT * intraday * intraday
     return {f"garman_klass_vol_{w}d_ann": _annualised_root(panel, daily, w) for w in windows}
 
@@ -108,8 +108,8 @@ def yang_zhang_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> di
 
     require_windows("yang_zhang_volatility", windows, at_least=2)
     overnight = kernels.log1p_panel(panel.inputs["overnight_return_1d"])
-    intraday = _log_ratio(panel, "close_inr", "open_inr")
-    up, down = _log_ratio(panel, "high_inr", "open_inr"), _log_ratio(panel, "low_inr", "open_inr")
+    intraday = log_ratio(panel, "close_inr", "open_inr")
+    up, down = log_ratio(panel, "high_inr", "open_inr"), log_ratio(panel, "low_inr", "open_inr")
     rogers_satchell = up * (up - intraday) + down * (down - intraday)
     complete = ~np.isnan(overnight + rogers_satchell)
     overnight, intraday, rogers_satchell = (
@@ -127,7 +127,7 @@ def yang_zhang_volatility(panel: Panel, windows: Sequence[int] = (21, 63)) -> di
     return columns
 
 
-def _log_ratio(panel: Panel, above: str, below: str) -> FloatPanel:
+def log_ratio(panel: Panel, above: str, below: str) -> FloatPanel:
     """(N, T) log of one price of the day over another; NaN where either is missing or not above zero."""
     from quant_core.features import kernels
 

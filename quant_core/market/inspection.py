@@ -18,6 +18,7 @@ from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import CRORE, LAKH
 from quant_core.market.reading.opening import PARQUET_SUFFIXES, TEXT_SUFFIXES, FileStamp
 from quant_core.market.reading.prices import damaged, read_or_reason, scan
+from quant_core.market.sources._chosen import named_rows
 from quant_core.market.sources._folder import (
     ACTIONS_NAME,
     CHANGES_NAME,
@@ -30,7 +31,7 @@ from quant_core.market.sources._folder import (
     price_file,
 )
 from quant_core.market.sources._lists import read_sectors
-from quant_core.market.sources._rows import Choice, named_rows, rows_of
+from quant_core.market.sources._rows import Choice, rows_of
 from quant_core.market.sources.files import FilesSource
 from quant_core.market.symbols import usable_changes
 from quant_core.market.universe import read_intervals

@@ -85,12 +85,6 @@ def reliability(probability: Floats, happened: Flags, bins: int = 10) -> pl.Data
     )
 
 
-def brier(probability: Floats, happened: Flags) -> float:
-    """Mean of (p - 1{happened})^2 where something was said; NaN for none."""
-    said = ~np.isnan(probability)
-    return float(((probability[said] - happened[said]) ** 2).mean()) if said.any() else math.nan
-
-
 def log_loss(probabilities: Floats, happened: Floats) -> Floats:
     """(R,) -ln of what was said of the class that happened.
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Flags
 from quant_core.measures.information_coefficient import ranks
 
 Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 #: Sessions that a beta or a volatility looks back on, and with how many it begins.
 LOOKBACK, FEWEST = SESSIONS_PER_YEAR, 63

@@ -31,9 +31,3 @@ def to_patches(x: "Tensor", patch_size: int) -> "Tensor":
     batch, length, width = x.shape
     count = n_patches(length, patch_size)
     return x[:, length - count * patch_size :].reshape(batch, count, patch_size * width)
-
-
-def from_patches(patches: "Tensor", patch_size: int) -> "Tensor":
-    """(B, P, patch_size * F) -> (B, P * patch_size, F): the way back."""
-    batch, count, width = patches.shape
-    return patches.reshape(batch, count * patch_size, width // patch_size)

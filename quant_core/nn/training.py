@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from quant_core.errors import DataError
-from quant_core.fitted import Log, plain_settings
+from quant_core.fitted import Log, curve_table, plain_settings
 from quant_core.nn.checkpoints import (
     Checkpoint,
     checkpoint_path,
@@ -112,7 +112,7 @@ def train(
     network.load_state_dict(now.best)
     network.eval().zero_grad(set_to_none=True)
     best, last = ({name: state[name] for name in network.state_dict()} for state in (now.best, now.model))
-    return Trained(best, last, _curve(now), now.best_epoch)
+    return Trained(best, last, curve_table(now.curve), now.best_epoch)
 
 
 def draw_rows(n_rows: int, wanted: int | None, seed: int, epoch: int) -> Tensor:
@@ -201,10 +201,6 @@ def _teller(log: Log, place: Place) -> Callable[[Mapping[str, float]], None]:
             log(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
 
     return tell
-
-
-def _curve(now: Checkpoint) -> pl.DataFrame:
-    return pl.DataFrame(now.curve).with_columns(pl.col("epoch").cast(pl.Int32), pl.exclude("epoch").cast(pl.Float64))
 
 
 def _mark(

@@ -7,20 +7,11 @@ Source: Rabiner, A tutorial on hidden Markov models, Proc. IEEE 77, 1989; in log
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 
+from quant_core.compiling import compiled
 from quant_core.regimes.model import Array
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Compile without fast-math: re-association would make values depend on the vector width."""
-    options: Any = {"cache": True, "nogil": True, "fastmath": False, "error_model": "numpy", "no_cfunc_wrapper": True}
-    return cast("Function", numba.njit(**options)(function))
 
 
 def whitening(covariances: Array) -> Array:

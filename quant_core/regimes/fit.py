@@ -71,7 +71,7 @@ def fit_regimes(
             f"regime_model {fold.name}: {n_known} sessions with an index return before {fold.test_start}, wanted "
             f"{config.min_sessions} or more (min_sessions); start the profile earlier or its first_fold later."
         )
-    usual = usual_of(*_floats(known, ["log_volatility_21d", "drawdown_252d"]).T)
+    usual = usual_of(*columns_of(known, ["log_volatility_21d", "drawdown_252d"]).T)
     arrays: dict[str, np.ndarray] = {}
     methods: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -206,7 +206,7 @@ def window_of(table: pl.DataFrame, columns: Sequence[str]) -> Window:
         raise DataError(f"no session has all of {list(columns)}; choose columns that this source has.")
     own = table[complete[0] :]
     return Window(
-        own["date"], _floats(own, columns), *_floats(own, ["return_1d", "drawdown_252d", "log_volatility_21d"]).T
+        own["date"], columns_of(own, columns), *columns_of(own, ["return_1d", "drawdown_252d", "log_volatility_21d"]).T
     )
 
 
@@ -253,7 +253,7 @@ def projected(frame: Arrays, rows: Array) -> Array:
     return np.asarray((values[:, :, None] * frame[AXES][None]).sum(axis=1))
 
 
-def _floats(table: pl.DataFrame, columns: Sequence[str]) -> Array:
+def columns_of(table: pl.DataFrame, columns: Sequence[str]) -> Array:
     """(T, F), NaN for null."""
     found: Array = table.select(pl.col(columns).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     return np.ascontiguousarray(found)

@@ -10,7 +10,7 @@ from quant_core.errors import DataError
 from quant_core.fitted import Fitted, guard
 from quant_core.folds import fold as fold_named
 from quant_core.regimes.config import is_of_embeddings, method_of
-from quant_core.regimes.fit import AGE, ORDER, STATE, by_name, projected, window_of, with_embeddings
+from quant_core.regimes.fit import AGE, ORDER, STATE, by_name, columns_of, projected, window_of, with_embeddings
 from quant_core.regimes.model import Array, Arrays
 from quant_core.schema import REGIME_NAMES, REGIME_PROBABILITIES, Regimes
 
@@ -92,7 +92,7 @@ def _of_method(
     own = arrays_of(fitted, method)
     columns = fitted.manifest.facts["methods"][method]["columns"]
     table = _table(method, inputs, embedded)
-    rows = np.ascontiguousarray(table.select(pl.col(columns).cast(pl.Float64).fill_null(np.nan)).to_numpy())
+    rows = columns_of(table, columns)
     states, _ = method_of(method).filter(own, projected(own, rows), own[STATE])
     names = by_name(own, states)
     labels = names.argmax(axis=1)

@@ -8,20 +8,17 @@ bit what `ledger.run_ledger` gives for the same decisions.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading import arrays as b
-from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.day_loop import advance
 from quant_core.trading.decisions import SUM_TOLERANCE, Decisions
 from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import Market
-from quant_core.trading.panel import MarketPanel
 from quant_core.trading.rules import Rules, check_capital
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -128,12 +125,6 @@ class Account:
             n_fills=int(log.counts[b.FILLS, 0]),
             n_unfilled=int(log.counts[b.UNFILLED, 0]),
         )
-
-
-def open_account(panel: MarketPanel, config: AccountConfig, first: int = 0) -> Account:
-    """An account with a configuration's money, costs and rules that opens at session `first` of the panel."""
-    costs = config.cost_schedule(panel.sessions)
-    return Account(panel.market, costs, config.rules, config.initial_capital_inr, first)
 
 
 def _joined(waiting: b.Wanted, decision: b.Wanted) -> b.Wanted:

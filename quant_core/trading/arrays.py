@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from quant_core.dense import Floats, Integers
+
 Small = NDArray[np.int32]
 Names = NDArray[np.uint64]  # columns of the panel, unsigned: the loop need not ask whether one counts from the end
 

@@ -17,13 +17,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading import nse_charges as nse
 from quant_core.trading.dated import session_ordinals
-
-Floats = NDArray[np.float64]
 
 BPS = 1e-4
 EVENT_KINDS = ("impact", "dp_charge", "delisting")  # the ledger's own names for costs that are no rate on value

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quant_core.dense import Integers
 from quant_core.errors import DataError
-
-Integers = NDArray[np.int64]
 
 
 def session_ordinals(sessions: Sequence[date], where: str) -> Integers:

@@ -1,7 +1,8 @@
 """An account day by day, compiled: what a backtest runs through and an environment steps.
 
 The rules are told in `ledger`, the arrays in `arrays`; here is how. Cost of a session is in the order of the names held
-or ordered, not of the names there are.
+or ordered, not of the names there are. All of it is in one file because it is inlined into one loop, and numba's cache
+looks at the age of the loop's own file alone: a part that changed elsewhere would go on as it was.
 """
 
 from typing import Any

@@ -11,10 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quant_core.dense import Floats, Integers
 from quant_core.errors import DataError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 SUM_TOLERANCE = 1e-9  # a decision may exceed 1 by this much, for rounding in the caller
 

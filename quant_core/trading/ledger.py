@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats, Integers
 from quant_core.errors import DataError
 from quant_core.trading import arrays as b
 from quant_core.trading.costs import EVENT_KINDS, CostSchedule
@@ -41,8 +42,6 @@ from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import Market
 from quant_core.trading.rules import Rules, check_capital
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Small = NDArray[np.int32]
 
 PAISA = 0.01

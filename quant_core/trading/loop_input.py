@@ -6,16 +6,14 @@ The one way in: a backtest's ledger and a stepped account both come through here
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading.arrays import Charges, MarketArrays, Terms, Wanted
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import Decisions
 from quant_core.trading.market import Market
 from quant_core.trading.rules import Rules
-
-Floats = NDArray[np.float64]
 
 
 class LoopInput(NamedTuple):

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quant_core.dense import Floats, Integers
 from quant_core.errors import DataError
 from quant_core.trading.arrays import MarketArrays
 
@@ -18,8 +19,6 @@ Fill = Literal["open", "close", "vwap"]
 Dividends = Literal["reinvest", "cash"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Bits of `open_to`: what an order in a name can do in a session.
 CLOSED, BUY, SELL = 0, 1, 2

@@ -10,11 +10,9 @@ from datetime import date
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.trading.dated import Integers, rows_in_force
-
-Floats = NDArray[np.float64]
 
 
 class SideRates(NamedTuple):

@@ -11,8 +11,8 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.schema import HOLD, Orders, validate
 from quant_core.trading import arrays as b
@@ -24,8 +24,6 @@ from quant_core.trading.loop_input import loop_input
 from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Market
 from quant_core.trading.panel import Closing
 from quant_core.trading.rules import Rules
-
-Floats = NDArray[np.float64]
 
 #: Share of the average daily traded value that an order may be, where the account's own rules have no limit.
 PARTICIPATION = 0.10

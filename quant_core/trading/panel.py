@@ -5,7 +5,6 @@ volatility are trailing and known before the session. What ends a position comes
 that lasted.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -14,22 +13,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core import calendar, dense
+from quant_core import calendar
+from quant_core.dense import Flags, Floats
 from quant_core.errors import DataError
-from quant_core.schema import CASH, EQUITY, INDEX
+from quant_core.schema import CASH
+from quant_core.trading.absences import delistings, outages
 from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.decisions import Decisions
-from quant_core.trading.market import BOTH, BUY, CLOSED, SELL, Delistings, Fill, Market
+from quant_core.trading.grid import TRAILING_SESSIONS, Grid
+from quant_core.trading.market import Delistings, Fill, Market
 from quant_core.trading.risk_free import cash_return_1d as cash_returns
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-TRAILING_SESSIONS = 21  # for traded value and volatility
-FEWEST_SESSIONS = 5  # with a value, before a trailing volatility counts
-ROUNDING = 1e-9  # of a previous close that is worked out from a return
-LONGEST_OUTAGE = 5  # sessions in a row on which some stocks have prices and most do not; then it is the new normal
-TICK_INR = 0.05  # NSE's tick; a limit price is a whole number of ticks inside the band
 
 COLUMNS = (
     "overnight_return_1d", "intraday_return_1d", "dividend_return_1d", "total_return_1d", "open_inr", "high_inr",
@@ -123,7 +116,7 @@ def assemble_panel(
     first, last = rows["date"].min(), prices["date"].max()
     assert isinstance(first, date) and isinstance(last, date)  # noqa: PT018 - for the type checker
     days = calendar.sessions(first, last)
-    grid = _Grid(rows, days, tickers)
+    grid = Grid(rows, days, tickers)
     kept = slice(days.index(start), None)
     out = outages(prices, days)
     fills = grid.fill_price_inr(fill)
@@ -169,126 +162,7 @@ def _with_received(prices: pl.DataFrame, tickers: pl.Series, start: date) -> pl.
         tickers = pl.concat([tickers, pl.Series(tickers.name, [first["terminal_into"]], dtype=pl.String)])
 
 
-class _Grid:
-    """Long rows as (T, N) arrays."""
-
-    def __init__(self, rows: pl.DataFrame, days: Sequence[date], tickers: pl.Series) -> None:
-        self.rows, self.tickers = rows, tickers
-        self.laid_out: dict[str, Floats] = {}
-        self.cells = dense.cells(rows, pl.Series(days, dtype=pl.Date), tickers, "backtest")
-        self.priced = self.flags(~pl.col("is_filled"))
-        self.is_index = self.flags(pl.col("instrument") == INDEX)
-
-    def values(self, column: str) -> Floats:
-        """One column, laid out once; not to be written to."""
-        if column not in self.laid_out:
-            self.laid_out[column] = self.cells.floats(self.rows[column])
-        return self.laid_out[column]
-
-    def flags(self, rule: pl.Expr) -> Flags:
-        return self.cells.flags(self.rows.select(rule).to_series())
-
-    def fill_price_inr(self, fill: Fill) -> Floats:
-        """Open or close; or turnover over volume where that lies in the day's range, else the mean of open, high, low
-        and close."""
-        if fill != "vwap":
-            return self.values(f"{fill}_inr")
-        low, high, volume = self.values("low_inr"), self.values("high_inr"), self.values("volume_shares")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            average = self.values("turnover_inr") / volume
-        typical = (self.values("open_inr") + high + low + self.values("close_inr")) / 4.0
-        return np.where((average >= low) & (average <= high), average, typical)
-
-    def open_to(self, fills: Floats, price_band: float) -> NDArray[np.uint8]:
-        """(T, N) bits BUY and SELL."""
-        open_, high, low = (self.values(f"{name}_inr") for name in ("open", "high", "low"))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            paid = np.nan_to_num(self.values("dividend_return_1d"))
-            before = open_ / (1.0 + self.values("overnight_return_1d") - paid)  # previous close on today's basis
-            one_price = (high == low) & (before > 0.0)
-            no_buy = one_price & (low > before * (1.0 + ROUNDING))
-            no_sell = one_price & (high < before * (1.0 - ROUNDING))
-            if price_band > 0.0:
-                no_buy |= fills >= before * (1.0 + price_band) - TICK_INR
-                no_sell |= fills <= before * (1.0 - price_band) + TICK_INR
-        is_open, member = self.flags(pl.col("is_tradable")), self.flags(pl.col("is_member"))
-        bits = np.where(is_open & member & ~no_buy, BUY, CLOSED) | np.where(is_open & ~no_sell, SELL, CLOSED)
-        return np.where(self.is_index & self.priced, BOTH, bits).astype(np.uint8)
-
-    def suspended(self) -> Flags:
-        """(T, N) from a row that says so until the name trades again."""
-        says = self.flags(pl.col("flags").str.contains("suspended", literal=True))
-        newest = np.maximum.accumulate(np.where(says | self.priced, np.arange(len(says))[:, None], -1), axis=0)
-        return np.where(newest >= 0, np.take_along_axis(says, np.maximum(newest, 0), axis=0), False)
-
-    def terms(self) -> Delistings:
-        """The terminal rows."""
-        rows = self.rows.with_columns(row=pl.Series(self.cells.row), column=pl.Series(self.cells.column))
-        last = rows.filter(pl.col("terminal_factor").is_not_null()).sort("row", "column")
-        into = last["terminal_into"]
-        received = np.where(into.is_not_null(), self.tickers.search_sorted(into.fill_null("")).cast(pl.Int64), -1)
-        return Delistings(
-            last["row"].to_numpy().astype(np.int64), last["column"].to_numpy().astype(np.int64),
-            last["terminal_factor"].to_numpy(), received.astype(np.int64),
-        )  # fmt: skip
-
-    def traded_value_inr(self) -> Floats:
-        """Mean rupee turnover of the sessions before; an index is taken for as deep as anyone wants."""
-        own, by_price = self.values("turnover_inr"), self.values("close_inr") * self.values("volume_shares")
-        value = np.where(np.isnan(own), by_price, own)
-        value[~self.priced] = 0.0  # a session without trading traded nothing
-        before_listing = np.cumsum(self.priced, axis=0) == 0
-        value[before_listing] = np.nan
-        mean, _ = _trailing(value)
-        return np.where(self.is_index.any(axis=0), np.inf, mean)
-
-    def volatility(self) -> Floats:
-        """Standard deviation of the daily returns of the sessions before."""
-        mean, n = _trailing(self.values("total_return_1d"))
-        square, _ = _trailing(self.values("total_return_1d") ** 2)
-        with np.errstate(invalid="ignore"):
-            spread = np.sqrt(np.maximum(square - mean**2, 0.0))
-        return np.where(n >= FEWEST_SESSIONS, spread, np.nan)
-
-
-def _trailing(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and count of the known values in the TRAILING_SESSIONS rows before each row; NaN for none."""
-    known = ~np.isnan(values)
-    total = _window_sum(np.where(known, values, 0.0))
-    n = _window_sum(known.astype(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(n > 0.5, total / n, np.nan), np.rint(n)
-
-
-def _window_sum(values: Floats) -> Floats:
-    total = np.zeros_like(values)
-    for lag in range(1, TRAILING_SESSIONS + 1):  # no running sum: it would carry rounding of large values along
-        total[lag:] += values[:-lag]
-    return total
-
-
-def outages(prices: pl.DataFrame, days: Sequence[date]) -> Flags:
-    """(T,) sessions of `days` on which the market as a whole has no prices.
-
-    Those on which no stock has a price, or fewer than half as many as in the last session that was no outage; the
-    latter for LONGEST_OUTAGE sessions in a row at most. Where only one stock has prices there is no market to judge by.
-
-    Args:
-        prices: CleanPrices of every name there is.
-        days: consecutive sessions; those of `prices` before them are the past that the first ones are judged by.
-    """
-    counts = prices.filter(pl.col("instrument") == EQUITY, ~pl.col("is_filled")).group_by("date").len()
-    n_priced = dict(counts.iter_rows())
-    first = min([days[0], *n_priced])
-    found, usual, run = {}, 0, 0
-    for day in calendar.sessions(first, days[-1]):
-        n = n_priced.get(day, 0)
-        found[day] = usual > 1 and (n == 0 or (2 * n < usual and run < LONGEST_OUTAGE))
-        usual, run = (usual, run + 1) if found[day] else (n, 0)
-    return np.array([found[day] for day in days], dtype=np.bool_)
-
-
-def _endings(grid: _Grid, outage: Flags, after: int, first: int) -> Delistings:
+def _endings(grid: Grid, outage: Flags, after: int, first: int) -> Delistings:
     """Terminal rows by their terms, and names absent for long at the haircut; rows counted from `first`."""
     rows, columns = delistings(~grid.priced, after, first, ~(outage[:, None] | grid.suspended()))
     terms = grid.terms()
@@ -296,29 +170,6 @@ def _endings(grid: _Grid, outage: Flags, after: int, first: int) -> Delistings:
     lasting = [terms.rows[inside] - first, *(part[inside] for part in terms[1:])]
     unsaid = [rows, columns, np.full(len(rows), np.nan), np.full(len(rows), -1)]
     return Delistings(*(np.concatenate(parts) for parts in zip(lasting, unsaid, strict=True)))
-
-
-def delistings(
-    absent: Flags, after: int, first: int, counted: Flags | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(rows counted from `first`, columns) of the sessions on which a name has been without a price for `after` rows.
-
-    Args:
-        absent: (T, N) no price in the session; a name before its first price is not delisted.
-        counted: (T, N) sessions that count; by default all.
-    """
-    if after < 1:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    listed = np.cumsum(~absent, axis=0) > 0
-    counts = absent & listed if counted is None else absent & listed & counted
-    run, events = np.zeros(absent.shape[1], np.int64), []
-    for t in range(absent.shape[0]):
-        run = np.where(absent[t], run + counts[t], 0)
-        columns = np.flatnonzero(counts[t] & (run == after))
-        if t >= first:
-            events += [(t - first, column) for column in columns]
-    rows, names = zip(*events, strict=True) if events else ((), ())
-    return np.array(rows, dtype=np.int64), np.array(names, dtype=np.int64)
 
 
 class Closing(NamedTuple):
@@ -347,7 +198,7 @@ def closing(prices: pl.DataFrame, tickers: pl.Series, day: date, price_band: flo
     rows = known.filter(pl.col("date") >= days[0]).select("date", "ticker", *COLUMNS)
     # A row for the session that follows, in which nothing is known yet, looks back on this one.
     following = calendar.next_session(day)
-    grid = _Grid(rows, [*days, following], tickers)
+    grid = Grid(rows, [*days, following], tickers)
     bits = grid.open_to(grid.values("close_inr"), price_band)[-2]
     is_index = grid.is_index[-2]
     is_open = np.where(is_index, grid.priced[-2], grid.flags(pl.col("is_tradable"))[-2])

@@ -16,10 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading.dated import rows_in_force, session_ordinals
-
-Floats = NDArray[np.float64]
 
 
 class PolicyRate(NamedTuple):

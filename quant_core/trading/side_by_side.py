@@ -10,12 +10,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.trading.arrays import CASH, COST, EQUITY, N_SERIES, TURNOVER, AccountState, Log, Terms, Wanted
 from quant_core.trading.day_loop import UNCOUNTED, run_sessions
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 _uncounted = numba.njit(cache=True, forceinline=True, **UNCOUNTED)
 

@@ -1,10 +1,8 @@
-"""Seeds repeat, devices are never swapped silently, precision follows the CUDA generation."""
+"""Devices are never swapped silently, precision follows the CUDA generation."""
 
-import random
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from quant_core.errors import DataError
@@ -15,25 +13,6 @@ def test_importing_the_module_does_not_import_torch() -> None:
     code = "import sys, quant_core.runtime, quant_core.fitted, quant_core.forecasting.models.ridge as r; print(r.MODELS['ridge'].name, 'torch' in sys.modules, 'sklearn' in sys.modules)"  # noqa: E501
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["ridge", "False", "False"]
-
-
-@pytest.mark.slow
-def test_one_seed_repeats_python_numpy_and_torch() -> None:
-    torch = pytest.importorskip("torch")
-    from quant_core.runtime import set_seed
-
-    def draw() -> tuple[float, float, float]:
-        return random.random(), float(np.random.rand()), float(torch.rand(1))
-
-    set_seed(7)
-    first = draw()
-    set_seed(7)
-    again = draw()
-    set_seed(8)
-    assert first == again
-    assert all(a != b for a, b in zip(first, draw(), strict=True))
-    with pytest.raises(DataError, match="seed is -1"):
-        set_seed(-1)
 
 
 @pytest.mark.parametrize(

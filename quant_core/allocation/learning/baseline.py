@@ -11,11 +11,9 @@ learning; Mao et al. (2019), Variance reduction for RL in input-driven environme
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_core.allocation.learning.stage import Stage
-
-Floats = NDArray[np.float64]
+from quant_core.dense import Floats
 
 
 def equal_weight_growth(stage: Stage) -> Floats:

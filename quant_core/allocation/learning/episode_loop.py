@@ -13,13 +13,11 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from quant_core.allocation.learning.actions import weights_for
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.trading.day_loop import UNCOUNTED
 from quant_core.trading.side_by_side import decide, open_at, through, weights_of
 
-Floats = NDArray[np.float64]
 Inputs = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 SESSIONS_A_YEAR = 252.0
 OPENING_TURNOVER = 1.0  # one-way, from cash to a full book; beside the budget
@@ -35,7 +33,6 @@ N_FIGURES = 10
 #: Columns of `State.place`; ENDS says why an episode is over.
 DECISION, LEFT, ENDS = range(3)
 RUNS, TRUNCATED, TERMINATED = range(3)
-N_OWN_ASSET, N_OWN_MARKET = 2, 3  # columns that the environment itself appends
 
 
 class Script(NamedTuple):

@@ -10,7 +10,8 @@ import polars as pl
 from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.learning.agent import AGENTS, AgentConfig
-from quant_core.allocation.learning.inputs import LOOKBACK_SESSIONS, Compression, MarketTables, stage_of
+from quant_core.allocation.learning.blocks import Compression
+from quant_core.allocation.learning.inputs import LOOKBACK_SESSIONS, MarketTables, stage_of
 from quant_core.allocation.learning.policy import Policy, policies_of
 from quant_core.allocation.learning.stage import Stage
 from quant_core.fitted import Fitted, Log, Manifest, code_version, guard, plain_settings

@@ -18,9 +18,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from quant_core.allocation.learning.baseline import Share
 from quant_core.allocation.learning.policy import CLIP, Scaling, scale_of
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 
-Floats = NDArray[np.float64]
 Seen = dict[str, NDArray[np.float32]]
 KEYS = ("assets", "market")
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from quant_core import calendar
 from quant_core.allocation.learning.stage import Stage
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading.costs import CostSchedule, FlatCosts
 from quant_core.trading.decisions import Decisions
@@ -28,7 +29,6 @@ from quant_core.trading.weights import top_n_weights
 
 Kind = Literal["future", "signal", "none", "crisis"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Floats = NDArray[np.float64]
 
 FIRST_SESSION = date(2008, 1, 1)
 CASH_RETURN_1D = 2e-4  # 5 % a year

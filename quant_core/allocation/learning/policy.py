@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted
 
-Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 #: "assets" (B, N, F), "market" (B, M), "mask" (B, N) 1.0 where a name may be bought or is held; or without B.
 Seen = Mapping[str, Singles]

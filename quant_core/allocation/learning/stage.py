@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.errors import DataError
 from quant_core.trading.costs import CostSchedule
 from quant_core.trading.decisions import unholdable
@@ -19,10 +20,7 @@ from quant_core.trading.market import CLOSED, Market
 from quant_core.trading.rules import Rules, check_capital
 from quant_core.trading.windows import costs_window, market_window
 
-Floats = NDArray[np.float64]
 Inputs = NDArray[np.float32]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 REMEDY = "build the stage from one set of tables."
 

@@ -4,7 +4,6 @@ SB3's own archives hold pickled objects, so they are neither written nor read. R
 kept: everything from one evaluation to the next is drawn from (seed, number of the evaluation).
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant_core.errors import DataError
-from quant_core.fitted import replace_file
+from quant_core.fitted import digest_of, replace_file
 
 FORMAT = 1
 
@@ -42,7 +41,7 @@ def write_state(path: Path, state: State, fingerprint: str) -> None:
         DataError: it cannot be written; the former one is still there.
     """
     plain = {name: np.array(value, order="C") for name, value in state.arrays.items()}
-    about = {"format": FORMAT, "fingerprint": fingerprint, "digest": _digest(plain), **state.facts}
+    about = {"format": FORMAT, "fingerprint": fingerprint, "digest": digest_of(plain).hexdigest(), **state.facts}
     try:
         replace_file(path, save(plain, {"facts": json.dumps(about)}))
     except OSError as error:
@@ -65,7 +64,7 @@ def read_state(path: Path, fingerprint: str) -> State | None:
         with safe_open(path, framework="numpy") as file:
             facts = json.loads((file.metadata() or {})["facts"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if facts.pop("digest") != _digest(arrays):
+        if facts.pop("digest") != digest_of(arrays).hexdigest():
             raise ValueError("its content is not what was written")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); {remedy}") from error
@@ -74,12 +73,3 @@ def read_state(path: Path, fingerprint: str) -> State | None:
         if found != wanted:
             raise DataError(f"{path}: {what} is {found!r}, wanted {wanted!r}; {remedy}")
     return State(arrays, facts)
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        value = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()

@@ -34,7 +34,7 @@ from quant_core.allocation.learning.state_file import read_state, write_state
 from quant_core.allocation.learning.vector import VectorPortfolioEnv
 from quant_core.allocation.learning.walk import walk_one, why_unresponsive
 from quant_core.errors import DataError
-from quant_core.fitted import Fitted, Log, Manifest, code_version, journal_folder, plain_settings
+from quant_core.fitted import Fitted, Log, Manifest, code_version, curve_table, journal_folder, plain_settings
 from quant_core.runtime import torch_threads
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def fit(kind: str, learner: Learner, train: Stage, validation: Stage, config: An
         kind, train.sessions[0], days[-1], len(train.decisions), (*task.asset_columns, *task.market_columns),
         _digest(task), plain_settings(config), code_version(), facts,
     )  # fmt: skip
-    curve = pl.concat([_curve(found).with_columns(seed=pl.lit(k, pl.Int32)) for k, found in enumerate(seeds)])
+    curve = pl.concat(
+        [curve_table(found.curve).with_columns(seed=pl.lit(k, pl.Int32)) for k, found in enumerate(seeds)]
+    )
     said = pl.concat([walk.table(validation).with_columns(seed=pl.lit(k, pl.Int32)) for k, walk in enumerate(walks)])
     return Fitted(arrays, manifest, curve, said)
 
@@ -230,10 +232,6 @@ def _kept(found: Progress) -> dict[str, Any]:
     best = next(row for row in found.curve if row["steps"] == found.best_steps)
     figures = {name: value for name, value in best.items() if name.startswith("validation_")}
     return {"steps": found.best_steps, "steps_trained": found.steps, "evaluations": found.evaluation, **figures}
-
-
-def _curve(found: Progress) -> pl.DataFrame:
-    return pl.DataFrame(found.curve).with_columns(pl.col("epoch").cast(pl.Int32), pl.exclude("epoch").cast(pl.Float64))
 
 
 def _check(kind: str, train: Stage, validation: Stage) -> None:

@@ -19,9 +19,9 @@ from quant_core.allocation.learning.env_config import EnvConfig
 from quant_core.allocation.learning.environment import Observation, action_space, observation_space
 from quant_core.allocation.learning.episodes import Episodes, OnStage
 from quant_core.allocation.learning.stage import Stage
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 
-Floats = NDArray[np.float64]
 Stepped = tuple[Observation, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]
 
 

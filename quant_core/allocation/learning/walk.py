@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from quant_core.allocation.learning.env_config import EnvConfig
 from quant_core.allocation.learning.environment import PortfolioEnv
 from quant_core.allocation.learning.policy import Policy, Seen
 from quant_core.allocation.learning.stage import Stage
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 
-Floats = NDArray[np.float64]
 #: A policy whose weights move by less than this, one-way a decision on average, does nothing of its own.
 LEAST_MOVE = 1e-3
 

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from quant_core.fitted import Fitted, Log, frame_hash, journal_folder, plain_settings
+from quant_core.dense import Floats
+from quant_core.fitted import Fitted, Log, digest_of, frame_hash, journal_folder, plain_settings
 from quant_core.forecasting import explained
 from quant_core.forecasting.inputs import LABEL
 from quant_core.forecasting.model import TrainingData, manifest
@@ -23,8 +24,6 @@ from quant_core.runtime import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Floats = NDArray[np.float64]
 
 
 def fit_net(
@@ -93,7 +92,7 @@ def _fit_seed(
     from quant_core.nn.training import train
 
     seed = config.seed + 1000 * number  # seeds next to each other may be other models' own
-    about = [task.kind, frame_hash(task.rows), plain_settings(config), number, _digest(initial)]
+    about = [task.kind, frame_hash(task.rows), plain_settings(config), number, digest_of(initial).hexdigest()]
     mark, folder = hashlib.sha256(json.dumps(about).encode()).hexdigest(), journal_folder(log)
     network, slow = _begun(new_network(body, config, task.data.sizes, seed), initial), tuple(initial)
 
@@ -143,14 +142,6 @@ def _begun(network: "nn.Module", initial: Mapping[str, NDArray[Any]]) -> "nn.Mod
     before = {name: torch.from_numpy(value.copy()) for name, value in initial.items()}
     network.load_state_dict(network.state_dict() | before)
     return network
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of arrays by name."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + arrays[name].tobytes())
-    return digest.hexdigest()
 
 
 def _explained(

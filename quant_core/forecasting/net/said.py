@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.fitted import Fitted
 from quant_core.forecasting.inputs import check_present
 from quant_core.forecasting.net.settings import Body, NetConfig
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from quant_core.nn.heads import Said
 
-Floats = NDArray[np.float64]
 #: Rows that are judged at a time.
 JUDGED_AT_ONCE = 4096
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats, Integers
 from quant_core.errors import DataError
 from quant_core.forecasting.model import TrainingData
 from quant_core.forecasting.net.settings import NetConfig
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from quant_core.nn.heads import Said
     from quant_core.nn.losses import Targets
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 #: A rank label has variance 1/12; the score is learned in units of its standard deviation.
 LABEL_SCALE = {"rank": math.sqrt(12.0), "zscore": 1.0}
 #: Standardized returns and variance ratios are cut here.

@@ -8,7 +8,8 @@
 | values | `numbers`, `dates`, `values` | one grammar of numbers, one of dates, what stands for nothing |
 | identity | `identity`, `strangers` | ticker, exchange, index or share; what is no share's price |
 
-`prices` puts them together for price files, `side_lists` for lists beside them (actions, renames, members, sectors).
+`opened` says what a price file is by its beginning, `prices` (text) and `parquet` read its rows, `side_lists` reads the
+lists beside it (actions, renames, members, sectors).
 Nothing is changed, dropped or reinterpreted without a `problems.Problem` that names the file and, where there is one,
 the line and the cell.
 """

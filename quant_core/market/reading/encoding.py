@@ -43,7 +43,7 @@ def encoding_of(start: bytes, where: str) -> str:
             return name
     if b"\0" in start[:_JUDGED]:
         return _without_mark(start[:_JUDGED], where)
-    return UTF8 if _is_utf8(start) else _judged(start[:_JUDGED], where)
+    return UTF8 if _is_utf8(start) else _judged(start[:_JUDGED])
 
 
 def _is_utf8(start: bytes) -> bool:
@@ -63,7 +63,7 @@ def _without_mark(start: bytes, where: str) -> str:
     raise DataError(f"{where}: zero bytes, so no text; fetch it again or export it as CSV.")
 
 
-def _judged(start: bytes, where: str) -> str:
+def _judged(start: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(start, cp_isolation=["cp1252", "cp1250", "latin_1", "mac_roman"]).best()

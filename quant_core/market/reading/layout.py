@@ -192,10 +192,21 @@ def _plain(cells: Sequence[str]) -> list[str]:
 
 
 def _ragged(found: Records, some: NDArray[np.int64], n_cells: int, file: FileStamp) -> Problem:
-    listed = ", ".join(str(found.lines[n]) for n in some[:10]) + (", ..." if len(some) > 10 else "")
-    what = f"{len(some)} lines ({listed}) have not the {n_cells} cells of the header and are left out, first"
+    why = f"have not the {n_cells} cells of the header"
     remedy = "quote cells that hold the delimiter, write numbers without thousands separators, complete cut lines"
-    return in_file("ragged", file.name, what, remedy, int(found.lines[some[0]]), found.text_of(int(some[0])).strip())
+    return _left_out(found, some, why, remedy, file)
+
+
+def _split(found: Records, some: NDArray[np.int64], file: FileStamp) -> Problem:
+    why = "may hold a number that its own comma divides, as too long ones in this file do,"
+    return _left_out(found, some, why, "quote numbers or write them without thousands separators", file)
+
+
+def _left_out(found: Records, some: NDArray[np.int64], why: str, remedy: str, file: FileStamp) -> Problem:
+    """What is said of lines that do not fit the header."""
+    listed = ", ".join(str(found.lines[n]) for n in some[:10]) + (", ..." if len(some) > 10 else "")
+    what, first = f"{len(some)} lines ({listed}) {why} and are left out, first", int(some[0])
+    return in_file("ragged", file.name, what, remedy, int(found.lines[first]), found.text_of(first).strip())
 
 
 def _maybe_split(found: Records, kept: NDArray[np.int64], head: Head, width: int) -> pl.Series:
@@ -208,16 +219,6 @@ def _maybe_split(found: Records, kept: NDArray[np.int64], head: Head, width: int
         for left, right in zip(table.columns, table.columns[1:], strict=False)
     ]
     return table.select(pl.any_horizontal(pl.lit(False), *split).fill_null(False).alias("split")).to_series()
-
-
-def _split(found: Records, some: NDArray[np.int64], file: FileStamp) -> Problem:
-    listed = ", ".join(str(found.lines[n]) for n in some[:10]) + (", ..." if len(some) > 10 else "")
-    what = (
-        f"{len(some)} lines ({listed}) may hold a number that its own comma divides, as too long ones in this file do, "
-        "and are left out, first"
-    )
-    remedy = "quote numbers or write them without thousands separators"
-    return in_file("ragged", file.name, what, remedy, int(found.lines[some[0]]), found.text_of(int(some[0])).strip())
 
 
 def _parsed(found: Records, kept: NDArray[np.int64], delimiter: str, places: Sequence[int], width: int) -> pl.DataFrame:

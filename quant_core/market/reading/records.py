@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quant_core.errors import DataError
 
 _CHUNK = 1 << 26
-_NEWLINE, _QUOTE, _BLANK = 10, 34, 32
+_NEWLINE, _QUOTE = 10, 34
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from quant_core.market.problems import Problem, shown
 from quant_core.market.reading.columns import DAILY, Layout
 from quant_core.market.reading.dates import day_in_name
 from quant_core.market.reading.identity import exchange_of_name, ticker_in
+from quant_core.market.reading.opened import Opened, open_file
 from quant_core.market.reading.opening import (
     MAX_LIST_BYTES,
     FileStamp,
     stamp,
     stem_of,
 )
-from quant_core.market.reading.prices import Opened, open_file
 
 ACTIONS_NAME, CHANGES_NAME = "corporate_actions.csv", "symbol_changes.csv"
 MEMBERSHIP_NAME, SECTORS_NAME = "index_membership.csv", "sectors.csv"

@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 
 from quant_core.calendar import last_closed_session
-from quant_core.market.sources._simulation import REGIMES, Design, simulated_year
+from quant_core.market.sources._design import Design
+from quant_core.market.sources._simulation import REGIMES, simulated_year
 from quant_core.market.sources.source import (
     SOURCES,
     Fetch,

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from quant_core.compiling import compiled
 from quant_core.errors import DataError
-from quant_core.regimes.filtering import compiled, memoryless
+from quant_core.regimes.filtering import memoryless
 from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import CLUSTER_COLUMNS, check_rows
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_core.allocation import AllocationConfig, target_weights
-from quant_core.allocation.net_utility import Problem, most_net_utility, utility
+from quant_core.allocation.net_utility import Problem, most_net_utility
 from quant_core.allocation.strategies.cost_aware_mean_variance import expected_returns
 from quant_core.allocation.strategies.partial_adjustment import trading_rate
 from quant_core.allocation.strategy import decision_inputs
@@ -78,6 +78,12 @@ def problem(seed: int, n: int = 6, **more: object) -> Problem:
         ),
         **more,
     )  # fmt: skip
+
+
+def utility(p: Problem, weights: Array) -> float:
+    """a' w - g / 2 w' C w - c sum |w - held|."""
+    paid = p.cost * float(np.abs(weights - p.held).sum())
+    return float(p.expected @ weights) - p.risk_aversion / 2.0 * float(weights @ p.covariance @ weights) - paid
 
 
 def by_cvxpy(p: Problem) -> Array:

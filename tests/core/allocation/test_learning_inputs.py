@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quant_core.allocation.learning.inputs import Compression, kept_weights
+from quant_core.allocation.learning.blocks import Compression
+from quant_core.allocation.learning.inputs import kept_weights
 
 NAN = float("nan")
 

@@ -14,7 +14,7 @@ from quant_core.backtest.simulate import simulate
 from quant_core.errors import DataError
 from quant_core.measures.trips import round_trips
 from quant_core.schema import BUY, DELISTING, SELL
-from quant_core.trading.panel import outages
+from quant_core.trading.absences import outages
 
 PRICES = make_prices(("AAA", "BBB", "CCC", "DDD"))
 DAYS = calendar.sessions(START, END)

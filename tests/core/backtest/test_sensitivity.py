@@ -17,6 +17,10 @@ MEASURES = ("cagr", "sharpe_ann", "max_drawdown", "turnover_ann", "cost_ann", "e
 NSE = BacktestConfig(cost_model="nse_delivery", commission_bps=2.0, impact_coefficient=0.5, delay_sessions=2)
 
 
+def costs_of(config):
+    return config.cost_schedule(calendar.sessions(WEEKS[0], END))
+
+
 def row(table, scenario, level):
     return table.filter((pl.col("scenario") == scenario) & (pl.col("level") == level)).row(0, named=True)
 
@@ -47,8 +51,7 @@ def test_the_base_case_and_each_delay_are_what_a_backtest_of_their_own_gives(con
 
 
 def test_twice_the_cost_is_twice_every_part_of_it():
-    _, (_, level, doubled, rules, capital), *_ = scenarios(calendar.sessions(WEEKS[0], END), NSE)
-    plain = NSE.cost_schedule(calendar.sessions(WEEKS[0], END))
+    _, (_, level, doubled, rules, capital), *_ = scenarios(plain := costs_of(NSE), NSE)
     assert (level, rules, capital) == (2.0, NSE.rules, NSE.initial_capital_inr)
     assert (doubled.buy_rate == 2.0 * plain.buy_rate).all()
     assert (doubled.sell_rate == 2.0 * plain.sell_rate).all()
@@ -88,14 +91,14 @@ def test_money_that_finds_no_other_side_stays_in_cash():
 @pytest.mark.parametrize(("own", "expected"), [(0.0, CAPACITY_PARTICIPATION), (0.02, 0.02), (0.5, 0.1)])
 def test_the_capacity_curve_trades_a_share_of_a_day_and_waits(own, expected):
     config = BacktestConfig(max_participation=own, capital_levels_inr=(1e8,))
-    *_, (_, _, _, rules, _), _, _ = scenarios(calendar.sessions(WEEKS[0], END), config)
+    *_, (_, _, _, rules, _), _, _ = scenarios(costs_of(config), config)
     assert (rules.max_participation, rules.carry_over) == (expected, True)
 
 
 @pytest.mark.parametrize(("own", "expected"), [(0.0, CAPACITY_IMPACT), (0.5, CAPACITY_IMPACT), (2.0, 2.0)])
 def test_the_capacity_curve_charges_impact_even_where_the_backtest_does_not(own, expected):
     config = BacktestConfig(impact_coefficient=own, capital_levels_inr=(1e8,))
-    *_, (scenario, level, costs, _, capital), _, _ = scenarios(calendar.sessions(WEEKS[0], END), config)
+    *_, (scenario, level, costs, _, capital), _, _ = scenarios(costs_of(config), config)
     assert (scenario, level, capital) == ("capital_inr", 1e8, 1e8)
     assert costs.impact_coefficient == expected
 
@@ -109,3 +112,20 @@ def test_a_strategy_that_begins_on_the_last_session_has_scenarios_without_measur
     table = simulate(short, late, BacktestConfig()).sensitivity
     assert table.filter(pl.col("strategy") == "late").select(MEASURES).null_count().row(0) == (14,) * 6
     assert table.filter(pl.col("strategy") == "early")["cagr"].null_count() == 0
+
+
+def test_a_backtest_without_the_stress_is_the_same_but_for_it():
+    whole, plain = simulate(PRICES, TURNING, NSE), simulate(PRICES, TURNING, NSE, stress=False)
+    assert plain.sensitivity.is_empty()
+    assert plain.stressed.is_empty()
+    assert plain.metrics.equals(whole.metrics)
+
+
+def test_the_stressed_returns_are_a_backtest_of_their_own_at_twice_the_costs():
+    plain = BacktestConfig(commission_bps=10.0, slippage_bps=5.0, spread_bps=4.0)
+    own = simulate(
+        PRICES, TURNING, replace(plain, commission_bps=20.0, slippage_bps=10.0, spread_bps=8.0), stress=False
+    ).daily
+    stressed = simulate(PRICES, TURNING, plain).stressed
+    assert stressed["date"].equals(own["date"])
+    assert stressed["simple_return_1d"].to_list() == pytest.approx(own["simple_return_1d"].to_list(), abs=1e-14)

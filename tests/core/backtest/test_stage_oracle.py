@@ -15,7 +15,7 @@ from quant_core.backtest.simulate import simulate
 from quant_core.causality import assert_causal
 from quant_core.errors import LookaheadError
 from quant_core.schema import CASH
-from quant_core.trading import panel as panel_module
+from quant_core.trading import grid
 from quant_core.trading.risk_free import cash_return_1d
 
 pytestmark = pytest.mark.slow
@@ -211,7 +211,7 @@ def test_an_average_that_reaches_ahead_is_caught_in_the_books(monkeypatch):
         total[:-1] += values[1:]
         return total
 
-    monkeypatch.setattr(panel_module, "_window_sum", ahead)
+    monkeypatch.setattr(grid, "_window_sum", ahead)
     days = case.prices["date"].unique().sort()
     caught = 0
     for cut in days[10:20]:  # a fill must fall on the cut to show it

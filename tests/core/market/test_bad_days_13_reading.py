@@ -11,8 +11,9 @@ from quant_core.errors import DataError
 from quant_core.market.reading.columns import recognise
 from quant_core.market.reading.dates import read_dates
 from quant_core.market.reading.numbers import read_numbers
+from quant_core.market.reading.opened import is_multi_header, open_file
 from quant_core.market.reading.opening import stamp, stem_of
-from quant_core.market.reading.prices import is_multi_header, open_file, scan
+from quant_core.market.reading.prices import scan
 from quant_core.market.reading.values import Grammar
 from quant_core.market.sources._folder import side_file
 from quant_core.market.sources.files import FilesSource

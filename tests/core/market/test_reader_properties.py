@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from quant_core.errors import DataError
 from quant_core.market.action_list import read_actions
 from quant_core.market.problems import Problem
+from quant_core.market.reading.opened import open_file
 from quant_core.market.reading.opening import stamp
-from quant_core.market.reading.prices import open_file, scan
+from quant_core.market.reading.prices import scan
 from quant_core.market.reading.values import Grammar
 from quant_core.market.sources.files import FilesSource
 

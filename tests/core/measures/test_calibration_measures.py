@@ -42,11 +42,10 @@ def test_the_ks_distance_is_scipys() -> None:
     assert calibration.ks_uniform(values) == pytest.approx(stats.kstest(values, "uniform").statistic, abs=1e-12)
 
 
-def test_reliability_and_brier_by_hand() -> None:
+def test_reliability_by_hand() -> None:
     said, happened = np.array([0.05, 0.08, 0.55, 1.0, np.nan]), np.array([False, True, True, True, True])
     table = calibration.reliability(said, happened, bins=10)
     assert table.rows() == [(1, pytest.approx(0.065), 0.5, 2), (6, pytest.approx(0.55), 1.0, 1), (10, 1.0, 1.0, 1)]
-    assert calibration.brier(said, happened) == pytest.approx((0.05**2 + 0.92**2 + 0.45**2) / 4)
 
 
 def test_log_loss_and_qlike_by_hand() -> None:

@@ -1,22 +1,17 @@
 """The account that is stepped: to the last bit the ledger of the same decisions, and numbers by hand."""
 
 from dataclasses import replace
-from datetime import date
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_cases import NAN, SEEDS, case_of, cases, column, flat
 
-from quant_core import calendar
 from quant_core.errors import DataError
-from quant_core.trading.account import Account, open_account
-from quant_core.trading.account_config import AccountConfig
-from quant_core.trading.ledger import Ledger, Rules, check_reconciles, run_ledger
+from quant_core.trading.account import Account
+from quant_core.trading.ledger import Ledger, Rules, check_reconciles
 from quant_core.trading.market import Market
-from quant_core.trading.panel import MarketPanel
 
 SERIES = ("equity", "cash", "simple_return", "turnover", "cost", "interest", "dividend", "n_fills", "n_unfilled")
 
@@ -138,19 +133,3 @@ def test_an_account_cannot_outlive_its_market_or_open_without_money():
         Account(market, flat(2), None, 0.0)
     with pytest.raises(DataError, match="first is 2"):
         Account(market, flat(2), first=2)
-
-
-def test_a_configuration_opens_the_account_that_the_ledger_would_keep():
-    days = calendar.sessions(date(2022, 1, 3), date(2022, 2, 11))
-    case = case_of(8, shape=(len(days), 3))
-    config = AccountConfig(
-        initial_capital_inr=5e6, cost_model="nse_delivery", impact_coefficient=0.5, no_trade_band=0.01, delay_sessions=2
-    )
-    panel = MarketPanel(days, pl.Series(["A", "B", "C"]), case.market, case.market.open_inr)
-    account = open_account(panel, config, first=2)
-    assert (account.day.session, account.day.equity) == (2, 5e6)
-    decided = {row: each for row, each in case.decided.items() if row >= 2}
-    case = replace(case, decided=decided, costs=config.cost_schedule(days), rules=config.rules, capital=5e6)
-    book = run_ledger(case.market, case.decisions, case.costs, config.rules, 5e6, 2)
-    assert_same(steps(case, 2), book, 2)
-    assert book.cost.sum() > 0.0

@@ -9,8 +9,9 @@ import pytest
 from quant_core import calendar
 from quant_core.causality import assert_causal
 from quant_core.errors import DataError
+from quant_core.trading.absences import delistings
 from quant_core.trading.market import BOTH, BUY, CLOSED, SELL
-from quant_core.trading.panel import assemble_panel, delistings
+from quant_core.trading.panel import assemble_panel
 
 DAYS = calendar.sessions(date(2021, 1, 1), date(2021, 3, 31))
 TICKERS = pl.Series(["AAA", "^NSEI"])
