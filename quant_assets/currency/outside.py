@@ -1,9 +1,9 @@
 """What lies outside the graph in a partition's fingerprint: lists of facts, a raw month's source, reviewed actions, the
-register of trials, what was decided on paper."""
+register of trials, what was decided on paper. `lab` is a `Lab`, which asks this file."""
 
 import hashlib
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -15,11 +15,8 @@ from quant_assets.partitions import cleaning_begin
 from quant_assets.storage import paper_record
 from quant_core.market.lists import price_returns_after
 
-if TYPE_CHECKING:
-    from quant_assets.lab import Lab
 
-
-def list_versions(lab: "Lab", asset: str, partition: str) -> str:
+def list_versions(lab: Any, asset: str, partition: str) -> str:
     """Digest of the members, sectors and last known days that an asset's partition reads; "" for none."""
     if asset not in BY_MONTH + BY_FOLD:
         return ""
@@ -42,7 +39,7 @@ def list_versions(lab: "Lab", asset: str, partition: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _actions_version(lab: "Lab", start: date, end: date) -> str:
+def _actions_version(lab: Any, start: date, end: date) -> str:
     """Digest of the lines that can concern clean months `start`..`end`; empty for none.
 
     A line concerns the months whose rows it can touch: those with its ex_date between the look-back and the end,
@@ -59,7 +56,7 @@ def _actions_version(lab: "Lab", start: date, end: date) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
-def external_version(lab: "Lab", key: dg.AssetKey, partition: str) -> str:
+def external_version(lab: Any, key: dg.AssetKey, partition: str) -> str:
     """Digest of the partition's own of these, and for a trial of all that its key asks for."""
     from quant_assets.experiments.trial_work import made_from
 

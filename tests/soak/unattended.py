@@ -207,7 +207,7 @@ def unattended(folder: Path, script: Script, first: date, last: date) -> dict[st
     clock = ShiftedClock(folder / "clock", folder / "shifted_clock.so")
     began = time.monotonic()
     with dg.DagsterInstance.from_config(str(home)) as instance, ExitStack() as power:
-        machine, machines = None, list[Machine]()
+        machine, machines, offered = None, list[Machine](), set[str]()
         for day in days(first, last):
             script.mended(vendor, day)
             if script.is_off(day):
@@ -230,13 +230,14 @@ def unattended(folder: Path, script: Script, first: date, last: date) -> dict[st
                 now = machine.settle(at(day, 21, 30))
             if failed_today(instance, now):
                 now = machine.settle(now + AGAIN_AFTER)
+            offered |= offers(instance)  # day by day: Dagster forgets its sensors' words after a week
             if day in script.attended:
                 clock.set(at(day, 23, 0))
                 by_hand(instance)
             if is_session(day):
                 print(f"{day}: {instance.get_runs_count()} runs, {time.monotonic() - began:.0f} s", file=sys.stderr)
         return counted(instance) | {
-            "sessions": len(sessions(first, last)), "boots": len(machines), "stale": stale(instance),
+            "offered": sorted(offered), "sessions": len(sessions(first, last)), "boots": len(machines), "stale": stale(instance),
             "turns": sum(one.turns for one in machines), "errors": [line for one in machines for line in one.errors],
             "seconds": round(time.monotonic() - began),
         }  # fmt: skip
@@ -268,17 +269,21 @@ def stale(instance: dg.DagsterInstance) -> list[str]:
 
 
 def counted(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """Runs that the daemons launched, by job; those that failed; what was told of restated months; when folds began."""
+    """Runs that the daemons launched, by job; those that failed; when folds began."""
     launched = [one for one in instance.get_run_records() if COMMAND_TAG not in one.dagster_run.tags]
     runs = [one.dagster_run for one in launched]
-    told = {tick.skip_reason or "" for tick in ticks_of(instance, "restated_months")}
     return {
         "runs": dict(Counter("train" if run.job_name.startswith("__") else run.job_name for run in runs)),
         "refreshed": [run.tags.get(REFRESH_TAG, "") for run in reversed(runs) if run.job_name == "refresh"],
         "failed": [run.tags.get(REFRESH_TAG, run.job_name) for run in runs if run.status.value != "SUCCESS"],
-        "offered": sorted(text for text in told if "no longer" in text),
         "fitted": {name: fitted_at(instance, name) for name in FITTED},
     }
+
+
+def offers(instance: dg.DagsterInstance) -> set[str]:
+    """What was told of restated months."""
+    told = {tick.skip_reason or "" for tick in ticks_of(instance, "restated_months")}
+    return {text for text in told if "no longer" in text}
 
 
 def ticks_of(instance: dg.DagsterInstance, sensor: str) -> list[Any]:
