@@ -237,7 +237,8 @@ def unattended(folder: Path, script: Script, first: date, last: date) -> dict[st
             if is_session(day):
                 print(f"{day}: {instance.get_runs_count()} runs, {time.monotonic() - began:.0f} s", file=sys.stderr)
         return counted(instance) | {
-            "offered": sorted(offered), "sessions": len(sessions(first, last)), "boots": len(machines), "stale": stale(instance),
+            "offered": sorted(offered), "sessions": len(sessions(first, last)), "boots": len(machines),
+            "stale": stale(instance),
             "turns": sum(one.turns for one in machines), "errors": [line for one in machines for line in one.errors],
             "seconds": round(time.monotonic() - began),
         }  # fmt: skip
