@@ -58,11 +58,15 @@ def own_instance(home: Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
 
 
-def bury_the_dead() -> tuple[list[str], list[str]]:
-    """What became of runs whose process is gone, and the runs that only another host can judge; a line each."""
+def bury_the_dead(launched: bool = False) -> tuple[list[str], list[str]]:
+    """What became of runs whose process is gone, and the runs that only another host can judge; a line each.
+
+    Args:
+        launched: also those that Dagster's daemon launched on this machine.
+    """
     quiet()
     with dg.DagsterInstance.get() as instance:
-        return bury_dead_runs(instance), unjudged_runs(instance)
+        return bury_dead_runs(instance, launched), unjudged_runs(instance)
 
 
 def quiet() -> None:
