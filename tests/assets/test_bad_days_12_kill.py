@@ -368,8 +368,15 @@ def test_two_commands_on_one_profile_take_turns_and_the_second_says_so(lab: Smal
 
 @pytest.mark.slow
 def test_processes_that_make_a_fresh_instance_at_once_all_have_it(tmp_path: Path) -> None:
-    script = "import sys, pathlib; from quant_assets.instance import home; home.own_instance(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+    environment = lab_environment(tmp_path)
+    ours = (
+        "import os, pathlib; from quant_assets.instance import home;"
+        "home.own_instance(pathlib.Path(os.environ['DAGSTER_HOME']))"
+    )
+    dagsters = "import dagster; dagster.DagsterInstance.get()"
+    together = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        for code in (ours, dagsters, dagsters)
+    ]
     ended = [process.communicate(timeout=120)[1] for process in together]
     assert [process.returncode for process in together] == [0, 0, 0], ended
