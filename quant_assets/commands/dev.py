@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
@@ -59,24 +59,22 @@ def serve(profile: str, port: int, mlflow_port: int | None, automate: bool) -> i
         say(line)
     if not automate and is_untouched():
         say(OFF_NOTE)
-    beside = None if is_served_elsewhere() else Beside(mlflow_command(claim_mlflow_port(mlflow_port)))
+    beside = Beside([] if is_served_elsewhere() else mlflow_command(claim_mlflow_port(mlflow_port)))
     url = f"http://{LOOPBACK}:{port}"
     console.print(f"[bold]{profile}[/bold]: {url} (stop with Ctrl-C)\n[bold]MLflow[/bold]: {ui_address()}")
     dagster = start(dagster_command(port))
+    threading.Thread(target=_look_after, args=(url, ended), daemon=True).start()
     try:
-        due = 0.0
         while not ended.wait(0.3):
             if dagster.poll() is not None:
                 return _ended_by_itself(dagster.returncode)
-            if beside is not None and (beside.server is not None or not is_free(port)):
+            if beside.command and (beside.servers or not is_free(port)):
                 beside.keep()
             if automate and not is_free(port) and (switched := switch_on(url)) is not None:
                 automate = False
                 say(f"switched on: {', '.join(switched) or 'all of it was on already'}")
-            if time.monotonic() > due:
-                due = time.monotonic() + _looked_after(url)
     finally:
-        stop([dagster, *([beside.server] if beside is not None and beside.server is not None else [])])
+        stop([dagster, *beside.servers])
     return 0
 
 
@@ -84,20 +82,26 @@ def serve(profile: str, port: int, mlflow_port: int | None, automate: bool) -> i
 class Beside:
     """MLflow's server, of which nothing else has need: runs write to its store themselves."""
 
-    command: Sequence[str]
-    server: subprocess.Popen[bytes] | None = None
+    command: Sequence[str]  # empty where it is served elsewhere
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)  # the one that was started, if any
     started: float = float("-inf")
 
     def keep(self) -> None:
         """Start it where it is not there, and again where it died, not more than once a minute."""
-        if self.server is not None and self.server.poll() is None:
+        is_up = any(server.poll() is None for server in self.servers)
+        if is_up or time.monotonic() - self.started < AGAIN_AFTER_SECONDS:
             return
-        if time.monotonic() - self.started < AGAIN_AFTER_SECONDS:
-            return
-        if self.server is not None:
-            say(f"MLflow's UI died ({_how(self.server.returncode)}) and is started again; no run has need of it")
-            stop([self.server])  # what it left
-        self.server, self.started = start(self.command), time.monotonic()
+        for dead in self.servers:
+            say(f"MLflow's UI died ({_how(dead.returncode)}) and is started again; no run has need of it")
+        stop(self.servers)  # what it left
+        self.servers, self.started = [start(self.command)], time.monotonic()
+
+
+def _look_after(url: str, ended: threading.Event) -> None:
+    """Look at the code servers again and again. Beside the loop, for an answer may take long and a signal may not."""
+    wait = LOOK_EVERY_SECONDS
+    while not ended.wait(wait):
+        wait = _looked_after(url)
 
 
 def _looked_after(url: str) -> float:
