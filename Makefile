@@ -33,7 +33,7 @@ test: install  ## Run every test (those that need private data or Chromium say w
 test-fast: install  ## The tests that take under a minute together
 	$(PYTEST) -m "not slow and not ui and not real_data"
 
-soak: install  ## Sixty sessions through the daemons, fifty kills, every fault; prints its counts; an hour on two cores
+soak: install  ## Sixty sessions through the daemons, kills of runs and servers, every fault; prints its counts; over an hour on two cores
 	$(PYTEST) -m soak -rP --durations=0
 
 check: install  ## Lint, types, import rules

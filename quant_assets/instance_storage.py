@@ -4,14 +4,18 @@
 worker and a container: none of them needs another file.
 """
 
+import fcntl
 import importlib.util
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -32,11 +36,26 @@ class LabInstance(DagsterInstance):
 
     @staticmethod
     def config_defaults(base_dir: str) -> Mapping[str, ConfigurableClassData | None]:
-        """Dagster's own defaults for an instance in `base_dir`, but for the storage where the environment names one."""
-        defaults = InstanceRef.config_defaults(base_dir)
-        if postgres_url() is None:
-            return defaults
-        return {**defaults, "storage": ConfigurableClassData(__name__, PostgresStorage.__name__, "{}\n")}
+        """Dagster's own defaults for an instance in `base_dir`, but for the storage."""
+        chosen, where = (SqliteStorage, {"base_dir": base_dir}) if postgres_url() is None else (PostgresStorage, {})
+        storage = ConfigurableClassData(__name__, chosen.__name__, json.dumps(where))
+        return {**InstanceRef.config_defaults(base_dir), "storage": storage}
+
+
+class SqliteStorage(DagsterSqliteStorage):
+    """Dagster's own, made by one process at a time.
+
+    Two that make a fresh one at once would make the same tables, or each stamp the schema: one that is stamped twice
+    cannot be opened again.
+    """
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+        home = Path(config_value["base_dir"])
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / ".instance.lock").open("a") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            return cls.from_local(inst_data=inst_data, **config_value)
 
 
 class PostgresStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]

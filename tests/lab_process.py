@@ -145,6 +145,7 @@ class DevServer:
     environment: dict[str, str]
     serving_after_s: float
     log: Path
+    process: subprocess.Popen[bytes]
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """The `data` of an answer of the UI's own API."""
@@ -181,7 +182,7 @@ def dev_server(folder: Path, environment: dict[str, str], timeout_s: float = 120
             return answers(f"{url}/server_info")
 
         poll("quant dev serves", serving, timeout_s)
-        yield DevServer(url, mlflow_url, environment, time.monotonic() - begun, log)
+        yield DevServer(url, mlflow_url, environment, time.monotonic() - begun, log, process)
     assert not any(answers(address) for address in (url, mlflow_url)), log.read_text()
 
 

@@ -103,10 +103,11 @@ def build_sensors(lab: Lab, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
         name="bury_dead_runs",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks runs of a killed `quant run` failed and frees the slots that runs launched here wait for.",
+        description="Marks runs failed whose process was killed, and frees the slots that others wait for.",
     )
     def bury(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        return dg.SkipReason(" ".join(bury_dead_runs(context.instance)) or "No run is left of a process that died.")
+        buried = bury_dead_runs(context.instance, launched=True)
+        return dg.SkipReason(" ".join(buried) or "No run is left of a process that died.")
 
     return [
         evaluate_after_refresh, bury,

@@ -1,9 +1,10 @@
-"""Switching the lab's schedule and sensors on, through the API of the UI that serves them."""
+"""What `quant dev` asks of the UI that it serves, through its API: schedule and sensors on, dead code servers again."""
 
 import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,11 @@ LOOK_UP = """{repositoriesOrError {... on RepositoryConnection {nodes {
     sensors {name sensorState {status}}}}}}"""
 SWITCH = """mutation($it: %(kind)sSelector!) {switched: start%(kind)s(%(argument)sSelector: $it) {
     __typename ... on PythonError {message}}}"""
+LOCATIONS = """{workspaceOrError {... on Workspace {locationEntries {
+    name locationOrLoadError {... on PythonError {className}}}}}}"""
+RELOAD = "mutation($name: String!) {reloadRepositoryLocation(repositoryLocationName: $name) {__typename}}"
+#: What the UI says of a code server that is gone; definitions that cannot be loaded fail otherwise.
+GONE = "DagsterUserCodeUnreachableError"
 #: The UI is on this machine, whatever proxy the environment names.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -42,6 +48,24 @@ def switch_on(url: str) -> list[str] | None:
             _switch(url, kind, selector)
         return [selector[f"{kind.lower()}Name"] for kind, selector in off] if found else None
     return None
+
+
+def revive_code_servers(url: str) -> list[str]:
+    """Have the code servers that died started again; of which locations.
+
+    Dagster 1.13.27 itself does that only when a person reloads the location: until then nothing runs, by hand or by
+    itself.
+
+    Args:
+        url: of the UI; nothing is done while it does not answer.
+    """
+    revived = []
+    with suppress(OSError, HTTPException):
+        for entry in _ask(url, LOCATIONS)["workspaceOrError"].get("locationEntries") or []:
+            if (entry["locationOrLoadError"] or {}).get("className") == GONE:
+                _ask(url, RELOAD, name=entry["name"])
+                revived.append(entry["name"])
+    return revived
 
 
 def _switched_off(repository: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:

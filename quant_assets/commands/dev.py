@@ -1,7 +1,8 @@
 """`quant dev`: Dagster's UI and daemon with MLflow's UI beside them, on loopback; one signal stops them all.
 
 Each server leads a process group of its own, so that a signal reaches whatever it started (code servers, runs, workers)
-and nothing of it is left behind. MLflow starts once Dagster answers: two cold starts at once would delay both.
+and nothing of it is left behind. MLflow starts once Dagster answers: two cold starts at once would delay both. A code
+server or MLflow's that dies is started again; a daemon or a UI that dies ends Dagster and so the command.
 """
 
 import os
@@ -12,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
-from quant_assets.automation.switch import is_untouched, switch_on
+from quant_assets.automation.switch import is_untouched, revive_code_servers, switch_on
 from quant_assets.commands.terminal import console, say
 from quant_assets.instance.home import bury_the_dead, prepare_home
 from quant_assets.storage.paths import dagster_home, project_root
@@ -27,6 +29,8 @@ LOOPBACK = "127.0.0.1"
 PORTS_TRIED, LAST_PORT = 20, 65535
 #: How long servers may take to end by themselves; a run that is at work writes what became of it.
 PATIENCE_SECONDS = 30.0
+#: Between two looks at the code servers, and before what died is started a second time.
+LOOK_EVERY_SECONDS, AGAIN_AFTER_SECONDS = 10.0, 60.0
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OFF_NOTE = (
     "nothing runs by itself yet: `quant dev --automate` switches on the daily refresh, the evaluation after it and the "
@@ -51,26 +55,75 @@ def serve(profile: str, port: int, mlflow_port: int | None, automate: bool) -> i
         raise DataError(f"port {port} is taken (another `quant dev`?); stop that, or give a free one as --port.")
     ended = stop_requests()
     prepare_home(dagster_home())
-    for line in chain.from_iterable(bury_the_dead()):
+    for line in chain.from_iterable(bury_the_dead(launched=True)):
         say(line)
     if not automate and is_untouched():
         say(OFF_NOTE)
-    later = [] if is_served_elsewhere() else [mlflow_command(claim_mlflow_port(mlflow_port))]
+    beside = Beside([] if is_served_elsewhere() else mlflow_command(claim_mlflow_port(mlflow_port)))
     url = f"http://{LOOPBACK}:{port}"
     console.print(f"[bold]{profile}[/bold]: {url} (stop with Ctrl-C)\n[bold]MLflow[/bold]: {ui_address()}")
-    servers = [start(dagster_command(port))]
+    dagster = start(dagster_command(port))
+    threading.Thread(target=_look_after, args=(url, ended), daemon=True).start()
     try:
         while not ended.wait(0.3):
-            if servers[0].poll() is not None:
-                return servers[0].returncode or 1
-            if later and not is_free(port):
-                servers.append(start(later.pop()))
+            if dagster.poll() is not None:
+                return _ended_by_itself(dagster.returncode)
+            if beside.command and (beside.servers or not is_free(port)):
+                beside.keep()
             if automate and not is_free(port) and (switched := switch_on(url)) is not None:
                 automate = False
                 say(f"switched on: {', '.join(switched) or 'all of it was on already'}")
     finally:
-        stop(servers)
+        stop([dagster, *beside.servers])
     return 0
+
+
+@dataclass
+class Beside:
+    """MLflow's server, of which nothing else has need: runs write to its store themselves."""
+
+    command: Sequence[str]  # empty where it is served elsewhere
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)  # the one that was started, if any
+    started: float = float("-inf")
+
+    def keep(self) -> None:
+        """Start it where it is not there, and again where it died, not more than once a minute."""
+        is_up = any(server.poll() is None for server in self.servers)
+        if is_up or time.monotonic() - self.started < AGAIN_AFTER_SECONDS:
+            return
+        for dead in self.servers:
+            say(f"MLflow's UI died ({_how(dead.returncode)}) and is started again; no run has need of it")
+        stop(self.servers)  # what it left
+        self.servers, self.started = [start(self.command)], time.monotonic()
+
+
+def _look_after(url: str, ended: threading.Event) -> None:
+    """Look at the code servers again and again. Beside the loop, for an answer may take long and a signal may not."""
+    wait = LOOK_EVERY_SECONDS
+    while not ended.wait(wait):
+        wait = _looked_after(url)
+
+
+def _looked_after(url: str) -> float:
+    """Have dead code servers started again; seconds until the next look. Loading the definitions takes a while."""
+    revived = revive_code_servers(url)
+    for name in revived:
+        say(f"the code server of {name} died and is started again; a run that was at work goes on or is tried again")
+    return AGAIN_AFTER_SECONDS if revived else LOOK_EVERY_SECONDS
+
+
+def _ended_by_itself(code: int) -> int:
+    """Say that Dagster is no longer there, and what to do; the exit code."""
+    say(
+        f"Dagster ended by itself ({_how(code)}; the lines above say which of its processes died), and all of it is "
+        "stopped. What is stored is whole. Start `quant dev` again; the next refresh, or `quant run`, goes on"
+    )
+    return code if code > 0 else 1
+
+
+def _how(code: int) -> str:
+    """What an exit code says."""
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 
 def become_mlflow(port: int | None) -> NoReturn:

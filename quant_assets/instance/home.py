@@ -1,6 +1,5 @@
 """Opening the instance for a command: DAGSTER_HOME made ready, its runs judged, quiet logs."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -53,16 +52,18 @@ def own_instance(home: Path) -> dg.DagsterInstance:
     Python process that watches it: seconds on a busy machine, and a display of progress that is drawn twice.
     """
     quiet_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    with (home / ".instance.lock").open("a") as file:  # two that make a fresh one at once would each stamp its schema
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet_logs}))
 
 
-def bury_the_dead() -> tuple[list[str], list[str]]:
-    """What became of runs whose process is gone, and the runs that only another host can judge; a line each."""
+def bury_the_dead(launched: bool = False) -> tuple[list[str], list[str]]:
+    """What became of runs whose process is gone, and the runs that only another host can judge; a line each.
+
+    Args:
+        launched: also those that Dagster's daemon launched on this machine.
+    """
     quiet()
     with dg.DagsterInstance.get() as instance:
-        return bury_dead_runs(instance), unjudged_runs(instance)
+        return bury_dead_runs(instance, launched), unjudged_runs(instance)
 
 
 def quiet() -> None:

@@ -1,9 +1,11 @@
-"""Runs that live in the process of a command: whose they are, whether they still live, and what the dead ones hold.
+"""Runs on this machine: in which process they live, whether it still does, and what the dead ones hold.
 
-Dagster watches runs that its daemon launched. A run in the process of `quant run` that is killed would stay STARTED and
-keep its slot in a pool for ever; its tags say in which process it lived, so that the next command can bury it.
+A run whose process is killed would stay STARTED and keep its slot in a pool for ever. Of one in the process of
+`quant run` its tags say where it lived, so that the next command can bury it. One that Dagster launched is watched by
+the code server that started its worker; where that died as well (no memory, no power), Dagster 1.13.27 never looks.
 """
 
+import json
 import os
 import shlex
 import socket
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    GRPC_INFO_TAG,
     MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
 )
@@ -28,6 +32,10 @@ ASSET_TAG, PARTITIONS_TAG, COMMAND_TAG = "quant/asset", "quant/partitions", "qua
 #: For the lab, not for people: the UI shows tags with this prefix on request only.
 HOST_TAG, PID_TAG, STARTED_TAG = "dagster/quant_host", "dagster/quant_pid", "dagster/quant_started"
 PROC = Path("/proc")
+#: Runs that wait to be launched; one that was tried again in the UI has the tags of the first.
+WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
+#: In the command line of every worker: Dagster's code servers start them with multiprocessing.
+WORKER_MARK = "multiprocessing"
 #: A run that ended has given its slots back by itself before this; what it still holds then is left over.
 LEFT_OVER_SECONDS = 60.0
 
@@ -85,24 +93,73 @@ def is_alive(tags: Mapping[str, str]) -> bool | None:
     return process_started(int(tags[PID_TAG])) == tags.get(STARTED_TAG)
 
 
-def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs failed whose process is gone, and free the slots that they and ended runs hold; a line for each."""
+def bury_dead_runs(instance: dg.DagsterInstance, launched: bool = False) -> list[str]:
+    """Mark runs failed whose process is gone, and free the slots that they and ended runs hold; a line for each.
+
+    Args:
+        launched: also those that Dagster's daemon launched. Only the machine that has the daemon can tell.
+    """
     lines = []
-    for record in unfinished_runs(instance):
-        if is_alive(record.dagster_run.tags) is False:
-            reason = f"its process {record.dagster_run.tags[PID_TAG]} ended without a word (killed, or out of memory)"
-            freed = _free_slots(instance, record.dagster_run.run_id)
-            instance.report_run_failed(record.dagster_run, f"Marked as failed by the lab: {reason}.")
-            lines.append(f"{describe(record)} is dead: {reason}; marked failed{freed}.")
+    for record, pid in _dead(instance, launched):
+        run = instance.get_run_by_id(record.dagster_run.run_id)
+        if run is None or run.is_finished:  # it said so before its process went
+            continue
+        reason = f"its process {pid} ended without a word (killed, or out of memory)"
+        freed = _free_slots(instance, record.dagster_run.run_id)
+        instance.report_run_failed(record.dagster_run, f"Marked as failed by the lab: {reason}.")
+        lines.append(f"{describe(record)} is dead: {reason}; marked failed{freed}.")
     for run_id in sorted(_left_over(instance)):
         lines.append(f"run {run_id[:8]} has ended or was deleted{_free_slots(instance, run_id)}.")
     return lines
 
 
+def _dead(instance: dg.DagsterInstance, launched: bool) -> Iterator[tuple[RunRecord, str]]:
+    """Runs that have not ended although their process has, and its number."""
+    for record in unfinished_runs(instance):
+        if is_alive(record.dagster_run.tags) is False:
+            yield record, record.dagster_run.tags[PID_TAG]
+    for record in launched_runs(instance) if launched else ():
+        pid = worker_of(instance, record.dagster_run)
+        if pid is not None and not is_worker(pid):
+            yield record, pid
+
+
 def unfinished_runs(instance: dg.DagsterInstance) -> list[RunRecord]:
     """Runs that began in the process of a command and have not ended, oldest first."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES), ascending=True)
-    return [record for record in records if HOST_TAG in record.dagster_run.tags]
+    return [
+        record for record in _begun(instance) if {HOST_TAG, GRPC_INFO_TAG} & set(record.dagster_run.tags) == {HOST_TAG}
+    ]
+
+
+def launched_runs(instance: dg.DagsterInstance) -> list[RunRecord]:
+    """Runs at work, oldest first, that a code server of this machine has started: it listens on a file."""
+    found = [record for record in _begun(instance) if record.dagster_run.status is dg.DagsterRunStatus.STARTED]
+    return [one for one in found if json.loads(one.dagster_run.tags.get(GRPC_INFO_TAG, "{}")).get("socket")]
+
+
+def _begun(instance: dg.DagsterInstance) -> list[RunRecord]:
+    statuses = [status for status in NOT_FINISHED_STATUSES if status not in WAITING]
+    return list(instance.get_run_records(dg.RunsFilter(statuses=statuses), ascending=True))
+
+
+def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """The process in which a launched run lives, as its first event said; None where none did."""
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    told = (event.dagster_event.engine_event_data.metadata for event in events if event.dagster_event)
+    return next((str(metadata["pid"].value) for metadata in told if "pid" in metadata), None)
+
+
+def is_worker(pid: str) -> bool:
+    """Whether a process of this number lives and may be a worker. When it began would say more, were it told."""
+    return process_started(int(pid)) is not None and WORKER_MARK in _command_line(pid)
+
+
+def _command_line(pid: str) -> str:
+    if (PROC / "self").exists():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return (PROC / pid / "cmdline").read_text(errors="replace")
+        return ""
+    return subprocess.run(["ps", "-o", "command=", "-p", pid], capture_output=True, text=True, check=False).stdout
 
 
 def unjudged_runs(instance: dg.DagsterInstance) -> list[str]:

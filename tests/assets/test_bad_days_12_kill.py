@@ -13,7 +13,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 from dagster._core.execution.plan.active import ActiveExecution
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from lab_process import QUANT, ROOT, kill_group, lab_environment, poll, quant_here, started
 from small_lab import COMMAND, SmallLab
 
@@ -33,6 +35,9 @@ from quant_assets.instance.waiting import slot_waits_said
 from quant_assets.profile import load_profile
 
 POOL = "training"
+#: Of a run that a code server of this machine started, and of one that a server elsewhere did.
+OF_A_FILE = {GRPC_INFO_TAG: '{"host": "localhost", "socket": "/tmp/tmp1234"}'}
+OF_A_PORT = {GRPC_INFO_TAG: '{"host": "code", "port": 4266}'}
 SETTINGS = "concurrency:\n  pools:\n    granularity: op\n    default_limit: 1\ntelemetry:\n  enabled: false\n"
 
 
@@ -146,10 +151,34 @@ def test_a_run_of_another_host_is_left_and_named(instance: dg.DagsterInstance) -
     assert other.run_id[:8] in line
 
 
-def test_a_run_that_dagster_launched_is_left_to_its_monitor(instance: dg.DagsterInstance) -> None:
-    launched = begun(instance, {})
+def launched(instance: dg.DagsterInstance, pid: int, tags: dict[str, str] = OF_A_FILE) -> dg.DagsterRun:
+    """A run that a code server started in a process of its own."""
+    run = begun(instance, tags)
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
+    return run
+
+
+@pytest.mark.slow
+def test_a_launched_run_whose_worker_is_gone_is_buried_where_the_daemon_is(instance: dg.DagsterInstance) -> None:
+    dead, reused = launched(instance, pid := a_dead_pid()), launched(instance, os.getpid())
     assert bury_dead_runs(instance) == unjudged_runs(instance) == []
-    assert status(instance, launched) == "STARTED"
+    lines = bury_dead_runs(instance, launched=True)
+    assert [run.run_id[:8] in line for run, line in zip((dead, reused), lines, strict=True)] == [True, True]
+    assert f"its process {pid} ended without a word" in lines[0]
+    assert (status(instance, dead), status(instance, reused)) == ("FAILURE", "FAILURE")
+    assert list(held_slots(instance)) == []
+
+
+def test_a_launched_run_is_left_while_its_worker_lives_or_is_elsewhere_or_unknown(instance: dg.DagsterInstance) -> None:
+    sleeping = [sys.executable, "-c", "import time; 'multiprocessing'; time.sleep(60)"]
+    with subprocess.Popen(sleeping) as worker:
+        runs = [
+            launched(instance, worker.pid), launched(instance, a_dead_pid(), OF_A_PORT), begun(instance, OF_A_FILE),
+            begun(instance, tags_of(a_dead_pid()) | OF_A_FILE),  # a command's run that a person tried again in the UI
+        ]  # fmt: skip
+        assert bury_dead_runs(instance, launched=True) == []
+        worker.kill()
+    assert {status(instance, run) for run in runs} == {"STARTED"}
 
 
 def test_the_slot_of_a_deleted_run_is_freed(instance: dg.DagsterInstance) -> None:
@@ -339,8 +368,15 @@ def test_two_commands_on_one_profile_take_turns_and_the_second_says_so(lab: Smal
 
 @pytest.mark.slow
 def test_processes_that_make_a_fresh_instance_at_once_all_have_it(tmp_path: Path) -> None:
-    script = "import sys, pathlib; from quant_assets.instance import home; home.own_instance(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
+    environment = lab_environment(tmp_path)
+    ours = (
+        "import os, pathlib; from quant_assets.instance import home;"
+        "home.own_instance(pathlib.Path(os.environ['DAGSTER_HOME']))"
+    )
+    dagsters = "import dagster; dagster.DagsterInstance.get()"
+    together = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        for code in (ours, dagsters, dagsters)
+    ]
     ended = [process.communicate(timeout=120)[1] for process in together]
     assert [process.returncode for process in together] == [0, 0, 0], ended

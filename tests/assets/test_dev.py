@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab_process import ROOT, free_port, lab_environment, poll, started
 
+from quant_assets.automation import switch
 from quant_assets.commands import dev
 from quant_assets.tracking.mlflow_resource import PORT_VARIABLE, ui_address
 from quant_core.errors import DataError
@@ -100,7 +102,7 @@ def test_a_group_that_ends_by_itself_is_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_where_a_shell_had_the_interrupt_ignored_what_is_started_does_not_ignore_it() -> None:
     code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from quant_assets import dev;"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from quant_assets.commands import dev;"
         "dev.stop_requests(); c = 'import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)';"
         "dev.start([sys.executable, '-c', c]).wait()"
     )
@@ -137,3 +139,57 @@ def test_a_port_that_is_none_is_an_error(text: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(PORT_VARIABLE, text)
     with pytest.raises(DataError, match="is not a port; give a number"):
         ui_address()
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_a_server_beside_that_dies_is_started_again_but_not_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = dev.Beside(["sleep", "60"])
+    beside.keep()
+    (first,) = beside.servers
+    first.kill()
+    first.wait()
+    beside.keep()  # younger than a minute
+    assert beside.servers == [first]
+    monkeypatch.setattr(dev, "AGAIN_AFTER_SECONDS", 0.0)
+    beside.keep()
+    (second,) = beside.servers
+    assert second.pid != first.pid
+    assert "MLflow's UI died (by SIGKILL) and is started again" in capsys.readouterr().out
+    beside.keep()
+    assert beside.servers == [second]
+    dev.stop([second])
+
+
+def test_code_servers_that_are_gone_are_asked_for_again_and_broken_definitions_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = {"gone": switch.GONE, "broken": "ImportError", "well": None}
+    entries = [
+        {"name": name, "locationOrLoadError": {"className": failure} if failure else {}}
+        for name, failure in failures.items()
+    ] + [{"name": "not loaded yet", "locationOrLoadError": None}]
+    asked: list[dict[str, Any]] = []
+
+    def ask(url: str, query: str, **variables: Any) -> Any:
+        asked.append(variables)
+        return {"workspaceOrError": {"locationEntries": entries}}
+
+    monkeypatch.setattr(switch, "_ask", ask)
+    assert dev._looked_after("http://127.0.0.1:3000") == dev.AGAIN_AFTER_SECONDS
+    assert asked == [{}, {"name": "gone"}]
+    assert "the code server of gone died and is started again" in capsys.readouterr().out
+    entries.pop(0)
+    assert dev._looked_after("http://127.0.0.1:3000") == dev.LOOK_EVERY_SECONDS
+
+
+def test_a_ui_that_does_not_answer_is_left_alone() -> None:
+    assert switch.revive_code_servers(f"http://127.0.0.1:{free_port()}") == []
+
+
+def test_where_dagster_ends_by_itself_it_is_said_how_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [dev._ended_by_itself(code) for code in (-9, 0, 3)] == [1, 1, 3]
+    said = capsys.readouterr().out
+    assert "by SIGKILL" in said
+    assert "Start `quant dev` again" in said

@@ -1,18 +1,21 @@
-"""What a machine does to a run: a full or read-only disk, a clock that jumps, no tracking server.
+"""What a machine does to a run: a full or read-only disk, a clock that jumps, no tracking server, two runs at once.
 
 Whatever happens, what stands under a final name is whole and what an undisturbed run makes, the command says in a line
 what to mend, and the same command afterwards ends as if nothing had been.
 """
 
+import os
 import random
+import shutil
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from lab_process import CLOSED_PORT, QUANT, lab_environment, quant_here, run_quant, started
+from lab_process import CLOSED_PORT, QUANT, ROOT, lab_environment, poll, quant_here, run_quant, started
 from preloaded import make_clock, make_disk, shift_to
-from small_lab import COMMAND, SmallLab
+from small_lab import COMMAND, STAGES, SmallLab
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +23,9 @@ SEED = 20260731
 #: What a run of the small lab writes: the databases and the tables.
 WRITTEN_BYTES = 25_000_000
 DAY_S = 86_400.0
+WITHIN_S = 240
+#: What is made again where two runs meet over a whole lab: with a slot in a pool and without, months and folds.
+REMADE = ("clean_prices/2018-01", "forecaster_ridge/2020", "forecasts_ridge/2020-02", "signals/2020-02")
 
 
 def assert_whole(lab: SmallLab, reference: dict[str, str]) -> None:
@@ -111,3 +117,48 @@ def test_without_its_tracking_server_a_run_goes_on_and_says_where_it_is_tracked(
     now, reference = lab.hashes(), small_lab.hashes()
     assert now.items() <= reference.items()
     assert any(name.startswith("forecaster_ridge/") for name in now)
+
+
+def without_a_turn(lab: SmallLab, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of a run that shares no lock with a command."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    return [sys.executable, str(Path(__file__).with_name("without_a_turn.py")), *arguments], lab.environment | {
+        "PYTHONPATH": paths
+    }
+
+
+def test_a_command_and_a_run_that_knows_nothing_of_it_bring_one_lab_up_to_date(
+    small_lab: SmallLab, tmp_path: Path
+) -> None:
+    lab, reference, log = SmallLab(tmp_path, lab_environment(tmp_path)), small_lab.hashes(), tmp_path / "log"
+    shutil.copytree(small_lab.data, lab.data, ignore=shutil.ignore_patterns("mlflow"))
+    for name in REMADE:
+        next((lab.data / "demo").glob(f"{name}.*")).unlink()
+    signal = tmp_path / "now"
+    with started(*without_a_turn(lab, str(signal)), log) as other:
+        poll("the other run to be ready", lambda: "ready" in log.read_text(), WITHIN_S, every_s=0.02)
+        signal.touch()
+        finish(lab, reference)
+        assert other.wait(WITHIN_S) == 0, log.read_text()
+    made = [line for line in log.read_text().splitlines() if line.partition(" ")[0] in STAGES]
+    print(f"two runs at once: both ended with 0; the other one's part: {made}")
+    assert lab.hashes() == reference
+
+
+@pytest.mark.soak
+def test_ten_times_two_runs_at_once_make_a_whole_lab(small_lab: SmallLab, tmp_path: Path) -> None:
+    """One of them begins up to ten seconds after the other; neither waits for ever."""
+    reference, moments = small_lab.hashes(), random.Random(SEED)
+    for n in range(10):
+        lab = SmallLab(tmp_path / f"lab{n}", lab_environment(tmp_path / f"lab{n}"))
+        commands = [([*QUANT, *COMMAND], lab.environment), without_a_turn(lab)]
+        moments.shuffle(commands)
+        logs = lab.folder / "first", lab.folder / "second"
+        with started(*commands[0], logs[0]) as first:
+            time.sleep(moments.choice([0.0, moments.uniform(0.0, 10.0)]))
+            with started(*commands[1], logs[1]) as second:
+                codes = first.wait(900), second.wait(900)
+        assert codes == (0, 0), logs[0].read_text() + logs[1].read_text()
+        assert lab.hashes() == reference
+        shutil.rmtree(lab.folder)
+    print("two runs at once: 10 times, 20 ended with 0, every hash that of one run")
