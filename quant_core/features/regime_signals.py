@@ -15,6 +15,8 @@ from quant_core.features.trend import distance_from_mean
 
 #: The long window of a volatility ratio, in units of the short one.
 LONG_OVER_SHORT = 6
+#: A close that is nearer to its average is at it: what rounding leaves of a price that did not move.
+ROUNDING = 1e-12
 
 
 @feature("vol_regime", columns=("vol_ratio_21d_126d",), fixed_windows=(126,), default=True, place=150)
@@ -136,7 +138,9 @@ def breadth_above_average(panel: Panel, windows: Sequence[int] = (50, 200)) -> d
     require_windows("breadth_above_average", windows, at_least=2)
     columns = {}
     for w in windows:
-        above, below, level = day_kernels.count_signs(distance_from_mean(panel, w), panel.member)
+        distance = distance_from_mean(panel, w)
+        distance[np.abs(distance) < ROUNDING] = 0.0
+        above, below, level = day_kernels.count_signs(distance, panel.member)
         counted = above + below + level
         share = np.full((1, len(above)), np.nan)
         np.divide(above, counted, out=share[0], where=counted > 0)

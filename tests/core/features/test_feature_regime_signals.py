@@ -77,7 +77,7 @@ def naive_mean_breadth(own, t, w):
 @twin("breadth_above_average", "share_above_average_{w}d", windows=(7,))
 def naive_share_above_average(own, t, w):
     paths = [levels(one, t, w) for one in own.everyone if one.member[t]]
-    above = [path.mean() < 1.0 for path in paths if path is not None]
+    above = [path.mean() < 1.0 - 1e-12 for path in paths if path is not None]
     return float(np.mean(above)) if above else math.nan
 
 
@@ -87,6 +87,12 @@ def test_vol_ratio_is_short_over_long_volatility(make_prices) -> None:
     assert found[-1] == pytest.approx(np.std(logs[-2:], ddof=1) / np.std(logs[-12:], ddof=1), rel=1e-12)
     assert np.isnan(series(make_prices({"A": [0.01] * 20}), "vol_regime", (12,))["vol_ratio_2d_12d"]).all()
     assert FEATURES["vol_regime"].columns((5,)) == ["vol_ratio_21d_126d"]
+
+
+def test_a_price_that_did_not_move_is_not_above_its_average(make_prices) -> None:
+    for first in sessions(date(2012, 1, 1), date(2012, 1, 12)):  # wherever a block of the running mean begins
+        prices = make_prices({"A": [0.0, 0.001, *[0.0] * 18]}, first=first)
+        assert not series(prices, "breadth_above_average", (7,))["share_above_average_7d"][7:].any()
 
 
 def test_gaps_are_overnight_returns_with_their_mean_spread_and_largest_size(make_prices) -> None:
