@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quant_core.errors import DataError
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 

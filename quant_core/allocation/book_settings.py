@@ -17,6 +17,7 @@ from quant_core import dense
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.allocation.targets import decide
+from quant_core.dense import Floats
 from quant_core.measures.forward_returns import growth_of
 from quant_core.measures.information_coefficient import rank_ic
 from quant_core.measures.performance import sharpe
@@ -24,7 +25,6 @@ from quant_core.schema import CASH, BookSettings, Forecasts, dtypes_of, validate
 from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.ledger import run_ledgers
 from quant_core.trading.panel import market_panel
-from quant_core.trading.weights import Array
 
 #: Sessions after a score at which its IC is looked at, and the half-lives that are tried on them.
 LAGS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55)
@@ -85,7 +85,7 @@ def n_untaken(book: str, config: AllocationConfig) -> int:
     return sum(len(_candidates(candidates[name], getattr(config, name))) - 1 for name in CHOSEN_BY.get(book, ()))
 
 
-def ic_by_lag(scores: pl.DataFrame, prices: pl.DataFrame, horizon: int) -> Array:
+def ic_by_lag(scores: pl.DataFrame, prices: pl.DataFrame, horizon: int) -> Floats:
     """(LAGS,) mean rank IC of scores and the returns over `horizon` sessions that begin so many sessions later."""
     growth = growth_of(prices)
     inside = pl.col("ticker").is_in(growth.tickers.implode()) & pl.col("date").is_in(growth.days.implode())
@@ -100,7 +100,7 @@ def ic_by_lag(scores: pl.DataFrame, prices: pl.DataFrame, horizon: int) -> Array
     return found
 
 
-def half_life_merits(ics: Array, half_lives: Array) -> Array:
+def half_life_merits(ics: Floats, half_lives: Floats) -> Floats:
     """(H,) share of the sum of squares of ICs by lag k that A 2^(-k / h) explains, A by least squares; 0 where A <= 0.
 
     Args:
@@ -146,7 +146,7 @@ def _candidates(values: tuple[float, ...], default: float) -> list[float]:
     return sorted({*values, default})
 
 
-def _best(values: list[float], merits: Array, default: float, least: float = -np.inf) -> float:
+def _best(values: list[float], merits: Floats, default: float, least: float = -np.inf) -> float:
     """The value of most merit, which must exceed `least`; the default where none does, or where it is as good."""
     known = np.where(np.isfinite(merits), merits, -np.inf)
     most = float(known.max())
@@ -166,7 +166,7 @@ def _as_forecasts(model: str, scores: pl.DataFrame, horizon: int) -> pl.DataFram
 def _net_sharpes(
     book: str, configs: list[AllocationConfig], forecasts: pl.DataFrame, prices: pl.DataFrame, account: AccountConfig,
     sectors: pl.DataFrame | None,
-) -> Array:  # fmt: skip
+) -> Floats:  # fmt: skip
     """Net Sharpe ratio a year of a book under each of the settings, over the dates of the forecasts; NaN: no book."""
     first, last = forecasts["date"].min(), forecasts["date"].max()
     assert isinstance(first, date) and isinstance(last, date)  # noqa: PT018 - for the type checker

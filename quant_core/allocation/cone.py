@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 #: Largest miss of a stationarity condition (in shares of a name's own risk) and largest duality gap to stop at, and to
 #: be content with where rounding allows no step further: with a condition number of 1e8 a share has eight digits.
@@ -32,7 +32,7 @@ CLOSER, BOUNDARY, PROGRESS, SHORTEST = 10.0, 0.99, 0.01, 1e-10
 REMEDY = "look for absurd returns of these names in clean_prices, or change lookback_sessions or optimiser_names."
 
 
-def equal_risk(covariance: Array, cap: float) -> Array:
+def equal_risk(covariance: Floats, cap: float) -> Floats:
     """Weights whose contributions to the variance are equal as far as a cap allows.
 
     The answer is w = x / sum(x) for the x that minimises
@@ -62,7 +62,7 @@ def equal_risk(covariance: Array, cap: float) -> Array:
     return np.minimum(_weights(capped, volatility), cap)
 
 
-def least_variance(covariance: Array, cap: float) -> Array:
+def least_variance(covariance: Floats, cap: float) -> Floats:
     """Weights w with the least w' C w, 0 <= w_i <= cap and sum 1.
 
     They are x / sum(x) for the x that minimises x' C x / 2 - sum(x) over 0 <= x_i <= cap sum_j x_j.
@@ -80,7 +80,7 @@ def least_variance(covariance: Array, cap: float) -> Array:
     return np.where(weights < ZERO, 0.0, weights)
 
 
-def excess_variance(weights: Array, covariance: Array, cap: float) -> float:
+def excess_variance(weights: Floats, covariance: Floats, cap: float) -> float:
     """Share of the variance w' C w that other weights in 0..cap with the same sum could save at most.
 
     It is 2 (g' w - min_v g' v) / w' C w with g = C w, v over the weights within the limits: 0 only at the optimum.
@@ -92,7 +92,7 @@ def excess_variance(weights: Array, covariance: Array, cap: float) -> float:
     return float(2.0 * (slope @ weights - np.sort(slope) @ room) / (weights @ slope))
 
 
-def unequal_risk(weights: Array, covariance: Array, cap: float) -> float:
+def unequal_risk(weights: Floats, covariance: Floats, cap: float) -> float:
     """Largest violation of the conditions that `equal_risk` promises, as a share of the variance; 0 at the optimum.
 
     With the shares c_i = w_i (C w)_i / w' C w, the b is taken for which the names below the cap add up to 1/N + b w_i
@@ -109,7 +109,7 @@ def unequal_risk(weights: Array, covariance: Array, cap: float) -> float:
     return float(max(worst, -slope * weights.max()))
 
 
-def _units(covariance: Array, cap: float) -> tuple[Array, Array]:
+def _units(covariance: Floats, cap: float) -> tuple[Floats, Floats]:
     """Correlations and volatilities, those in units of their geometric mean."""
     n = len(covariance)
     if n * cap <= 1.0:
@@ -124,30 +124,30 @@ def _units(covariance: Array, cap: float) -> tuple[Array, Array]:
     return correlation, volatility / np.exp(np.log(volatility).mean())
 
 
-def _within(volatility: Array, cap: float) -> Array:
+def _within(volatility: Floats, cap: float) -> Floats:
     """(N, N) matrix G with G y <= 0 where no name is above the cap."""
-    limits: Array = np.eye(len(volatility)) - cap * np.outer(volatility, 1.0 / volatility)
+    limits: Floats = np.eye(len(volatility)) - cap * np.outer(volatility, 1.0 / volatility)
     return limits
 
 
-def _weights(found: Array, volatility: Array) -> Array:
+def _weights(found: Floats, volatility: Floats) -> Floats:
     scaled = found / volatility
-    weights: Array = scaled / scaled.sum()
+    weights: Floats = scaled / scaled.sum()
     return weights
 
 
 class _Problem(NamedTuple):
     """Minimise y' Q y / 2 - reward' y - logs' log y under limits y <= 0."""
 
-    matrix: Array
-    reward: Array
-    logs: Array
-    limits: Array
+    matrix: Floats
+    reward: Floats
+    logs: Floats
+    limits: Floats
 
-    def inside(self, y: Array) -> bool:
+    def inside(self, y: Floats) -> bool:
         return bool((y[self.logs > 0.0] > 0.0).all() and (self.limits @ y < 0.0).all())
 
-    def barrier(self, y: Array) -> float:
+    def barrier(self, y: Floats) -> float:
         """The objective less the logarithms of the slacks; infinite outside the limits."""
         if not self.inside(y):
             return np.inf
@@ -155,22 +155,22 @@ class _Problem(NamedTuple):
         slacks = np.log(-(self.limits @ y)).sum()
         return float(y @ self.matrix @ y / 2.0 - self.reward @ y - logs - slacks)
 
-    def slope(self, y: Array, dual: Array) -> Array:
+    def slope(self, y: Floats, dual: Floats) -> Floats:
         """First derivative of the Lagrangian: 0 at the optimum."""
         objective = self.matrix @ y - self.reward
         objective -= np.divide(self.logs, y, out=np.zeros_like(y), where=self.logs > 0.0)
-        total: Array = objective + self.limits.T @ dual
+        total: Floats = objective + self.limits.T @ dual
         return total
 
-    def curvature(self, y: Array, dual: Array) -> Array:
+    def curvature(self, y: Floats, dual: Floats) -> Floats:
         """Second derivative of the objective, and of a barrier whose slope at the limits is `dual`."""
-        found: Array = self.matrix + self.limits.T @ ((dual / -(self.limits @ y))[:, None] * self.limits)
+        found: Floats = self.matrix + self.limits.T @ ((dual / -(self.limits @ y))[:, None] * self.limits)
         found[np.diag_indices_from(found)] += self.logs / np.square(y)
         return found
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # a hundred names: threads cost more than they save
-def _least(problem: _Problem, start: Array) -> Array:
+def _least(problem: _Problem, start: Floats) -> Floats:
     """The y that solves the problem, from a start strictly inside its limits.
 
     Raises:
@@ -195,7 +195,7 @@ def _least(problem: _Problem, start: Array) -> Array:
     return y
 
 
-def _centre(problem: _Problem, y: Array) -> Array:
+def _centre(problem: _Problem, y: Floats) -> Floats:
     """Least of the barrier, by Newton steps that are damped until the decrement is small.
 
     The barrier is self-concordant, so the steps converge from any start, at the end quadratically.
@@ -216,10 +216,10 @@ def _centre(problem: _Problem, y: Array) -> Array:
     return y
 
 
-def _step(problem: _Problem, y: Array, dual: Array, aim: float) -> tuple[Array, Array] | None:
+def _step(problem: _Problem, y: Floats, dual: Floats, aim: float) -> tuple[Floats, Floats] | None:
     """One Newton step towards dual x slack = aim, shortened until it comes closer; None where none does."""
 
-    def residuals(at: Array, with_dual: Array) -> tuple[Array, Array, float]:
+    def residuals(at: Floats, with_dual: Floats) -> tuple[Floats, Floats, float]:
         slope, central = problem.slope(at, with_dual), -with_dual * (problem.limits @ at) - aim
         return slope, central, math.sqrt(float(slope @ slope + central @ central))
 

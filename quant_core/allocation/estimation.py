@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from quant_core.allocation.history import History
 from quant_core.allocation.strategy import DecisionInputs
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.trading.rebalancing import last_month_end
-from quant_core.trading.weights import SUM_TOLERANCE, Array
+from quant_core.trading.weights import SUM_TOLERANCE
 
 #: Least share of the lookback's sessions on which a name must have a return.
 ENOUGH_HISTORY = 0.8
@@ -24,7 +25,7 @@ RECENT_SESSIONS = 21
 
 #: (T, N) daily returns without gaps, N >= 2, and the largest weight of a name, N x cap > 1, to (N,) weights that sum
 #: to 1.
-Weigh = Callable[[Array, float], Array]
+Weigh = Callable[[Floats, float], Floats]
 Columns = NDArray[np.intp]
 
 
@@ -88,13 +89,13 @@ def most_traded(past: History, names: Columns, most_names: int | None) -> Column
     return np.sort(names[np.argsort(-traded, kind="stable")[:most_names]])
 
 
-def sample(past: History, names: Columns) -> Array:
+def sample(past: History, names: Columns) -> Floats:
     """(T, n) returns of `names`; a missing one is 0, which is what a carried price earned."""
     returns = past.total_return_1d[:, names]
     return np.ascontiguousarray(np.where(np.isfinite(returns), returns, 0.0))
 
 
-def _weights(weigh: Weigh, returns: Array, cap: float, day: date) -> Array:
+def _weights(weigh: Weigh, returns: Floats, cap: float, day: date) -> Floats:
     count = returns.shape[1]
     if count * cap <= 1.0 + SUM_TOLERANCE:
         return np.full(count, min(cap, 1.0 / max(count, 1)))

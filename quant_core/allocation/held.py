@@ -19,12 +19,11 @@ from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History
 from quant_core.allocation.smoothing import smoothed
 from quant_core.allocation.strategy import FAILURES, DecisionInputs, first_known_day, from_dense
-from quant_core.dense import Flags, Integers
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.schema import CASH
 from quant_core.trading.account import Account
 from quant_core.trading.costs import FlatCosts
 from quant_core.trading.market import BUY, SELL, Market
-from quant_core.trading.weights import Array
 
 #: What the ensemble of all models is called among the models.
 ENSEMBLE = "ensemble"
@@ -51,12 +50,12 @@ class Moment:
     rules: BookRules
     day: date
     sessions: int
-    held: Array
+    held: Floats
     eligible: Flags
     stuck: Flags
-    score: Array
+    score: Floats
     horizon_sessions: int = 1
-    index_return: Array = field(default_factory=lambda: np.empty(0))
+    index_return: Floats = field(default_factory=lambda: np.empty(0))
 
     def past(self, sessions: int) -> History:
         """The `sessions` sessions up to the day."""
@@ -65,7 +64,7 @@ class Moment:
 
 #: From what is known to (N,) weights that are wanted, NaN for a held name that is kept; None decides nothing. What is
 #: stuck is kept whatever it says.
-Step = Callable[[Moment], Array | None]
+Step = Callable[[Moment], Floats | None]
 
 
 def walked(inputs: DecisionInputs, name: str, step: Step) -> pl.DataFrame:
@@ -144,7 +143,7 @@ def _first_session(decision: date) -> date:
     return calendar.sessions(begin, decision)[0]
 
 
-def _scores(path: DecisionInputs, model: str) -> Array:
+def _scores(path: DecisionInputs, model: str) -> Floats:
     """(T, N) scores of the history's sessions; NaN for a name that may not be bought or has none."""
     history = path.history
     days = _sessions(path)
@@ -154,7 +153,7 @@ def _scores(path: DecisionInputs, model: str) -> Array:
     return np.where(history.eligible, cells.floats(rows["score"]), np.nan)
 
 
-def _index_return(path: DecisionInputs) -> Array:
+def _index_return(path: DecisionInputs) -> Floats:
     """(T,) returns of the price index on the history's sessions; NaN for none."""
     rows = path.prices.filter(pl.col("ticker") == path.config.index_ticker).select("date", "total_return_1d")
     return _sessions(path).to_frame("date").join(rows, on="date", how="left")["total_return_1d"].to_numpy()
@@ -189,7 +188,7 @@ def _market(history: History, rows: Integers) -> Market:
     return Market(before, after, open_to, np.zeros(len(rows)))
 
 
-def _rows(days: list[date], wanted: list[Array], tickers: pl.Series) -> pl.DataFrame:
+def _rows(days: list[date], wanted: list[Floats], tickers: pl.Series) -> pl.DataFrame:
     columns = {name: COLUMNS[name] for name in ("date", "ticker", "weight")}
     if not days:
         return pl.DataFrame(schema=columns)

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core import calendar, dense
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.schema import EQUITY, IS_ELIGIBLE, IS_QUARANTINED
-from quant_core.trading.weights import Array
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class History:
 
     first_session: int
     tickers: pl.Series
-    total_return_1d: Array
-    turnover_inr: Array
+    total_return_1d: Floats
+    turnover_inr: Floats
     eligible: NDArray[np.bool_]
     quarantined: NDArray[np.bool_]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.allocation.cone import REMEDY
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 #: A change smaller than this is the solver's way to write 0: a thousand rupees in ten million.
 SMALLEST_TRADE = 1e-4
@@ -41,21 +41,21 @@ class Problem:
             deviation of the difference to it; None for no bound.
     """
 
-    expected: Array
-    covariance: Array
-    held: Array
+    expected: Floats
+    covariance: Floats
+    held: Floats
     cost: float
     risk_aversion: float
-    cap: Array
+    cap: Floats
     total: float = 1.0
-    hedged: Array | None = None
+    hedged: Floats | None = None
     most_turnover: float | None = None
-    beta: Array | None = None
+    beta: Floats | None = None
     least_beta: float | None = None
     most_beta: float | None = None
     sector: NDArray[np.int64] | None = None
-    most_sector: Array | None = None
-    joint: Array | None = None
+    most_sector: Floats | None = None
+    joint: Floats | None = None
     most_tracking_error: float | None = None
 
 
@@ -69,7 +69,7 @@ LIFTED: Mapping[str, Mapping[str, None]] = {
 }
 
 
-def most_net_utility(problem: Problem) -> Array:
+def most_net_utility(problem: Problem) -> Floats:
     """(N,) weights w with the most a' w - g / 2 (w' C w - 2 w' h) - c sum |w - held|.
 
     Under 0 <= w <= cap, sum w = total, and the bounds that there are:
@@ -96,7 +96,7 @@ def _to_blame(problem: Problem) -> list[str]:
     return [name for name in present if _solved(replace(problem, **LIFTED[name]))[0] is not None]  # type: ignore[arg-type]
 
 
-def _solved(problem: Problem) -> tuple[Array | None, str]:
+def _solved(problem: Problem) -> tuple[Floats | None, str]:
     """The weights, None where there are none, and what the solver says."""
     import clarabel
     from scipy import sparse
@@ -127,7 +127,7 @@ def _solved(problem: Problem) -> tuple[Array | None, str]:
     return (np.array(solved.x[:n]) if is_solved else None), str(solved.status)
 
 
-def _bounds(p: Problem) -> tuple[Array, Array]:
+def _bounds(p: Problem) -> tuple[Floats, Floats]:
     """Rows A and limits b over (w, t), t >= |w - held|: A x = b in the first row, A x <= b in the others."""
     n = len(p.expected)
     one, none = np.eye(n), np.zeros((n, n))

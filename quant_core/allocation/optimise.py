@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from quant_core.allocation.cone import REMEDY
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 #: Weights below this are an interior-point solver's way to write 0: ten rupees in ten million.
 SMALLEST_WEIGHT = 1e-6
@@ -19,7 +19,7 @@ PROVEN = 1e-5
 MISSED = 1e-6
 
 
-def covariance(returns: Array) -> Array:
+def covariance(returns: Floats) -> Floats:
     """(N, N) covariance of Ledoit and Wolf (2004), shrunk to a multiple of the identity, of (T, N) returns.
 
     Raises:
@@ -31,7 +31,7 @@ def covariance(returns: Array) -> Array:
         raise DataError(
             f"returns of {returns.shape[1]} names over {len(returns)} sessions are all 0 or not finite; {REMEDY}"
         )
-    shrunk: Array = ledoit_wolf(returns)[0]
+    shrunk: Floats = ledoit_wolf(returns)[0]
     return shrunk
 
 
@@ -43,7 +43,7 @@ def shrunk_covariance() -> Any:
     return EmpiricalPrior(covariance_estimator=LedoitWolf())
 
 
-def proven(solvers: Mapping[str, Callable[[], Array]], miss: Callable[[Array], float]) -> Array:
+def proven(solvers: Mapping[str, Callable[[], Floats]], miss: Callable[[Floats], float]) -> Floats:
     """The weights of the first solver that finds the optimum.
 
     Args:
@@ -65,7 +65,7 @@ def proven(solvers: Mapping[str, Callable[[], Array]], miss: Callable[[Array], f
     raise DataError(f"no solver found weights ({'; '.join(failures)}); {REMEDY}")
 
 
-def optimised(estimator: Any, returns: Array, max_position: float) -> Array:
+def optimised(estimator: Any, returns: Floats, max_position: float) -> Floats:
     """Weights of a skfolio estimator fitted to `returns`.
 
     The returns are divided by their overall standard deviation first: the weights do not change with the unit, what a

@@ -9,18 +9,18 @@ slowly deserve more of the trading.
 
 import numpy as np
 
+from quant_core.dense import Floats
 from quant_core.measures.information_coefficient import ranks
-from quant_core.trading.weights import Array
 
 
-def centred_ranks(scores: Array) -> Array:
+def centred_ranks(scores: Floats) -> Floats:
     """(T, N) of (r - 1/2) / n - 1/2 among the n scored names of each row, ties at their mean; NaN stays NaN."""
     known = ~np.isnan(scores)
     n = np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, (ranks(scores, known) - 0.5) / n - 0.5, np.nan)
 
 
-def smoothed(scores: Array, half_lives: Array) -> Array:
+def smoothed(scores: Floats, half_lives: Floats) -> Floats:
     """Exponentially weighted mean of each name's centred rank x, a rank of h sessions ago counting half:
 
         s_t = d s_(t-1) + (1 - d) x_t,    d = 2^(-1 / h),    s before the first row 0.

@@ -20,11 +20,12 @@ from quant_core import calendar
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.history import History, dense_history
 from quant_core.allocation.members import member_rows, slots
+from quant_core.dense import Floats
 from quant_core.errors import DataError, QuantError
 from quant_core.registry import Registry
 from quant_core.schema import INDEX, IS_ELIGIBLE, BookSettings, Forecasts, RegimeBooks, Regimes
 from quant_core.trading.rebalancing import last_month_end
-from quant_core.trading.weights import Array, top_n_weights
+from quant_core.trading.weights import top_n_weights
 
 #: What a strategy may fail with and be kept apart; anything else is a bug in its code and stops the run.
 FAILURES = (QuantError, ArithmeticError, ValueError, np.linalg.LinAlgError)
@@ -215,7 +216,7 @@ def first_known_day(decision: date, config: AllocationConfig) -> date:
     return calendar.sessions(calendar.FIRST_DAY, newest)[-config.history_sessions :][0]
 
 
-def hold_best(inputs: DecisionInputs, sessions: int, score: Callable[[History], Array]) -> pl.DataFrame:
+def hold_best(inputs: DecisionInputs, sessions: int, score: Callable[[History], Floats]) -> pl.DataFrame:
     """Equal weights in the top_n stocks that score highest, of those that may be bought on the decision date.
 
     Args:
@@ -232,7 +233,7 @@ def hold_best(inputs: DecisionInputs, sessions: int, score: Callable[[History], 
 
 
 def best_or_kept(
-    scores: Array, eligible: NDArray[np.bool_], dates: pl.Series, tickers: pl.Series, limits: AllocationConfig
+    scores: Floats, eligible: NDArray[np.bool_], dates: pl.Series, tickers: pl.Series, limits: AllocationConfig
 ) -> pl.DataFrame:
     """date, ticker, weight of the best top_n of (D, N) scores; null for an eligible name without a score."""
     weights = top_n_weights(scores, limits.top_n, max_position=limits.max_position, min_position=limits.min_position)
@@ -241,7 +242,7 @@ def best_or_kept(
     return from_dense(np.where(kept, np.nan, weights), dates, tickers)
 
 
-def from_dense(weights: Array, dates: pl.Series, tickers: pl.Series) -> pl.DataFrame:
+def from_dense(weights: Floats, dates: pl.Series, tickers: pl.Series) -> pl.DataFrame:
     """date, ticker, weight from (T, N) weights; only weights above 0, and null for NaN."""
     row, column = np.nonzero(~(weights <= 0.0))
     return pl.DataFrame({

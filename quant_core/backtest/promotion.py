@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.measures.bootstrap import MIN_SESSIONS
 from quant_core.measures.joint_bootstrap import central, drawn_counts, drawn_sharpes, longest_block
 from quant_core.measures.known_days import known_days
@@ -40,8 +40,6 @@ from quant_core.schema import (
     table_of,
     validate,
 )
-
-Array = NDArray[np.float64]
 
 COST_MULTIPLE = 2.0
 DEFLATED_LEAST = 0.95
@@ -113,7 +111,7 @@ def _by_window(luck: Mapping[str, Luck], begins: Mapping[str, date]) -> dict[dat
     return found
 
 
-def _leads(excess: Array, seed: int) -> tuple[Array, Array]:
+def _leads(excess: Floats, seed: int) -> tuple[Floats, Floats]:
     """(K,) Sharpe ratios of (T, K) returns and (D, K) of their resamples, which all take the same sessions."""
     moments = [sharpe_moments(column).sharpe_1d * SQRT_YEAR for column in excess.T]
     if len(excess) < MIN_SESSIONS:
@@ -121,7 +119,7 @@ def _leads(excess: Array, seed: int) -> tuple[Array, Array]:
     return np.array(moments), drawn_sharpes(drawn_counts(len(excess), longest_block(excess), seed), excess)
 
 
-def _lead_row(name: str, rival: str, place: Mapping[str, int], sharpes: Array, drawn: Array) -> dict[str, Any]:
+def _lead_row(name: str, rival: str, place: Mapping[str, int], sharpes: Floats, drawn: Floats) -> dict[str, Any]:
     own, other = place[name], place[rival]
     (low,), (high,) = central((drawn[:, own] - drawn[:, other])[:, None])
     return {

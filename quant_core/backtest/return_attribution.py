@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from quant_core import dense
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.measures.joint_bootstrap import mean_intervals
 from quant_core.measures.known_days import known_days
 from quant_core.measures.return_split import (
@@ -34,8 +35,6 @@ from quant_core.measures.return_split import (
     transfer_coefficients,
 )
 from quant_core.schema import COMPONENTS, EQUITY, Attribution, TransferCoefficients, table_of, validate
-
-Array = NDArray[np.float64]
 
 SEED = 7
 SIZE_SESSIONS = 21  # that traded value is averaged over
@@ -57,12 +56,12 @@ class Earned:
 
     days: pl.Series
     names: pl.Series
-    benchmark: Array
-    cash: Array
+    benchmark: Floats
+    cash: Floats
     split: ReturnSplit
     stock: NDArray[np.bool_]
-    scores: Mapping[str, Array]
-    volatility: Array
+    scores: Mapping[str, Floats]
+    volatility: Floats
 
 
 def attribution(
@@ -128,14 +127,14 @@ def earned_of(benchmark: pl.DataFrame, prices: pl.DataFrame, forecasts: pl.DataF
     return Earned(days, names, b, c, split, stock, _scores(forecasts, days, names), volatility)
 
 
-def weights_of(earned: Earned, positions: pl.DataFrame) -> Array:
+def weights_of(earned: Earned, positions: pl.DataFrame) -> Floats:
     """(T, N) weights at the close before of one book's BacktestPositions; 0 for what is not held."""
     rows = positions.filter(pl.col("date").is_in(earned.days.implode()))
     cells = dense.cells(rows, earned.days, earned.names, "attribution positions")
     return np.nan_to_num(before(cells.floats(rows["weight"])))
 
 
-def components(earned: Earned, book: pl.DataFrame, weight: Array, model: str | None) -> pl.DataFrame:
+def components(earned: Earned, book: pl.DataFrame, weight: Floats, model: str | None) -> pl.DataFrame:
     """`date`, a column a part of COMPONENTS, and `active`, their sum, of one book.
 
     Args:
@@ -173,7 +172,7 @@ def components(earned: Earned, book: pl.DataFrame, weight: Array, model: str | N
     return table.filter(pl.Series(held))
 
 
-def before(values: Array) -> Array:
+def before(values: Floats) -> Floats:
     """(T, N) the row before; NaN in the first."""
     return np.vstack([np.full((1, values.shape[1]), np.nan), values[:-1]])
 
@@ -185,13 +184,13 @@ def groups_of(names: pl.Series, sectors: pl.DataFrame) -> NDArray[np.int64]:
     return named["sector"].fill_null(UNKNOWN).rank("dense").to_numpy().astype(np.int64) - 1
 
 
-def _recent(traded: Array) -> Array:
+def _recent(traded: Floats) -> Floats:
     """(T, N) mean of the known values of the last SIZE_SESSIONS rows; NaN for none."""
     frame = pl.DataFrame(traded, nan_to_null=True)
     return frame.select(pl.all().rolling_mean(SIZE_SESSIONS, min_samples=1)).fill_null(np.nan).to_numpy()
 
 
-def _scores(forecasts: pl.DataFrame, days: pl.Series, names: pl.Series) -> dict[str, Array]:
+def _scores(forecasts: pl.DataFrame, days: pl.Series, names: pl.Series) -> dict[str, Floats]:
     """Model -> (T, N) score of the close before."""
     inside = pl.col("date").is_in(days.implode()) & pl.col("ticker").is_in(names.implode())
     found = {}
@@ -215,7 +214,7 @@ def _summaries(books: Mapping[str, pl.DataFrame]) -> list[tuple[str, str, float,
     return rows  # type: ignore[return-value]
 
 
-def _transfer(strategy: str, earned: Earned, weight: Array, model: str | None) -> list[tuple[str, str, int, float]]:
+def _transfer(strategy: str, earned: Earned, weight: Floats, model: str | None) -> list[tuple[str, str, int, float]]:
     """The row of TransferCoefficients of a book that follows a model, over the sessions on which it holds anything."""
     if model is None:
         return []

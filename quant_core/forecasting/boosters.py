@@ -11,12 +11,11 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.forecasting.trees import Trees, joined, of_sklearn, walk
 
-Array = NDArray[np.float64]
 Library = Literal["sklearn", "lightgbm"]
 
 
@@ -36,9 +35,9 @@ class SklearnBooster(NamedTuple):
 
     trees: Trees
     base: float
-    gain: Array  # (columns,) of all splits on each
+    gain: Floats  # (columns,) of all splits on each
 
-    def scores(self, matrix: Array, stops: tuple[int, ...]) -> Array:
+    def scores(self, matrix: Floats, stops: tuple[int, ...]) -> Floats:
         """(rows, stops) scores after the first `stops` trees."""
         return walk(self.trees, self.base, matrix, stops)
 
@@ -47,9 +46,9 @@ class LightgbmBooster(NamedTuple):
     """A fitted LightGBM model as its own text."""
 
     text: str
-    gain: Array
+    gain: Floats
 
-    def scores(self, matrix: Array, stops: tuple[int, ...]) -> Array:
+    def scores(self, matrix: Floats, stops: tuple[int, ...]) -> Floats:
         """(rows, stops) scores after the first `stops` trees."""
         check_installed("lightgbm")
         import lightgbm
@@ -70,13 +69,13 @@ def check_installed(library: Library) -> None:
         )
 
 
-def grow(library: Library, matrix: Array, label: Array, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
+def grow(library: Library, matrix: Floats, label: Floats, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
     """A booster of `n_trees` trees on (rows, columns) inputs, NaN for missing, and (rows,) labels; squared error."""
     make = _grow_lightgbm if library == "lightgbm" else _grow_sklearn
     return make(matrix, label, settings, seed, n_trees)
 
 
-def _grow_sklearn(matrix: Array, label: Array, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
+def _grow_sklearn(matrix: Floats, label: Floats, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
@@ -96,7 +95,7 @@ def _grow_sklearn(matrix: Array, label: Array, settings: TreeSettings, seed: int
     return SklearnBooster(*of_sklearn(model))
 
 
-def _grow_lightgbm(matrix: Array, label: Array, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
+def _grow_lightgbm(matrix: Floats, label: Floats, settings: TreeSettings, seed: int, n_trees: int) -> Booster:
     import lightgbm
 
     params: dict[str, Any] = {

@@ -16,8 +16,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Manifest, code_version, frame_hash, plain_settings
 from quant_core.folds import fold
@@ -25,7 +25,6 @@ from quant_core.forecasting.model import ForecasterConfig, completed
 from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 from quant_core.schema import Forecasts
 
-Array = NDArray[np.float64]
 #: What the ensemble is called among the models.
 ENSEMBLE = "ensemble"
 Method = Literal["rank_average", "stacked"]
@@ -128,7 +127,7 @@ def stacking_weights(validation: Mapping[str, pl.DataFrame], labels: pl.DataFram
     return _nnls_weights(table.select(names).to_numpy(), table["rank_label"].to_numpy(), names)
 
 
-def _nnls_weights(ranks: Array, label: Array, names: Sequence[str]) -> dict[str, float]:
+def _nnls_weights(ranks: Floats, label: Floats, names: Sequence[str]) -> dict[str, float]:
     from scipy.optimize import nnls
 
     learned, _ = nnls(ranks, label)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.fitted import Fitted
 from quant_core.forecasting.sequences import CALENDAR, Batch, Sequences
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Array = NDArray[np.float64]
 #: (network, batch) -> by part, a row of weights for each row of the batch.
 Explain = Callable[["nn.Module", Batch], Mapping[str, "Tensor"]]
 PREFIX, NAMES = "explain.", "explained"
@@ -27,12 +26,12 @@ MOST_ROWS, AT_ONCE = 2048, 256
 OF_VARIABLES, OF_SESSIONS = ("past", "channels", "future", "static"), ("attention", "lags")
 
 
-def averaged(network: "nn.Module", data: Sequences, rows: "Tensor", explain: Explain) -> dict[str, Array]:
+def averaged(network: "nn.Module", data: Sequences, rows: "Tensor", explain: Explain) -> dict[str, Floats]:
     """Means of what `explain` says of at most MOST_ROWS of the rows: `explain.<part>`, each of one dimension."""
     import torch
 
     chosen = rows[:: -(-len(rows) // MOST_ROWS)]
-    total: dict[str, Array] = {}
+    total: dict[str, Floats] = {}
     with torch.no_grad():
         for piece in chosen.split(AT_ONCE):
             for part, values in explain(network.eval(), data.batch(piece)).items():
@@ -50,7 +49,7 @@ def gradients(network: "nn.Module", batch: Batch) -> dict[str, "Tensor"]:
     return {"channels": size.sum(dim=1), "lags": size.sum(dim=2)}
 
 
-def mean_of(fits: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+def mean_of(fits: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
     """The seeds' mean."""
     return {name: np.mean([found[name] for found in fits], axis=0) for name in fits[0]}
 

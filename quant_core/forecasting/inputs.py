@@ -11,13 +11,12 @@ from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.forecasting.model import KEYS, ForecasterConfig, TrainingData
 from quant_core.schema import CHANNEL_PREFIX, STATIC_PREFIX
 
-Array = NDArray[np.float64]
 Kind = Literal["raw", "normalized", "rank", "channels"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -115,7 +114,7 @@ def present_often(
     return kept, left_out
 
 
-def usable(rows: pl.DataFrame, columns: Sequence[str], max_row_null_share: float) -> tuple[pl.DataFrame, Array]:
+def usable(rows: pl.DataFrame, columns: Sequence[str], max_row_null_share: float) -> tuple[pl.DataFrame, Floats]:
     """Rows that lack at most that share of the inputs, and those inputs (rows, inputs) with NaN for what is missing."""
     matrix = rows.select(pl.col(columns).cast(pl.Float64)).to_numpy()
     matrix = np.where(np.isfinite(matrix), matrix, np.nan)

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR, sessions
+from quant_core.dense import Floats32
 from quant_core.errors import DataError
 from quant_core.forecasting.calibration import VOLATILITY
 from quant_core.forecasting.inputs import Kind, as_kind, columns_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from quant_core.nn.windows import Windows
 
-Array = NDArray[np.float32]
 
 SECTOR_COLUMN, TURNOVER_COLUMN = "static_sector_code", "log_turnover_63d"
 STATIC_COLUMNS = (SECTOR_COLUMN, TURNOVER_COLUMN)
@@ -108,8 +108,8 @@ class Sequences:
 class Scaling:
     """What the fit window says of the inputs: (F,) mean and scale; a channel is 0 and 1, it is scaled already."""
 
-    mean: Array
-    scale: Array
+    mean: Floats32
+    scale: Floats32
 
 
 def input_columns(schema: Mapping[str, pl.DataType], kinds: Sequence[Kind], model: str) -> tuple[str, ...]:
@@ -197,7 +197,7 @@ def sequences(
     )
 
 
-def calendar_inputs(first: date, last: date, ahead: int) -> Array:
+def calendar_inputs(first: date, last: date, ahead: int) -> Floats32:
     """(T + K, 6) of the sessions from `first` to `last` and of the K after: weekday, day of the month, the year's angle
     (sine, cosine), days since the session before, whether the month ends within a week; about 1 in size."""
     days = [*sessions(first, last), *_after(last, ahead)]
@@ -225,7 +225,7 @@ def _volatility_1d(rows: pl.DataFrame) -> NDArray[np.float64]:
     return np.where(value > 0.0, value, np.nan)
 
 
-def _static(known: pl.DataFrame, rows: pl.DataFrame, n_sectors: int) -> Array:
+def _static(known: pl.DataFrame, rows: pl.DataFrame, n_sectors: int) -> Floats32:
     """(R, sectors + buckets) one-hot: the sector, and the bucket of the date's eligible names by turnover."""
     table = np.zeros((known.height, n_sectors + LIQUIDITY_BUCKETS), dtype=np.float32)
     each = np.arange(known.height)

@@ -13,7 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from quant_core.dense import Floats
+
 LEAF = -1
 
 
@@ -30,11 +31,11 @@ class Trees(NamedTuple):
     """
 
     feature: NDArray[np.int32]
-    threshold: Array
+    threshold: Floats
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     missing_left: NDArray[np.bool_]
-    value: Array
+    value: Floats
     roots: NDArray[np.int32]
 
 
@@ -48,7 +49,7 @@ def joined(parts: list[Trees]) -> Trees:
     return Trees(*(np.concatenate(arrays) for arrays in zip(*moved, strict=True)))
 
 
-def of_sklearn(model: Any) -> tuple[Trees, float, Array]:
+def of_sklearn(model: Any) -> tuple[Trees, float, Floats]:
     """The trees of a fitted HistGradientBoostingRegressor, its base, and the gain of the splits on each column.
 
     `_predictors` and `_baseline_prediction` are private: the version is pinned, and a test holds the walk against
@@ -73,7 +74,7 @@ def of_sklearn(model: Any) -> tuple[Trees, float, Array]:
     return joined(parts), float(np.ravel(model._baseline_prediction)[0]), gain
 
 
-def walk(trees: Trees, base: float, matrix: Array, stops: tuple[int, ...]) -> Array:
+def walk(trees: Trees, base: float, matrix: Floats, stops: tuple[int, ...]) -> Floats:
     """(rows, stops) scores of a matrix (rows, columns) after the first `stops` trees, ascending."""
     return np.asarray(_walk(*trees, base, np.ascontiguousarray(matrix), np.asarray(stops, dtype=np.int64)))
 

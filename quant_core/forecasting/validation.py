@@ -6,16 +6,13 @@ The slice is the last dates of the window; of the older rows only those train fo
 from dataclasses import dataclass, replace
 from datetime import date
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from quant_core.dense import Flags
+from quant_core.dense import Flags, Floats
 from quant_core.fitted import Fitted
 from quant_core.forecasting.inputs import LABEL
 from quant_core.measures.information_coefficient import FORWARD_PREFIX, rank_ic_by_date
 
-Array = NDArray[np.float64]
 SHARE = 0.2
 
 
@@ -45,7 +42,7 @@ def validation_slice(rows: pl.DataFrame, share: float) -> Slice:
     return Slice(first, older, (rows["date"] >= first).to_numpy())
 
 
-def rank_ic_of(judged: pl.DataFrame, scores: Array, names: list[str]) -> tuple[dict[str, float], int]:
+def rank_ic_of(judged: pl.DataFrame, scores: Floats, names: list[str]) -> tuple[dict[str, float], int]:
     """Mean daily rank IC of each candidate's scores against the label, and the dates that have one.
 
     Args:
@@ -82,6 +79,6 @@ def with_rank_ic(fitted: Fitted, labels: pl.DataFrame) -> Fitted:
     return replace(fitted, manifest=replace(fitted.manifest, facts={**fitted.manifest.facts, "validation_slice": told}))
 
 
-def said(judged: pl.DataFrame, score: Array) -> pl.DataFrame:
+def said(judged: pl.DataFrame, score: Floats) -> pl.DataFrame:
     """What `Fitted.validation` holds: rows (date, ticker, score)."""
     return judged.select("date", "ticker", score=pl.Series(score, dtype=pl.Float64))

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.measures.risk import FLAT
 
-Array = NDArray[np.float64]
-Statistic = Callable[..., Array]
+Statistic = Callable[..., Floats]
 
 MIN_SESSIONS = 20  # below this neither the autocorrelations nor a resample say anything
 QUIET_LAGS = 5  # K_N of Politis and White, footnote c: max(5, log10 T), which is 5 for every T below 10^6
@@ -35,7 +35,7 @@ class Interval:
     high: float
 
 
-def checked_returns(values: ArrayLike, what: str, n_dims: int = 1) -> Array:
+def checked_returns(values: ArrayLike, what: str, n_dims: int = 1) -> Floats:
     """`values` as finite floats of `n_dims` axes; a DataError names the first bad one."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != n_dims:
@@ -179,14 +179,14 @@ def growth_interval(returns: ArrayLike, *, seed: int, n_draws: int = 2000, confi
     return bootstrap_interval(returns, "cagr", seed=seed, n_draws=n_draws, confidence=confidence)
 
 
-def _sharpe_ann(excess: Array) -> Array:
+def _sharpe_ann(excess: Floats) -> Floats:
     """(D, T) -> (D,) mean over sample standard deviation x sqrt(252); NaN where a resample is flat."""
     deviation = excess.std(axis=1, ddof=1)
     ratio = excess.mean(axis=1) / np.where(deviation > FLAT, deviation, np.nan)
     return ratio * math.sqrt(SESSIONS_PER_YEAR)
 
 
-def _growth_ann(returns: Array) -> Array:
+def _growth_ann(returns: Floats) -> Floats:
     """(D, T) -> (D,) compound growth over 252 sessions; -1 for an account that lost everything."""
     return np.prod(np.maximum(1.0 + returns, 0.0), axis=1) ** (SESSIONS_PER_YEAR / returns.shape[1]) - 1.0
 

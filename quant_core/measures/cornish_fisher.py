@@ -17,8 +17,9 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.measures.risk import FLAT, TAIL, Array, finite_series, kurtosis, skewness
+from quant_core.measures.risk import FLAT, TAIL, finite_series, kurtosis, skewness
 
 WIDEST = 4.0  # the expansion must be in order up to here; one session in 16,000 of a normal series lies beyond
 MATCHED = 1e-8  # largest difference of skewness and kurtosis at which the parameters count as found
@@ -57,7 +58,7 @@ def conditional_value_at_risk_cornish_fisher(
     return _measures(finite_series(returns), tail, match_moments)[1]
 
 
-def _measures(values: Array, tail: float, match_moments: bool) -> tuple[float, float]:
+def _measures(values: Floats, tail: float, match_moments: bool) -> tuple[float, float]:
     """(value at risk, conditional value at risk), both NaN where the expansion cannot be used."""
     if not 0.0 < tail < 0.5:
         raise DataError(f"performance: tail is {tail}; wanted a probability between 0 and 0.5, 0.05 for 95 %.")
@@ -78,18 +79,18 @@ def _measures(values: Array, tail: float, match_moments: bool) -> tuple[float, f
     )
 
 
-def _expansion(z: Array, s: float, k: float) -> Array:
+def _expansion(z: Floats, s: float, k: float) -> Floats:
     return z + (z**2 - 1.0) * s / 6.0 + (z**3 - 3.0 * z) * k / 24.0 - (2.0 * z**3 - 5.0 * z) * s**2 / 36.0
 
 
-def _moments(s: float, k: float) -> Array:
+def _moments(s: float, k: float) -> Floats:
     """Standard deviation, skewness and excess kurtosis of the expansion of a normal variable; its mean is 0."""
     q = _expansion(_NODES, s, k)
     variance, third, fourth = (_NODE_WEIGHTS @ q**power for power in (2, 3, 4))
     return np.array([np.sqrt(variance), third / variance**1.5, fourth / variance**2 - 3.0])
 
 
-def _moment_slopes(s: float, k: float) -> Array:
+def _moment_slopes(s: float, k: float) -> Floats:
     """(2, 2) derivatives of skewness and kurtosis (rows) by the parameters (columns)."""
     q = _expansion(_NODES, s, k)
     by_s = (_NODES**2 - 1.0) / 6.0 - (2.0 * _NODES**3 - 5.0 * _NODES) * s / 18.0

@@ -34,13 +34,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core import dense
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
 from quant_core.measures.known_days import known_days
 from quant_core.measures.overfitting import MIN_COMMON_SESSIONS
 from quant_core.measures.risk import FLAT
-
-Array = NDArray[np.float64]
 
 EULER_MASCHERONI = 0.5772156649015329
 NORMAL = NormalDist()
@@ -82,9 +81,9 @@ class SideBySide(NamedTuple):
 
     names: list[str]
     days: list[date]
-    over_cash: Array
-    over_benchmark: Array
-    active: Array
+    over_cash: Floats
+    over_benchmark: Floats
+    active: Floats
     is_shipped: NDArray[np.bool_]
 
 
@@ -115,7 +114,7 @@ def _standard_max(n: int) -> float:
     return (1.0 - EULER_MASCHERONI) * upper + EULER_MASCHERONI * rare
 
 
-def highest_so_far(sharpes: Sequence[float] | Array) -> float:
+def highest_so_far(sharpes: Sequence[float] | Floats) -> float:
     """The largest `expected_max_sharpe` after each of these tries; one more never lowers it.
 
     Args:
@@ -217,7 +216,7 @@ def _panel(trials: pl.DataFrame) -> SideBySide:
     if "benchmark_return_1d" in trials.columns:
         index = trials["benchmark_return_1d"].cast(pl.Float64).fill_null(math.nan).to_numpy()
 
-    def laid_out(values: Array) -> Array:
+    def laid_out(values: Floats) -> Floats:
         return cells.floats(pl.Series(values))
 
     is_shipped = np.zeros(len(names), dtype=bool)
@@ -228,7 +227,7 @@ def _panel(trials: pl.DataFrame) -> SideBySide:
     return SideBySide(names.to_list(), days.to_list(), over_cash, over_index, active, is_shipped)
 
 
-def _founders(active: Array) -> NDArray[np.int64]:
+def _founders(active: Floats) -> NDArray[np.int64]:
     """(K,) column of the first try of each try's cluster."""
     alike = _correlation(active) > SAME_CLUSTER
     founders: list[int] = []
@@ -241,7 +240,7 @@ def _founders(active: Array) -> NDArray[np.int64]:
     return found
 
 
-def _correlation(values: Array) -> Array:
+def _correlation(values: Floats) -> Floats:
     """(T, K) -> (K, K) over common sessions; 0 where they are too few or one of both is flat."""
     present = (~np.isnan(values)).astype(np.float64)
     count = np.maximum(present.sum(axis=0), 1.0)
@@ -256,7 +255,7 @@ def _correlation(values: Array) -> Array:
     return np.where(is_known, covariance / np.sqrt(np.where(is_known, variance * variance.T, 1.0)), 0.0)
 
 
-def _hurdle_z(days: list[date], values: Array, founder: NDArray[np.int64], n_lost: int) -> float:
+def _hurdle_z(days: list[date], values: Floats, founder: NDArray[np.int64], n_lost: int) -> float:
     """Best Sharpe ratio to expect, in standard errors: the larger of the two estimates."""
     z, unit = _standardised(values)
     formula, best = 0.0, dict[int, float]()
@@ -267,7 +266,7 @@ def _hurdle_z(days: list[date], values: Array, founder: NDArray[np.int64], n_los
     return round(max(formula, drawn), DIGITS) + 0.0
 
 
-def _standardised(values: Array) -> tuple[Array, Array]:
+def _standardised(values: Floats) -> tuple[Floats, Floats]:
     """Sharpe ratio in standard errors (K,), NaN where flat or shorter than two, and centred unit vectors (T, K)."""
     present = ~np.isnan(values)
     n = present.sum(axis=0)
@@ -280,7 +279,7 @@ def _standardised(values: Array) -> tuple[Array, Array]:
     return np.where(is_flat, np.nan, z), np.where(is_flat, 0.0, centred / length)
 
 
-def _expected_maximum(days: list[date], unit: Array, n_lost: int) -> float:
+def _expected_maximum(days: list[date], unit: Floats, n_lost: int) -> float:
     """Mean over draws of the largest of correlated standard normal numbers, one a try.
 
     The noise of a session depends on its date alone, so that a further try adds numbers to a draw and changes none.
@@ -294,12 +293,12 @@ def _expected_maximum(days: list[date], unit: Array, n_lost: int) -> float:
 
 
 @lru_cache(maxsize=8192)
-def _noise(key: int) -> Array:
+def _noise(key: int) -> Floats:
     """(draws,) standard normal numbers of a session, by its ordinal, or of a lost try, by a number below 0."""
     return np.random.default_rng([SEED, abs(key), int(key < 0)]).standard_normal(N_DRAWS)
 
 
-def _spread(sharpes: Array) -> float:
+def _spread(sharpes: Floats) -> float:
     """Sample standard deviation of those that are known; 0 for fewer than two."""
     known = sharpes[~np.isnan(sharpes)]
     return float(known.std(ddof=1)) if len(known) > 1 else 0.0

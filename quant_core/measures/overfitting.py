@@ -17,11 +17,10 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from quant_core import dense
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.measures.bootstrap import checked_returns
 from quant_core.measures.risk import FLAT
-
-Array = NDArray[np.float64]
 
 N_BLOCKS = 16
 MAX_BLOCKS = 20  # 184,756 splits; each two blocks more make about four times as many
@@ -50,13 +49,13 @@ class Overfitting:
     """
 
     pbo: float
-    logits: Array
+    logits: Floats
     n_splits: int
     n_trials: int
     degradation_slope: float
     loss_probability: float
-    sharpe_in_1d: Array
-    sharpe_out_1d: Array
+    sharpe_in_1d: Floats
+    sharpe_out_1d: Floats
 
 
 def probability_of_backtest_overfitting(returns: ArrayLike, n_blocks: int = N_BLOCKS) -> Overfitting:
@@ -140,7 +139,7 @@ def family(strategy: str, registered: Sequence[str]) -> str:
     return max(known, key=len, default=strategy)
 
 
-def _sharpes_of_halves(blocks: Array, splits: NDArray[np.int64]) -> Iterator[tuple[Array, Array]]:
+def _sharpes_of_halves(blocks: Floats, splits: NDArray[np.int64]) -> Iterator[tuple[Floats, Floats]]:
     """Sharpe ratios (C, S) inside and outside the chosen blocks, a chunk of splits at a time."""
     n_blocks, length, n_strategies = blocks.shape
     centre = blocks.mean(axis=(0, 1))  # squares of centred values lose no digits to the mean
@@ -155,14 +154,14 @@ def _sharpes_of_halves(blocks: Array, splits: NDArray[np.int64]) -> Iterator[tup
         )
 
 
-def _sharpe(total: Array, squares: Array, centre: Array, n: int) -> Array:
+def _sharpe(total: Floats, squares: Floats, centre: Floats, n: int) -> Floats:
     """Mean over sample standard deviation from sums of values less `centre`; 0 where the values are constant."""
     spread = squares - total**2 / n
     is_flat = (spread <= ROUNDING * squares) | (spread <= n * FLAT**2)
     return np.where(is_flat, 0.0, (centre + total / n) / np.sqrt(np.where(is_flat, 1.0, spread) / (n - 1)))
 
 
-def _best_and_its_rank(inside: Array, outside: Array) -> tuple[Array, Array, Array]:
+def _best_and_its_rank(inside: Floats, outside: Floats) -> tuple[Floats, Floats, Floats]:
     """Of each row's best column inside: its values inside and outside, its rank outside from 1 (worst) to S."""
     row = np.arange(len(inside))
     top = inside.max(axis=1, keepdims=True)
@@ -173,12 +172,12 @@ def _best_and_its_rank(inside: Array, outside: Array) -> tuple[Array, Array, Arr
     return inside[row, best], chosen[:, 0], worse + (equal + 1.0) / 2.0
 
 
-def _rounding(values: Array) -> Array:
+def _rounding(values: Floats) -> Floats:
     """Products of matrices round the same column differently at another place."""
     return ROUNDING * np.maximum(1.0, np.abs(values))
 
 
-def _slope(x: Array, y: Array) -> float:
+def _slope(x: Floats, y: Floats) -> float:
     centred = x - x.mean()
     variance = float(centred @ centred)
     return float(centred @ (y - y.mean())) / variance if variance > len(x) * ROUNDING**2 else math.nan
@@ -220,14 +219,14 @@ def _long(table: pl.DataFrame, trial: str | None = None) -> pl.DataFrame:
     return rows.with_columns(pl.when(is_settled).then("date").alias("date"))
 
 
-def _panel(rows: pl.DataFrame) -> tuple[list[str], Array]:
+def _panel(rows: pl.DataFrame) -> tuple[list[str], Floats]:
     """Names in order of appearance and (T, K) returns, NaN where a trial has none."""
     names, settled = rows["trial"].unique(maintain_order=True), rows.drop_nulls("date")
     cells = dense.cells(settled, settled["date"].unique().sort(), names, "trials", key="trial")
     return names.to_list(), cells.floats(settled["simple_return_1d"])
 
 
-def _is_same(one: Array, other: Array) -> NDArray[np.bool_]:
+def _is_same(one: Floats, other: Floats) -> NDArray[np.bool_]:
     """(T, J) against (T, K) -> (J, K), every pair from a handful of matrix products."""
     (x, in_x), (y, in_y) = _centred(one), _centred(other)
     n = in_x.T @ in_y  # common sessions
@@ -242,7 +241,7 @@ def _is_same(one: Array, other: Array) -> NDArray[np.bool_]:
     return (n >= MIN_COMMON_SESSIONS) & (gap_variance <= np.maximum(allowed, FLAT**2))
 
 
-def _centred(panel: Array) -> tuple[Array, Array]:
+def _centred(panel: Floats) -> tuple[Floats, Floats]:
     """Returns less their own mean, 0 where there is none, and 1 where there is one."""
     present = ~np.isnan(panel)
     total = np.where(present, panel, 0.0).sum(axis=0)

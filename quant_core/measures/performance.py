@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.measures.cornish_fisher import conditional_value_at_risk_cornish_fisher, value_at_risk_cornish_fisher
 from quant_core.measures.holdings import average_holding_sessions, exposure
 from quant_core.measures.risk import (
     FLAT,
-    Array,
     best_return_1d,
     conditional_value_at_risk,
     finite_series,
@@ -226,18 +226,18 @@ def against(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLi
     }
 
 
-def _capture(own: Array, other: Array) -> float:
+def _capture(own: Floats, other: Floats) -> float:
     return growth_ann(own) / growth_ann(other) if len(other) else math.nan
 
 
-def _excess(returns: ArrayLike, risk_free_rate_1d: ArrayLike) -> Array:
+def _excess(returns: ArrayLike, risk_free_rate_1d: ArrayLike) -> Floats:
     values, rate = finite_series(returns), np.asarray(risk_free_rate_1d, dtype=np.float64)
     if rate.ndim != 0 and rate.shape != values.shape:
         raise DataError(f"performance: risk-free rates {rate.shape} for returns {values.shape}; wanted one or as many.")
     return values - finite_series(np.broadcast_to(rate, values.shape), "risk-free rates")
 
 
-def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> tuple[Array, Array]:
+def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike = 0.0) -> tuple[Floats, Floats]:
     own, other = _excess(returns, risk_free_rate_1d), finite_series(benchmark, "benchmark returns")
     if own.shape != other.shape:
         raise DataError(
@@ -246,7 +246,7 @@ def _pair(returns: ArrayLike, benchmark: ArrayLike, risk_free_rate_1d: ArrayLike
     return own, _excess(other, risk_free_rate_1d)
 
 
-def _mean_over_deviation(values: Array) -> float:
+def _mean_over_deviation(values: Floats) -> float:
     if len(values) < 2:
         return math.nan
     deviation = float(np.std(values, ddof=1))

@@ -22,10 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.dense import Flags
+from quant_core.dense import Flags, Floats
 from quant_core.measures.information_coefficient import ranks
-
-Array = NDArray[np.float64]
 
 #: Sessions that a beta or a volatility looks back on, and with how many it begins.
 LOOKBACK, FEWEST = SESSIONS_PER_YEAR, 63
@@ -46,16 +44,16 @@ class ReturnSplit:
         groups: (N,) sector of each name by number.
     """
 
-    beta: Array
-    common: Array
-    sector: Array
-    size: Array
-    size_return: Array
-    rest: Array
+    beta: Floats
+    common: Floats
+    sector: Floats
+    size: Floats
+    size_return: Floats
+    rest: Floats
     member: Flags
     groups: NDArray[np.int64]
 
-    def by_score(self, score: Array) -> tuple[Array, Array]:
+    def by_score(self, score: Floats) -> tuple[Floats, Floats]:
         """(T, N) x and (T,) q of a score (T, N) known at the close before; NaN for none."""
         scored = self.member & ~np.isnan(score)
         n = np.maximum(scored.sum(axis=1, keepdims=True), 1)
@@ -66,7 +64,7 @@ class ReturnSplit:
 
 
 def split_returns(
-    returns: Array, benchmark: Array, cash: Array, member: Flags, groups: NDArray[np.int64], traded: Array
+    returns: Floats, benchmark: Floats, cash: Floats, member: Flags, groups: NDArray[np.int64], traded: Floats
 ) -> ReturnSplit:
     """The parts that do not depend on a score.
 
@@ -91,7 +89,7 @@ def split_returns(
     return ReturnSplit(beta, common, means, size, slope, rest - size * slope[:, None], member, groups)
 
 
-def trailing_beta(excess: Array, over: Array, known: Flags) -> Array:
+def trailing_beta(excess: Floats, over: Floats, known: Flags) -> Floats:
     """(T, N) slope of (T, N) excess returns on the benchmark's (T,) over the 252 sessions before; 1 for fewer than 63.
 
     Args:
@@ -103,11 +101,11 @@ def trailing_beta(excess: Array, over: Array, known: Flags) -> Array:
     count = np.maximum(n, 1.0)
     variance = syy - sy**2 / count
     enough = (n >= FEWEST) & (variance > 1e-12)
-    beta: Array = np.where(enough, (sxy - sx * sy / count) / np.where(enough, variance, 1.0), 1.0)
+    beta: Floats = np.where(enough, (sxy - sx * sy / count) / np.where(enough, variance, 1.0), 1.0)
     return beta
 
 
-def trailing_volatility(returns: Array, known: Flags) -> Array:
+def trailing_volatility(returns: Floats, known: Flags) -> Floats:
     """(T, N) standard deviation of the returns of the 252 sessions before; NaN for fewer than 63."""
     x = np.where(known, returns, 0.0)
     n, sx, sxx = (_before(part) for part in (known.astype(np.float64), x, x * x))
@@ -116,7 +114,7 @@ def trailing_volatility(returns: Array, known: Flags) -> Array:
     return np.where(n >= FEWEST, spread, np.nan)
 
 
-def transfer_coefficients(weights: Array, score: Array, volatility: Array, member: Flags) -> Array:
+def transfer_coefficients(weights: Floats, score: Floats, volatility: Floats, member: Flags) -> Floats:
     """(T,) correlation over the scored members of active weight x volatility with the rank of the score.
 
     Active is over equal weights of the scored members, as the index's own are not known; with expected returns of
@@ -136,7 +134,7 @@ def transfer_coefficients(weights: Array, score: Array, volatility: Array, membe
     return np.where(sound, (a * z).sum(axis=1) / np.where(sound, spread, 1.0), np.nan)
 
 
-def group_means(values: Array, member: Flags, groups: NDArray[np.int64]) -> Array:
+def group_means(values: Floats, member: Flags, groups: NDArray[np.int64]) -> Floats:
     """(T, N) mean over the members of each name's group; 0 for a group without any."""
     found = np.zeros(values.shape)
     for group in np.unique(groups):
@@ -145,29 +143,29 @@ def group_means(values: Array, member: Flags, groups: NDArray[np.int64]) -> Arra
     return found
 
 
-def within_groups(values: Array, member: Flags, groups: NDArray[np.int64]) -> Array:
+def within_groups(values: Floats, member: Flags, groups: NDArray[np.int64]) -> Floats:
     """(T, N) values less their group's mean over the members; 0 for the others."""
     return np.where(member, values - group_means(values, member, groups), 0.0)
 
 
-def _slope(x: Array, y: Array) -> Array:
+def _slope(x: Floats, y: Floats) -> Floats:
     """(T,) x' y / x' x of each row; 0 where x does not vary."""
     square = (x * x).sum(axis=1)
     return np.where(square > 1e-12, (x * y).sum(axis=1) / np.where(square > 1e-12, square, 1.0), 0.0)
 
 
-def _mean(values: Array, member: Flags) -> Array:
-    found: Array = np.where(member, values, 0.0).sum(axis=1) / np.maximum(member.sum(axis=1), 1)
+def _mean(values: Floats, member: Flags) -> Floats:
+    found: Floats = np.where(member, values, 0.0).sum(axis=1) / np.maximum(member.sum(axis=1), 1)
     return found
 
 
-def _centred(values: Array, known: Flags) -> Array:
+def _centred(values: Floats, known: Flags) -> Floats:
     return np.where(known, values - _mean(values, known)[:, None], 0.0)
 
 
-def _before(values: Array) -> Array:
+def _before(values: Floats) -> Floats:
     """(T, N) sums over the LOOKBACK rows before each."""
     total = np.vstack([np.zeros(values.shape[1]), np.cumsum(values, axis=0)])
     row = np.arange(len(values))
-    found: Array = total[row] - total[np.maximum(row - LOOKBACK, 0)]
+    found: Floats = total[row] - total[np.maximum(row - LOOKBACK, 0)]
     return found

@@ -9,17 +9,16 @@ or infinite input raises a DataError. A value at risk is a return, so a loss is 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-
-Array = NDArray[np.float64]
 
 FLAT = 1e-12  # a standard deviation below this is rounding of a constant series
 TAIL = 0.05  # 95 % confidence
 
 
-def finite_series(values: ArrayLike, what: str = "returns") -> Array:
+def finite_series(values: ArrayLike, what: str = "returns") -> Floats:
     """A 1-D float array without missing values, or a DataError that names the first bad row."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0:
@@ -33,7 +32,7 @@ def finite_series(values: ArrayLike, what: str = "returns") -> Array:
     return array
 
 
-def drawdown(returns: ArrayLike) -> Array:
+def drawdown(returns: ArrayLike) -> Floats:
     """(T,) equity over its highest value so far, less 1; the start counts as a high."""
     equity = np.cumprod(1.0 + finite_series(returns))
     return equity / np.maximum(np.maximum.accumulate(equity), 1.0) - 1.0
@@ -97,6 +96,6 @@ def conditional_value_at_risk(returns: ArrayLike, tail: float = TAIL) -> float:
     return float(values[: int((len(values) - 1) * tail) + 1].mean())
 
 
-def _standardised(values: Array, power: int) -> float:
+def _standardised(values: Floats, power: int) -> float:
     centred = values - values.mean()
     return float(np.mean(centred**power) / np.mean(centred**2) ** (power / 2))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quant_core.calendar import SESSIONS_PER_YEAR
 from quant_core.errors import DataError
@@ -24,8 +24,6 @@ from quant_core.measures.bootstrap import checked_returns, growth_interval, shar
 from quant_core.measures.luck import NORMAL, Luck, highest_so_far, histories, luck_of
 from quant_core.measures.risk import FLAT
 from quant_core.schema import Significance, table_of, validate
-
-Array = NDArray[np.float64]
 
 SQRT_YEAR = math.sqrt(SESSIONS_PER_YEAR)
 

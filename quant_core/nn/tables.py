@@ -6,13 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from quant_core import dense
 from quant_core.calendar import sessions
-from quant_core.dense import Integers
-
-Array = NDArray[np.float32]
+from quant_core.dense import Floats32, Integers
 
 
 class Panel(NamedTuple):
@@ -24,7 +21,7 @@ class Panel(NamedTuple):
         names: (N,) tickers.
     """
 
-    values: Array
+    values: Floats32
     days: pl.Series
     names: pl.Series
 

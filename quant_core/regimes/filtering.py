@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from quant_core.compiling import compiled
-from quant_core.regimes.model import Array
+from quant_core.dense import Floats
 
 
-def whitening(covariances: Array) -> Array:
+def whitening(covariances: Floats) -> Floats:
     """(K, F, F) inverses L of the Cholesky factors: |L (x - mean)|^2 is the squared Mahalanobis distance.
 
     Raises:
@@ -25,7 +25,7 @@ def whitening(covariances: Array) -> Array:
 
 
 @compiled
-def log_gaussians(rows: Array, means: Array, whitenings: Array) -> Array:
+def log_gaussians(rows: Floats, means: Floats, whitenings: Floats) -> Floats:
     """(S, K) of ln N(x; mean, covariance) = -(F ln 2 pi + |L (x - mean)|^2) / 2 + sum of ln L_ff; NaN of such a row.
 
     Args:
@@ -51,7 +51,7 @@ def log_gaussians(rows: Array, means: Array, whitenings: Array) -> Array:
 
 
 @compiled
-def log_sum(values: Array) -> float:
+def log_sum(values: Floats) -> float:
     """ln of the sum of exp(values); -inf where all are."""
     highest = values.max()
     if highest == -np.inf:
@@ -63,7 +63,7 @@ def log_sum(values: Array) -> float:
 
 
 @compiled
-def forward(log_densities: Array, log_transitions: Array, log_expected: Array) -> tuple[Array, Array, float]:
+def forward(log_densities: Floats, log_transitions: Floats, log_expected: Floats) -> tuple[Floats, Floats, float]:
     """Filter of a hidden Markov model: what each row, and those before it, say of the state.
 
     ln a_t = e_t + ln p(x_t | state) - c_t, with c_t the log-likelihood of the row given those before it, and
@@ -96,7 +96,7 @@ def forward(log_densities: Array, log_transitions: Array, log_expected: Array) -
 
 
 @compiled
-def backward(log_densities: Array, log_transitions: Array) -> Array:
+def backward(log_densities: Floats, log_transitions: Floats) -> Floats:
     """(S, K) ln of how likely the rows after each one are given its state, less a constant a row.
 
     ln b_t(i) = ln of the sum over j of exp(ln A_ij + ln p(x_{t+1} | j) + ln b_{t+1}(j)).
@@ -117,7 +117,7 @@ def backward(log_densities: Array, log_transitions: Array) -> Array:
 
 
 @compiled
-def shares(log_weights: Array) -> Array:
+def shares(log_weights: Floats) -> Floats:
     """(S, K) probabilities in proportion to exp(log_weights)."""
     out = np.empty_like(log_weights)
     for t in range(len(log_weights)):
@@ -130,7 +130,9 @@ def shares(log_weights: Array) -> Array:
     return out
 
 
-def memoryless(say: Callable[[Array], Array], rows: Array, state: Array | None, usual: Array) -> tuple[Array, Array]:
+def memoryless(
+    say: Callable[[Floats], Floats], rows: Floats, state: Floats | None, usual: Floats
+) -> tuple[Floats, Floats]:
     """Filter of a method that looks at one session at a time: a row with a NaN keeps what was known before it.
 
     Args:

@@ -13,12 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log, Manifest, code_version, frame_hash, plain_settings
 from quant_core.folds import Fold
 from quant_core.regimes.config import RegimeConfig, is_of_embeddings, method_of
 from quant_core.regimes.inputs import INPUT_COLUMNS
-from quant_core.regimes.model import Array, Arrays, MethodConfig
+from quant_core.regimes.model import Arrays, MethodConfig
 from quant_core.regimes.naming import StateStatistics, names_of, order_of, statistics, usual_of
 from quant_core.schema import REGIME_NAMES
 
@@ -43,10 +44,10 @@ class Window:
     """
 
     days: pl.Series
-    rows: Array
-    returns: Array
-    drawdowns: Array
-    log_volatilities: Array
+    rows: Floats
+    returns: Floats
+    drawdowns: Floats
+    log_volatilities: Floats
 
 
 def fit_regimes(
@@ -142,7 +143,7 @@ def year_ends(days: pl.Series) -> list[int]:
     return [n for n in years[:-1] if n >= SESSIONS_PER_YEAR] + years[-1:]
 
 
-def by_name(own: Arrays, probabilities: Array) -> Array:
+def by_name(own: Arrays, probabilities: Floats) -> Floats:
     """(T, 5) probabilities of the names from (T, K) of the states, each name's states added in their order."""
     found = np.zeros((len(probabilities), len(REGIME_NAMES)))
     for place, state in enumerate(own[ORDER]):
@@ -157,7 +158,7 @@ def age_after(labels: NDArray[np.integer[Any]]) -> tuple[int, int]:
 
 
 def _facts(
-    columns: Sequence[str], window: Window, complete: Array, names: Sequence[str], states: Sequence[StateStatistics]
+    columns: Sequence[str], window: Window, complete: Floats, names: Sequence[str], states: Sequence[StateStatistics]
 ) -> dict[str, Any]:
     told = [{"name": name, **state.plain()} for name, state in zip(names, states, strict=True)]
     return {"columns": list(columns), "first": str(window.days[0]), "rows": len(complete), "states": told}
@@ -228,7 +229,7 @@ def _projection(name: str, settings: MethodConfig, columns: Sequence[str], windo
     return frame if n_axes is None else frame | {AXES: _axes(standardised(frame, rows), n_axes)}
 
 
-def _axes(values: Array, n_axes: int) -> Array:
+def _axes(values: Floats, n_axes: int) -> Floats:
     """(F, C) principal axes, each divided by the spread along it, its largest loading positive."""
     _, spread, turned = np.linalg.svd(values, full_matrices=False)
     n = min(n_axes, int((spread > spread[0] * 1e-8).sum()))
@@ -236,13 +237,13 @@ def _axes(values: Array, n_axes: int) -> Array:
     return np.ascontiguousarray((axes / (spread[:n, None] / np.sqrt(len(values)))).T)
 
 
-def standardised(frame: Arrays, rows: Array) -> Array:
+def standardised(frame: Arrays, rows: Floats) -> Floats:
     """Rows in standard deviations from the fit window's mean, cut where that is far."""
     limit = float(frame[CLIP][0])
     return np.ascontiguousarray(np.clip((rows - frame[CENTER]) / frame[SCALE], -limit, limit))
 
 
-def projected(frame: Arrays, rows: Array) -> Array:
+def projected(frame: Arrays, rows: Floats) -> Floats:
     """Rows as a method sees them.
 
     A row's sum over inputs is made for it alone, so that no other row changes its last digit.
@@ -253,9 +254,9 @@ def projected(frame: Arrays, rows: Array) -> Array:
     return np.asarray((values[:, :, None] * frame[AXES][None]).sum(axis=1))
 
 
-def columns_of(table: pl.DataFrame, columns: Sequence[str]) -> Array:
+def columns_of(table: pl.DataFrame, columns: Sequence[str]) -> Floats:
     """(T, F), NaN for null."""
-    found: Array = table.select(pl.col(columns).cast(pl.Float64).fill_null(np.nan)).to_numpy()
+    found: Floats = table.select(pl.col(columns).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     return np.ascontiguousarray(found)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from quant_core.dense import Floats
 from quant_core.fitted import Fitted
 from quant_core.regimes.config import method_of
 from quant_core.regimes.fit import by_name
-from quant_core.regimes.model import Array
 from quant_core.regimes.table import arrays_of, methods_of, over_fit_window
 from quant_core.schema import CRISIS, REGIME_NAMES, RegimeHistory
 
@@ -38,5 +38,5 @@ def _histories(fitted: Fitted, inputs: pl.DataFrame, embedded: pl.DataFrame | No
             })  # fmt: skip
 
 
-def _labels(names: Array) -> pl.Series:
+def _labels(names: Floats) -> pl.Series:
     return pl.Series(np.array(REGIME_NAMES)[names.argmax(axis=1)], dtype=pl.String)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.registry import Registry
 
-Array = NDArray[np.float64]
 #: What a fit leaves, by name; plain arrays only.
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -80,9 +79,9 @@ class Method:
 
     name: str
     config_class: type[Any]
-    fit: Callable[[Array, Any, int], Arrays]
-    filter: Callable[[Arrays, Array, Array | None], tuple[Array, Array]]
-    smooth: Callable[[Arrays, Array], Array] | None = None
+    fit: Callable[[Floats, Any, int], Arrays]
+    filter: Callable[[Arrays, Floats, Floats | None], tuple[Floats, Floats]]
+    smooth: Callable[[Arrays, Floats], Floats] | None = None
     has_noise: bool = False
     summary: str = ""
 

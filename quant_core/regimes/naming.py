@@ -24,13 +24,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quant_core.calendar import SESSIONS_PER_YEAR
+from quant_core.dense import Floats
 from quant_core.schema import CRISIS, TRANSITION
 from quant_core.schema.regimes import BEAR, HIGH_VOL_BULL, LOW_VOL_BULL
-
-Array = NDArray[np.float64]
 
 CRISIS_VOLATILITY = 1.75
 BAR = 0.05
@@ -72,7 +70,7 @@ class Usual:
     drawdown: float
 
 
-def statistics(probabilities: Array, returns: Array, drawdowns: Array) -> list[StateStatistics]:
+def statistics(probabilities: Floats, returns: Floats, drawdowns: Floats) -> list[StateStatistics]:
     """One a state.
 
     Args:
@@ -84,7 +82,7 @@ def statistics(probabilities: Array, returns: Array, drawdowns: Array) -> list[S
     return [_of_state(weights[:, k], r, d) for k in range(probabilities.shape[1])]
 
 
-def _of_state(weight: Array, returns: Array, drawdowns: Array) -> StateStatistics:
+def _of_state(weight: Floats, returns: Floats, drawdowns: Floats) -> StateStatistics:
     total = float(weight.sum())
     if total < 1e-9:
         return StateStatistics(0.0, 0.0, math.inf, 0.0, 0.0)
@@ -103,10 +101,10 @@ def order_of(states: Sequence[StateStatistics], has_noise: bool) -> list[int]:
 
 
 def names_of(
-    probabilities: Array,
-    returns: Array,
-    drawdowns: Array,
-    log_volatilities: Array,
+    probabilities: Floats,
+    returns: Floats,
+    drawdowns: Floats,
+    log_volatilities: Floats,
     ends: Sequence[int],
     has_noise: bool,
 ) -> list[str]:
@@ -125,7 +123,7 @@ def names_of(
     return [name or TRANSITION for name in names]
 
 
-def usual_of(log_volatilities: Array, drawdowns: Array) -> Usual:
+def usual_of(log_volatilities: Floats, drawdowns: Floats) -> Usual:
     """What a window was like; one without a volatility (a constant index) has 0."""
     volatility, drawdown = (values[np.isfinite(values)] for values in (log_volatilities, drawdowns))
     return Usual(

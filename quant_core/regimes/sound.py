@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.regimes.model import Array, Arrays, MethodConfig
+from quant_core.regimes.model import Arrays, MethodConfig
 
 #: Inputs of the methods that look at one session at a time: what was around it must be in its own row.
 CLUSTER_COLUMNS = (
@@ -21,7 +22,7 @@ FEWEST_SESSIONS = 21
 CONSTANT = 1e-8
 
 
-def check_rows(rows: Array) -> None:
+def check_rows(rows: Floats) -> None:
     """Rows that a method may learn from.
 
     Raises:
@@ -44,7 +45,7 @@ def fewest_sessions(n_rows: int, min_share: float) -> float:
     return max(min_share * n_rows, float(FEWEST_SESSIONS))
 
 
-def check_states(sessions: Array | NDArray[np.int64], n_rows: int, min_share: float) -> None:
+def check_states(sessions: Floats | NDArray[np.int64], n_rows: int, min_share: float) -> None:
     """Refuse states that hardly occur.
 
     Args:

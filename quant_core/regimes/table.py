@@ -6,12 +6,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, guard
 from quant_core.folds import fold as fold_named
 from quant_core.regimes.config import is_of_embeddings, method_of
 from quant_core.regimes.fit import AGE, ORDER, STATE, by_name, columns_of, projected, window_of, with_embeddings
-from quant_core.regimes.model import Array, Arrays
+from quant_core.regimes.model import Arrays
 from quant_core.schema import REGIME_NAMES, REGIME_PROBABILITIES, Regimes
 
 PROBABILITIES = list(REGIME_PROBABILITIES.values())
@@ -77,7 +78,7 @@ def fit_window_labels(
 
 def over_fit_window(
     fitted: Fitted, inputs: pl.DataFrame, method: str, embedded: pl.DataFrame | None
-) -> tuple[pl.Series, Array, Array]:
+) -> tuple[pl.Series, Floats, Floats]:
     """Sessions, filtered probabilities of the states, and rows as the method sees them."""
     own = arrays_of(fitted, method)
     seen = inputs.filter(pl.col("date").is_between(fitted.manifest.fit_start, fitted.manifest.fit_end)).sort("date")

@@ -8,17 +8,16 @@ argument holds (Wang and Lu, 2015, Projection onto the capped simplex).
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-
-Array = NDArray[np.float64]
 
 #: A sum above the total by less than this is rounding and left alone, so that equal weights stay exactly equal.
 SUM_TOLERANCE = 1e-12
 
 
-def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> Array:
+def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> Floats:
     """The nearest point to `v` with 0 <= w <= cap and sum(w) <= total; cash is what is missing to the total.
 
     Args:
@@ -38,7 +37,7 @@ def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> 
     caps = np.broadcast_to(np.asarray(cap, dtype=np.float64), wishes.shape)
     if not ((caps >= 0.0).all() and total >= 0.0):
         raise DataError(f"weights: cap {np.min(caps)} and total {total}; wanted both >= 0.")
-    weights: Array = np.clip(wishes, 0.0, caps)
+    weights: Floats = np.clip(wishes, 0.0, caps)
     over = weights.sum(axis=-1) > total + SUM_TOLERANCE
     if over.any():
         tight = _clip_to_total(wishes[over], caps[over], total)
@@ -47,7 +46,7 @@ def project_capped_simplex(v: ArrayLike, cap: ArrayLike, total: float = 1.0) -> 
     return weights
 
 
-def _clip_to_total(v: Array, cap: Array, total: float) -> Array:
+def _clip_to_total(v: Floats, cap: Floats, total: float) -> Floats:
     """clip(v - tau, 0, cap) that sums to `total`, for rows (R, N) whose clip(v, 0, cap) sums to more."""
     # As tau falls, a name starts to grow at v and stops at v - cap: the sum is piecewise linear between those points.
     knots = np.concatenate([v, v - cap], axis=-1)  # (R, 2N)
@@ -61,12 +60,12 @@ def _clip_to_total(v: Array, cap: Array, total: float) -> Array:
     missing = np.take_along_axis(reached, segment, axis=-1) - total
     slope = np.take_along_axis(growing, segment, axis=-1)
     tau = np.take_along_axis(knots, segment + 1, axis=-1) + missing / np.maximum(slope, 1.0)
-    weights: Array = np.clip(v - tau, 0.0, cap)
+    weights: Floats = np.clip(v - tau, 0.0, cap)
     invested = weights.sum(axis=-1, keepdims=True)
     return weights * np.where(invested > total, total / np.where(invested > 0.0, invested, 1.0), 1.0)
 
 
-def make_feasible(v: ArrayLike, *, max_position: float = 0.20, min_position: float = 0.02) -> Array:
+def make_feasible(v: ArrayLike, *, max_position: float = 0.20, min_position: float = 0.02) -> Floats:
     """Weights near `v` that keep every limit: no stock above the cap, none held below the minimum, the rest in cash.
 
     Projects, drops the positions below the minimum and projects the wishes again on the names that are left. Fewer
@@ -90,7 +89,7 @@ def make_feasible(v: ArrayLike, *, max_position: float = 0.20, min_position: flo
     return np.where(held, np.clip(again, min_position, max_position), 0.0)  # the clip removes rounding only
 
 
-def top_n_weights(scores: ArrayLike, n: int = 5, *, max_position: float = 0.20, min_position: float = 0.02) -> Array:
+def top_n_weights(scores: ArrayLike, n: int = 5, *, max_position: float = 0.20, min_position: float = 0.02) -> Floats:
     """Equal weights on the best `n` scores, within the limits of `make_feasible`.
 
     Args:

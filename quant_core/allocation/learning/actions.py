@@ -17,8 +17,9 @@ import numba
 import numpy as np
 
 from quant_core.allocation.learning.env_config import MODES, EnvConfig
+from quant_core.dense import Floats
 from quant_core.trading.day_loop import UNCOUNTED
-from quant_core.trading.weights import SUM_TOLERANCE, Array
+from quant_core.trading.weights import SUM_TOLERANCE
 
 DIRECT, RESIDUAL, PARTIAL = range(len(MODES))
 ROUNDS = 200  # of the search for tau; it ends after about ten
@@ -38,8 +39,8 @@ class Limits(NamedTuple):
 class Scratch(NamedTuple):
     """Room for the steps between an action and its weights."""
 
-    wish: Array  # (N,)
-    cap: Array  # (N,)
+    wish: Floats  # (N,)
+    cap: Floats  # (N,)
 
 
 def limits_of(config: EnvConfig) -> Limits:

@@ -14,9 +14,8 @@ from quant_core import dense
 from quant_core.allocation.history import History
 from quant_core.allocation.smoothing import centred_ranks, smoothed
 from quant_core.allocation.strategy import known_on
-from quant_core.dense import Flags, Integers
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.schema import REGIME_PROBABILITIES
-from quant_core.trading.weights import Array
 
 #: Sessions that risk is measured over, and those of a short and of a long past return, the newest of which is left out.
 RISK_SESSIONS, SHORT_SESSIONS, LONG_SESSIONS = 63, 5, 252
@@ -39,7 +38,7 @@ class Looked:
     columns: Integers  # (N,) of the names
     eligible: Flags  # (D, N)
 
-    def past(self, sessions: int, skipped: int = 0) -> Array:
+    def past(self, sessions: int, skipped: int = 0) -> Floats:
         """(D, sessions, N) total returns up to each decision, but for the newest `skipped`."""
         rows = self.rows[:, None] + np.arange(1 - sessions - skipped, 1 - skipped)[None, :]
         returns = self.history.total_return_1d[:, self.columns]
@@ -48,7 +47,7 @@ class Looked:
 
 def forecast_inputs(
     forecasts: pl.DataFrame, looked: Looked, tickers: pl.Series, half_life_sessions: float
-) -> dict[str, Array]:
+) -> dict[str, Floats]:
     """Today's rank, the rank as it has been of late, and what the distribution says beside it."""
     history, days = looked.history, looked.sessions
     inside = pl.col("ticker").is_in(tickers.implode()) & pl.col("date").is_between(days[0], days[-1])
@@ -67,7 +66,7 @@ def forecast_inputs(
     }
 
 
-def risk_inputs(looked: Looked) -> dict[str, Array]:
+def risk_inputs(looked: Looked) -> dict[str, Floats]:
     """Volatility, and the returns of the last week and of the year before the last month."""
     with np.errstate(invalid="ignore", divide="ignore"):
         volatility = np.log(_std(looked.past(RISK_SESSIONS)))
@@ -87,8 +86,8 @@ class Compression:
         center: (E,). basis: (E, K), each scaled to unit variance over the rows that it was fitted on.
     """
 
-    center: Array
-    basis: Array
+    center: Floats
+    basis: Floats
 
     @classmethod
     def of(cls, embeddings: pl.DataFrame, components: int) -> "Compression | None":
@@ -106,20 +105,20 @@ class Compression:
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
         return cls(found.mean_, axes.T / np.sqrt(np.maximum(found.explained_variance_, 1e-12)))
 
-    def __call__(self, embeddings: pl.DataFrame) -> Array:
+    def __call__(self, embeddings: pl.DataFrame) -> Floats:
         """(R, K) of R rows."""
-        made: Array = (_numbers(embeddings) - self.center) @ self.basis
+        made: Floats = (_numbers(embeddings) - self.center) @ self.basis
         return made
 
 
-def _numbers(embeddings: pl.DataFrame) -> Array:
+def _numbers(embeddings: pl.DataFrame) -> Floats:
     numbers = embeddings.drop("date", "ticker")
     return numbers.to_numpy().astype(np.float64).reshape(numbers.shape)
 
 
 def embedding_inputs(
     embeddings: pl.DataFrame, compression: Compression | None, days: pl.Series, tickers: pl.Series, eligible: Flags
-) -> dict[str, Array]:
+) -> dict[str, Floats]:
     """The directions in which embeddings vary most, one column each."""
     if compression is None:
         return {}
@@ -132,7 +131,7 @@ def embedding_inputs(
     }
 
 
-def market_inputs(looked: Looked) -> dict[str, Array]:
+def market_inputs(looked: Looked) -> dict[str, Floats]:
     """Volatility and return of the market, taken as its eligible names alike, and how far they differ."""
     quarter = np.where(looked.eligible[:, None, :], looked.past(RISK_SESSIONS), np.nan)  # (D, 63, N)
     daily = _mean(quarter, axis=2)
@@ -147,7 +146,7 @@ def market_inputs(looked: Looked) -> dict[str, Array]:
     }
 
 
-def regime_inputs(regimes: pl.DataFrame, days: pl.Series) -> dict[str, Array]:
+def regime_inputs(regimes: pl.DataFrame, days: pl.Series) -> dict[str, Floats]:
     """Filtered probabilities as they were known at each decision; all 0 where nothing was."""
     if regimes.is_empty():
         return {}
@@ -158,7 +157,7 @@ def regime_inputs(regimes: pl.DataFrame, days: pl.Series) -> dict[str, Array]:
     }
 
 
-def _standardised(values: Array, eligible: Flags) -> Array:
+def _standardised(values: Floats, eligible: Flags) -> Floats:
     """(D, N) less the mean of the day's eligible names, over their standard deviation; NaN for the others."""
     own = np.where(eligible, values, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -167,18 +166,18 @@ def _standardised(values: Array, eligible: Flags) -> Array:
         return np.where(spread > 0.0, centred / spread, np.nan)
 
 
-def _known(values: Array) -> Array:
+def _known(values: Floats) -> Floats:
     """Within -LARGEST..LARGEST, 0 where nothing is known."""
     return np.clip(np.where(np.isfinite(values), values, 0.0), -LARGEST, LARGEST)
 
 
-def _mean(values: Array, axis: int) -> Array:
+def _mean(values: Floats, axis: int) -> Floats:
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis)
 
 
-def _std(values: Array) -> Array:
+def _std(values: Floats) -> Floats:
     """Standard deviation over the second axis of (D, S) or (D, S, N); NaN where fewer than two are known."""
     mean = _mean(values, axis=1)
     square = _mean(values**2, axis=1)

@@ -17,10 +17,10 @@ from quant_core.allocation.learning import episode_loop as loop
 from quant_core.allocation.learning.env_config import EnvConfig
 from quant_core.allocation.learning.episodes import Episodes, OnStage
 from quant_core.allocation.learning.stage import Stage
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 
 Observation = dict[str, NDArray[np.float32]]
-Array = NDArray[np.float64]
 
 
 def observation_space(episodes: Episodes) -> Any:
@@ -103,7 +103,7 @@ class PortfolioEnv(OnStage, gymnasium.Env[Observation, NDArray[np.float32]]):
         self._episodes.give(np.asarray(weights, dtype=np.float64)[None])
         return self._stepped(by_action=False)
 
-    def weights_of(self, action: ArrayLike) -> Array:
+    def weights_of(self, action: ArrayLike) -> Floats:
         """(N,) weights that an action would want at this decision, NaN for a name that is kept; nothing is stepped."""
         self._take(action)
         self._episodes.want()

@@ -14,11 +14,11 @@ from quant_core.allocation.learning.blocks import Compression
 from quant_core.allocation.learning.inputs import LOOKBACK_SESSIONS, MarketTables, stage_of
 from quant_core.allocation.learning.policy import Policy, policies_of
 from quant_core.allocation.learning.stage import Stage
+from quant_core.dense import Floats
 from quant_core.fitted import Fitted, Log, Manifest, code_version, guard, plain_settings
 from quant_core.folds import Fold
 from quant_core.schema import CASH, TargetWeights, validate
 from quant_core.trading.account_config import AccountConfig
-from quant_core.trading.weights import Array
 
 #: A policy walks so many sessions before its fold, so that its account holds what it would hold when the fold begins.
 WARM_UP_SESSIONS = 42
@@ -107,7 +107,7 @@ def policy_weights(
     return validate(table, TargetWeights, f"weights of {agent}", "report this as a bug.")
 
 
-def _rows(weights: Array, days: pl.Series, stage: Stage) -> pl.DataFrame:
+def _rows(weights: Floats, days: pl.Series, stage: Stage) -> pl.DataFrame:
     """date, ticker, weight; null keeps what is held, and every decision has a row for cash."""
     row, column = np.nonzero(~(weights <= 0.0))
     named = pl.DataFrame({

@@ -24,12 +24,11 @@ from quant_core.allocation.learning.blocks import (
     risk_inputs,
 )
 from quant_core.allocation.learning.stage import Stage
-from quant_core.dense import Flags, Integers
+from quant_core.dense import Flags, Floats, Integers
 from quant_core.errors import DataError
 from quant_core.schema import CASH, FAILED, IS_ELIGIBLE
 from quant_core.trading.account_config import AccountConfig
 from quant_core.trading.panel import market_panel
-from quant_core.trading.weights import Array
 
 #: Sessions before the first decision that inputs look back on.
 LOOKBACK_SESSIONS = LONG_SESSIONS + 1
@@ -129,7 +128,7 @@ def _buyable_days(prices: pl.DataFrame, days: pl.Series) -> pl.Series:
     return prices.filter(IS_ELIGIBLE, pl.col("date").is_in(days.implode()))["date"].unique().sort()
 
 
-def _book(rows: pl.DataFrame, days: pl.Series, looked: Looked, tickers: pl.Series) -> Array:
+def _book(rows: pl.DataFrame, days: pl.Series, looked: Looked, tickers: pl.Series) -> Floats:
     """(D, N) weights that the book wants to hold after each of `days`, those that it keeps among them.
 
     Args:
@@ -144,7 +143,7 @@ def _book(rows: pl.DataFrame, days: pl.Series, looked: Looked, tickers: pl.Serie
     return kept_weights(wanted, level, eligible)[every.search_sorted(days).to_numpy()]
 
 
-def kept_weights(wanted: Array, level: Array, eligible: Flags) -> Array:
+def kept_weights(wanted: Floats, level: Floats, eligible: Flags) -> Floats:
     """(D, N) weights after each decision, where NaN in `wanted` keeps what an account without costs holds by then.
 
     What the first decision keeps is not known: it is taken to be what that leaves of 1, alike in the names kept that
@@ -167,7 +166,7 @@ def kept_weights(wanted: Array, level: Array, eligible: Flags) -> Array:
     return found
 
 
-def _stacked(columns: dict[str, Array], shape: tuple[int, ...]) -> np.ndarray:
+def _stacked(columns: dict[str, Floats], shape: tuple[int, ...]) -> np.ndarray:
     if not columns:
         return np.zeros((*shape, 0), dtype=np.float32)
     return np.stack(list(columns.values()), axis=-1).astype(np.float32)

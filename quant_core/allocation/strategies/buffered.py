@@ -6,8 +6,7 @@ import polars as pl
 from quant_core.allocation.config import AllocationConfig
 from quant_core.allocation.held import Moment, walked
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.dense import Flags, Integers
-from quant_core.trading.weights import Array
+from quant_core.dense import Flags, Floats, Integers
 
 
 @STRATEGIES.register("buffered")
@@ -26,7 +25,7 @@ def buffered(inputs: DecisionInputs) -> pl.DataFrame:
     return walked(inputs, "buffered", lambda now: buffered_weights(now, now.held))
 
 
-def buffered_weights(now: Moment, held: Array) -> Array | None:
+def buffered_weights(now: Moment, held: Floats) -> Floats | None:
     """(N,) weights wanted, NaN for a name that is kept as it is held; None without any score.
 
     Args:
@@ -63,7 +62,7 @@ def _within_sectors(now: Moment, ordered: Integers, kept: Flags, names: int) -> 
     return np.array(taken, dtype=np.int64)
 
 
-def descending_rank(score: Array) -> Array:
+def descending_rank(score: Floats) -> Floats:
     """(N,) 1 for the highest score, equal ones in order; NaN without a score."""
     order = np.argsort(-score, kind="stable")
     rank = np.empty(len(score))
@@ -71,7 +70,7 @@ def descending_rank(score: Array) -> Array:
     return np.where(np.isnan(score), np.nan, rank)
 
 
-def wished_weights(now: Moment, book: Flags, rank: Array, most: float) -> Array:
+def wished_weights(now: Moment, book: Flags, rank: Floats, most: float) -> Floats:
     """(N,) weights of the names of a book by `book_weighting`, summing to 1 before max_position cuts them.
 
     "equal": 1; "volatility": 1 / standard deviation of the lookback's returns; "conviction": (m + 1 - rank) / m for the
@@ -91,8 +90,8 @@ def wished_weights(now: Moment, book: Flags, rank: Array, most: float) -> Array:
 
 
 def traded_weights(
-    held: Array, wished: Array, kept: Flags, bought: Flags, frozen: Flags, config: AllocationConfig
-) -> Array:
+    held: Floats, wished: Floats, kept: Flags, bought: Flags, frozen: Flags, config: AllocationConfig
+) -> Floats:
     """(N,) what to ask for: NaN for kept names near enough to their wish, else the wish, so that it fits beside them.
 
     Purchases share what the others leave, up to (1 + drift_band) times their wish; none is below min_position.

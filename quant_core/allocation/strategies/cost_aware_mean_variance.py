@@ -9,9 +9,8 @@ from quant_core.allocation.net_utility import SMALLEST_TRADE, Problem, most_net_
 from quant_core.allocation.optimise import covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.dense import Flags
+from quant_core.dense import Flags, Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 #: Share of the book that must be invested for its turnover to be bounded: an empty one has to be filled.
 OPENED = 0.9
@@ -34,7 +33,7 @@ def cost_aware_mean_variance(inputs: DecisionInputs) -> pl.DataFrame:
     return walked(inputs, "cost_aware_mean_variance", mean_variance_weights)
 
 
-def expected_returns(score: Array, volatility: Array, coefficient: float, horizon_sessions: int) -> Array:
+def expected_returns(score: Floats, volatility: Floats, coefficient: float, horizon_sessions: int) -> Floats:
     """(N,) expected returns a year of standardised scores z: IC x volatility x z x sqrt(252 / horizon).
 
     A forecast over h sessions is worth IC x (volatility over h sessions) x z, and there are 252 / h of them a year.
@@ -46,11 +45,11 @@ def expected_returns(score: Array, volatility: Array, coefficient: float, horizo
     """
     spread = score.std()
     z = (score - score.mean()) / spread if spread > 0.0 else np.zeros(len(score))
-    found: Array = coefficient * volatility * z * np.sqrt(SESSIONS_PER_YEAR / horizon_sessions)
+    found: Floats = coefficient * volatility * z * np.sqrt(SESSIONS_PER_YEAR / horizon_sessions)
     return found
 
 
-def mean_variance_weights(now: Moment) -> Array | None:
+def mean_variance_weights(now: Moment) -> Floats | None:
     """(N,) weights wanted, NaN for a name that is kept; None without any score."""
     config = now.inputs.config
     past = now.past(config.lookback_sessions)
@@ -75,7 +74,7 @@ def mean_variance_weights(now: Moment) -> Array | None:
     return wanted
 
 
-def _index_returns(now: Moment, sessions: int) -> Array:
+def _index_returns(now: Moment, sessions: int) -> Floats:
     """(sessions,) returns of the price index, where the settings need it; else zeros.
 
     Raises:
@@ -94,7 +93,7 @@ def _index_returns(now: Moment, sessions: int) -> Array:
     return returns
 
 
-def _sector_rooms(now: Moment, names: np.ndarray, kept: Flags) -> tuple[np.ndarray | None, Array | None]:
+def _sector_rooms(now: Moment, names: np.ndarray, kept: Flags) -> tuple[np.ndarray | None, Floats | None]:
     """(n,) sector of each name and (S,) weight that each sector may have beside what is kept; None without a bound."""
     most = now.inputs.config.most_sector
     if most is None:

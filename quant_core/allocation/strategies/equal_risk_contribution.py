@@ -6,7 +6,7 @@ from quant_core.allocation.cone import equal_risk, unequal_risk
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.optimise import covariance, optimised, proven, shrunk_covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("equal_risk_contribution")
@@ -22,7 +22,7 @@ def equal_risk_contribution(inputs: DecisionInputs) -> pl.DataFrame:
     return monthly_weights(inputs, equal_risk_weights, inputs.config.optimiser_names)
 
 
-def equal_risk_weights(returns: Array, max_position: float) -> Array:
+def equal_risk_weights(returns: Floats, max_position: float) -> Floats:
     """(N,) weights w, sum 1, whose w_i (C w)_i are equal where no cap binds; C is Ledoit and Wolf's.
 
     Under a cap they are what `cone.equal_risk` says.

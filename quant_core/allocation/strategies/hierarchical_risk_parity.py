@@ -8,7 +8,7 @@ import polars as pl
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.optimise import optimised, shrunk_covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("hierarchical_risk_parity")
@@ -23,7 +23,7 @@ def hierarchical_risk_parity(inputs: DecisionInputs) -> pl.DataFrame:
     return monthly_weights(inputs, hierarchical_weights, inputs.config.optimiser_names)
 
 
-def hierarchical_weights(returns: Array, max_position: float) -> Array:
+def hierarchical_weights(returns: Floats, max_position: float) -> Floats:
     """(N,) weights, sum 1: the order from sample correlations, the risks from Ledoit and Wolf's covariance."""
     estimator = _estimator()(prior_estimator=shrunk_covariance(), max_weights=max_position)
     return optimised(estimator, returns, max_position)
@@ -36,7 +36,7 @@ def _estimator() -> Any:
     from skfolio import optimization
 
     class HierarchicalRiskParity(optimization.HierarchicalRiskParity):
-        def _risk(self, weights: Array, return_distribution: Any) -> float:
+        def _risk(self, weights: Floats, return_distribution: Any) -> float:
             return float(weights @ return_distribution.covariance @ weights)
 
     return HierarchicalRiskParity

@@ -5,7 +5,7 @@ import polars as pl
 
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("inverse_volatility")
@@ -19,7 +19,7 @@ def inverse_volatility(inputs: DecisionInputs) -> pl.DataFrame:
     return monthly_weights(inputs, inverse_volatility_weights)
 
 
-def inverse_volatility_weights(returns: Array, max_position: float) -> Array:
+def inverse_volatility_weights(returns: Floats, max_position: float) -> Floats:
     """(N,) weights proportional to 1 / standard deviation of (T, N) returns, capped; they sum to 1."""
     wishes = 1.0 / returns.std(axis=0)
     capped = np.zeros(len(wishes), dtype=bool)

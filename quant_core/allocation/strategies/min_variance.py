@@ -6,7 +6,7 @@ from quant_core.allocation.cone import excess_variance, least_variance
 from quant_core.allocation.estimation import monthly_weights
 from quant_core.allocation.optimise import covariance, optimised, proven, shrunk_covariance
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("min_variance")
@@ -21,7 +21,7 @@ def min_variance(inputs: DecisionInputs) -> pl.DataFrame:
     return monthly_weights(inputs, min_variance_weights, inputs.config.optimiser_names)
 
 
-def min_variance_weights(returns: Array, max_position: float) -> Array:
+def min_variance_weights(returns: Floats, max_position: float) -> Floats:
     """(N,) weights w with the least w' C w, 0 <= w <= max_position and sum 1; C is Ledoit and Wolf's.
 
     Raises:

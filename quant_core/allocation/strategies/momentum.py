@@ -6,7 +6,7 @@ import polars as pl
 from quant_core.allocation.estimation import ENOUGH_HISTORY
 from quant_core.allocation.history import History
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs, hold_best
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("momentum")
@@ -21,7 +21,7 @@ def momentum(inputs: DecisionInputs) -> pl.DataFrame:
     """
     sessions, skipped = inputs.config.momentum_sessions, inputs.config.momentum_skip_sessions
 
-    def past_return(past: History) -> Array:
+    def past_return(past: History) -> Floats:
         seen = slice(max(len(past.total_return_1d) - skipped, 0))
         returns = past.total_return_1d[seen]
         counted = np.isfinite(returns)

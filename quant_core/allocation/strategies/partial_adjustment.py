@@ -8,7 +8,7 @@ import polars as pl
 from quant_core.allocation.held import Moment, walked
 from quant_core.allocation.strategies.buffered import descending_rank, wished_weights
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("partial_adjustment")
@@ -48,7 +48,7 @@ def trading_rate(risk_aversion: float, variance: float, quadratic_cost: float, d
     return a / cost
 
 
-def adjusted_weights(now: Moment) -> Array | None:
+def adjusted_weights(now: Moment) -> Floats | None:
     """(N,) weights wanted, NaN for a name that is kept; None without any score."""
     config, names = now.inputs.config, 2 * now.inputs.config.top_n
     if np.isnan(now.score).all():

@@ -7,7 +7,7 @@ from quant_core.allocation.held import Moment, walked
 from quant_core.allocation.strategies.buffered import buffered_weights
 from quant_core.allocation.strategy import STRATEGIES, DecisionInputs
 from quant_core.calendar import SESSIONS_PER_YEAR
-from quant_core.trading.weights import Array
+from quant_core.dense import Floats
 
 
 @STRATEGIES.register("volatility_targeted")
@@ -25,7 +25,7 @@ def volatility_targeted(inputs: DecisionInputs) -> pl.DataFrame:
     return walked(inputs, "volatility_targeted", targeted_weights)
 
 
-def targeted_weights(now: Moment) -> Array | None:
+def targeted_weights(now: Moment) -> Floats | None:
     """(N,) weights wanted, NaN for a name that is kept; None without any score."""
     invested = float(now.held.sum())
     whole = now.held / invested if invested > 0.0 else now.held
@@ -43,7 +43,7 @@ def targeted_weights(now: Moment) -> Array | None:
     return scaled
 
 
-def exposure(now: Moment, book: Array) -> float:
+def exposure(now: Moment, book: Floats) -> float:
     """min(1, target / volatility) of weights (N,) over the trailing sessions; a missing return counts as 0."""
     held = book > 0.0
     returns = np.nan_to_num(now.past(now.inputs.config.volatility_sessions).total_return_1d[:, held]) @ book[held]

@@ -15,8 +15,8 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting import boosters, inputs
@@ -26,8 +26,6 @@ from quant_core.forecasting.inputs import KINDS, LABEL, Kind
 from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
 from quant_core.forecasting.validation import SHARE, rank_ic_of, said, validation_slice
 from quant_core.runtime import Resources, worker_threads
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Part(NamedTuple):
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     rows: pl.DataFrame
-    matrix: Array
+    matrix: Floats
 
 
 class Grown(NamedTuple):
@@ -216,7 +214,7 @@ def _averaged(said_by: list[pl.DataFrame]) -> pl.DataFrame:
     return rank_average(pl.concat(long), [str(k) for k in range(len(said_by))])
 
 
-def _gain_share(grown: list[Grown], columns: tuple[str, ...]) -> Array:
+def _gain_share(grown: list[Grown], columns: tuple[str, ...]) -> Floats:
     """(columns,) mean over boosters of the share that each input had in what the splits gained."""
     share = np.zeros(len(columns))
     for found in grown:

@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.fitted import Fitted, Log
 from quant_core.forecasting import inputs
@@ -27,7 +27,6 @@ from quant_core.forecasting.inputs import LABEL
 from quant_core.forecasting.model import MODELS, ForecasterConfig, Model, TrainingData, manifest
 from quant_core.forecasting.validation import SHARE, rank_ic_of, said, validation_slice
 
-Array = NDArray[np.float64]
 Inputs = Literal["raw", "normalized", "rank"]
 
 #: Half decades from a penalty below the smallest eigenvalues of G to one above the largest: 72 inputs of the NIFTY 50,
@@ -144,7 +143,7 @@ def importance(fitted: Fitted) -> pl.DataFrame:
 
 
 def _validate(
-    rows: pl.DataFrame, matrix: Array, columns: tuple[str, ...], config: RidgeConfig, kind: str
+    rows: pl.DataFrame, matrix: Floats, columns: tuple[str, ...], config: RidgeConfig, kind: str
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Mean daily rank IC of every candidate on the newest dates, fitted on the rows whose label ended before them.
 
@@ -177,7 +176,7 @@ def _validate(
     }, said(judged, scores[:, best])
 
 
-def _solve(matrix: Array, label: Array, alphas: tuple[float, ...], clip_sigma: float) -> dict[str, Array]:
+def _solve(matrix: Floats, label: Floats, alphas: tuple[float, ...], clip_sigma: float) -> dict[str, Floats]:
     """Scaler of the rows, and coefficients (inputs, candidates) and intercepts (candidates,) of every penalty."""
     missing = np.isnan(matrix)
     count = np.maximum(len(matrix) - missing.sum(axis=0), 1)
@@ -196,19 +195,19 @@ def _solve(matrix: Array, label: Array, alphas: tuple[float, ...], clip_sigma: f
     return {"mean": mean, "scale": scale, "coefficients": coefficients, "intercept": intercept}
 
 
-def _standardise(matrix: Array, mean: Array, scale: Array, clip_sigma: float) -> Array:
+def _standardise(matrix: Floats, mean: Floats, scale: Floats, clip_sigma: float) -> Floats:
     """Standard deviations from the fit window's mean, cut at `clip_sigma`; a missing input is that mean, 0."""
-    standard: Array = matrix - mean
+    standard: Floats = matrix - mean
     standard /= scale
     np.clip(standard, -clip_sigma, clip_sigma, out=standard)
     standard[np.isnan(standard)] = 0.0
     return standard
 
 
-def _scores(z: Array, coefficients: Array, intercept: Array) -> Array:
+def _scores(z: Floats, coefficients: Floats, intercept: Floats) -> Floats:
     """(rows, candidates) scores, summed in the order of the inputs: a row's last digit is no matter of its neighbours,
     as it is in a matrix product, whose blocks depend on the number of rows."""
-    scores: Array = np.tile(intercept, (len(z), 1))
+    scores: Floats = np.tile(intercept, (len(z), 1))
     for column, coefficient in zip(z.T, coefficients, strict=True):
         scores += column[:, None] * coefficient
     return scores

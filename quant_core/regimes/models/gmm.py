@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import log_gaussians, memoryless, shares, whitening
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import CLUSTER_COLUMNS, check_rows, check_states, chosen
 
 
@@ -41,7 +42,7 @@ class GmmConfig(MethodConfig):
             )
 
 
-def fit(rows: Array, config: GmmConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: GmmConfig, seed: int) -> Arrays:
     """The mixture.
 
     Returns:
@@ -55,7 +56,7 @@ def fit(rows: Array, config: GmmConfig, seed: int) -> Arrays:
         return chosen(config, lambda n_states: _fit(rows, n_states, config, seed))
 
 
-def _fit(rows: Array, n_states: int, config: GmmConfig, seed: int) -> tuple[Arrays, float]:
+def _fit(rows: Floats, n_states: int, config: GmmConfig, seed: int) -> tuple[Arrays, float]:
     from sklearn.mixture import GaussianMixture
 
     model = GaussianMixture(n_states, n_init=config.n_starts, max_iter=config.max_steps, random_state=seed)
@@ -77,7 +78,7 @@ def _fit(rows: Array, n_states: int, config: GmmConfig, seed: int) -> tuple[Arra
     return arrays, float(model.bic(rows))
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """Responsibilities: weight times density of each state, as shares of their sum."""
     roots, log_weights = whitening(arrays["covariances"]), np.log(arrays["weights"])
     return memoryless(

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from quant_core.compiling import compiled
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import memoryless
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import CLUSTER_COLUMNS, check_rows
 
 Selection = Literal["eom", "leaf"]
@@ -57,7 +58,7 @@ class HdbscanConfig(MethodConfig):
                 raise DataError(f"hdbscan: {setting} is {getattr(self, setting)!r}; wanted {wanted}.")
 
 
-def fit(rows: Array, config: HdbscanConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: HdbscanConfig, seed: int) -> Arrays:
     """The clusters.
 
     Returns:
@@ -81,7 +82,7 @@ def fit(rows: Array, config: HdbscanConfig, seed: int) -> Arrays:
     )
 
 
-def _clustered(rows: Array, size: int, config: HdbscanConfig) -> Any:
+def _clustered(rows: Floats, size: int, config: HdbscanConfig) -> Any:
     import hdbscan
 
     with threadpool_limits(1):
@@ -91,7 +92,7 @@ def _clustered(rows: Array, size: int, config: HdbscanConfig) -> Any:
         ).fit(rows)  # fmt: skip
 
 
-def _arrays(rows: Array, model: Any, size: int) -> Arrays:
+def _arrays(rows: Floats, model: Any, size: int) -> Arrays:
     """What `approximate_predict` reads of a clustering."""
     known, tree, n = model.prediction_data_, model.condensed_tree_._raw_tree, len(rows)
     own, nodes = tree[tree["child"] < n], tree[tree["child"] >= n]
@@ -113,12 +114,12 @@ def _arrays(rows: Array, model: Any, size: int) -> Arrays:
     }  # fmt: skip
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """(1 + strength) / 2 of a session in its cluster, and what is missing to 1 in "none of them"."""
     return memoryless(lambda known: _said(arrays, known), rows, state, arrays["usual"])
 
 
-def _said(arrays: Arrays, rows: Array) -> Array:
+def _said(arrays: Arrays, rows: Floats) -> Floats:
     labels, strengths = joined(arrays, rows)
     found = np.zeros((len(rows), len(arrays["usual"])))
     member = np.flatnonzero(labels >= 0)
@@ -127,7 +128,7 @@ def _said(arrays: Arrays, rows: Array) -> Array:
     return found
 
 
-def joined(arrays: Arrays, rows: Array) -> tuple[Whole, Array]:
+def joined(arrays: Arrays, rows: Floats) -> tuple[Whole, Floats]:
     """Label (-1: none) and strength of each of (S, F) rows, as `hdbscan.approximate_predict` has them."""
     from sklearn.neighbors import KDTree
 
@@ -149,17 +150,17 @@ def joined(arrays: Arrays, rows: Array) -> tuple[Whole, Array]:
 
 @compiled
 def _join(
-    distances: Array,
+    distances: Floats,
     near: Whole,
     samples: int,
-    core_distances: Array,
+    core_distances: Floats,
     row_parents: Whole,
-    row_lambdas: Array,
+    row_lambdas: Floats,
     node_parents: Whole,
-    node_lambdas: Array,
+    node_lambdas: Floats,
     node_labels: Whole,
-    node_highest: Array,
-) -> tuple[Whole, Array]:
+    node_highest: Floats,
+) -> tuple[Whole, Floats]:
     """Each row joins where its nearest neighbour is, or the nearest cluster above that is wide enough to hold it.
 
     Args:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import backward, forward, log_gaussians, shares, whitening
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import check_rows, chosen, fewest_sessions
 
 #: Sessions over which a start looks at mean and volatility: one month, centred.
@@ -78,10 +79,10 @@ class Parameters(NamedTuple):
         covariances: (K, F, F).
     """
 
-    start: Array
-    transitions: Array
-    means: Array
-    covariances: Array
+    start: Floats
+    transitions: Floats
+    means: Floats
+    covariances: Floats
 
 
 class Climb(NamedTuple):
@@ -92,7 +93,7 @@ class Climb(NamedTuple):
     converged: bool
 
 
-def fit(rows: Array, config: HmmConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: HmmConfig, seed: int) -> Arrays:
     """The most likely sound model.
 
     Returns:
@@ -111,14 +112,14 @@ def fit(rows: Array, config: HmmConfig, seed: int) -> Arrays:
         return chosen(config, of)
 
 
-def bic(climb: Climb, rows: Array) -> float:
+def bic(climb: Climb, rows: Floats) -> float:
     """Bayesian information criterion, lower is better: (free parameters) ln T - 2 ln L (Schwarz 1978)."""
     states, width = climb.parameters.means.shape
     free = states - 1 + states * (states - 1) + states * width + states * width * (width + 1) // 2
     return float(free * np.log(len(rows)) - 2.0 * climb.log_likelihood)
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """Probabilities of the states given each row and those before it.
 
     Args:
@@ -129,25 +130,25 @@ def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Arr
     return shares(filtered), following
 
 
-def smooth(arrays: Arrays, rows: Array) -> Array:
+def smooth(arrays: Arrays, rows: Floats) -> Floats:
     """Probabilities of the states given all rows: forward times backward."""
     densities, transitions = _densities(arrays, rows), _log(arrays["transitions"])
     filtered, _, _ = forward(densities, transitions, _log(arrays["start"]))
     return shares(filtered + backward(densities, transitions))
 
 
-def _densities(arrays: Arrays, rows: Array) -> Array:
+def _densities(arrays: Arrays, rows: Floats) -> Floats:
     """(S, K) log densities, NaN of a row that is not observed."""
     complete = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, np.nan)
     return log_gaussians(complete, arrays["means"], whitening(arrays["covariances"]))
 
 
-def _log(chances: Array) -> Array:
+def _log(chances: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         return np.log(chances)
 
 
-def _best(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Climb:
+def _best(rows: Floats, n_states: int, config: HmmConfig, seed: int) -> Climb:
     """The most likely sound end of `n_climbs` climbs; one that ends in degenerate states makes room for another.
 
     Raises:
@@ -174,7 +175,7 @@ def _best(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Climb:
     return max(ended, key=lambda climb: climb.log_likelihood)
 
 
-def _starts(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Iterator[Parameters]:
+def _starts(rows: Floats, n_states: int, config: HmmConfig, seed: int) -> Iterator[Parameters]:
     """Models of divisions of the window: by volatility into equal parts, by volatility into parts of random size, and
     by random mixtures of month's means and volatilities."""
     random = np.random.default_rng([seed, n_states])
@@ -190,7 +191,7 @@ def _starts(rows: Array, n_states: int, config: HmmConfig, seed: int) -> Iterato
         yield _of_parts(rows, _parts(views @ direction, sizes))
 
 
-def _views(rows: Array) -> Array:
+def _views(rows: Floats) -> Floats:
     """(T, 2F) standardised month's means, then month's log mean squares, of each input."""
     kernel = np.full(WINDOW, 1.0 / WINDOW)
     padded = np.pad(rows, ((WINDOW // 2, WINDOW // 2), (0, 0)), mode="reflect")
@@ -200,7 +201,7 @@ def _views(rows: Array) -> Array:
     return (views - views.mean(axis=0)) / np.maximum(views.std(axis=0), 1e-12)
 
 
-def _parts(score: Array, sizes: Array) -> NDArray[np.int64]:
+def _parts(score: Floats, sizes: Floats) -> NDArray[np.int64]:
     """(T,) number of each session's part: the lowest scores in part 0, parts in proportion to `sizes`, none tiny."""
     least = 0.05 / len(sizes)
     edges = np.cumsum(least + (1.0 - least * len(sizes)) * sizes)[:-1]
@@ -208,7 +209,7 @@ def _parts(score: Array, sizes: Array) -> NDArray[np.int64]:
     return np.searchsorted(edges, rank, side="right")
 
 
-def _of_parts(rows: Array, parts: NDArray[np.int64]) -> Parameters:
+def _of_parts(rows: Floats, parts: NDArray[np.int64]) -> Parameters:
     """Means and covariances of the parts, and a chain that stays."""
     n_states, width = int(parts.max()) + 1, rows.shape[1]
     own = [rows[parts == k] for k in range(n_states)]
@@ -219,7 +220,7 @@ def _of_parts(rows: Array, parts: NDArray[np.int64]) -> Parameters:
     return Parameters(np.full(n_states, 1.0 / n_states), transitions, means, covariances)
 
 
-def _climb(rows: Array, begin: Parameters, steps: int, config: HmmConfig) -> Climb:
+def _climb(rows: Floats, begin: Parameters, steps: int, config: HmmConfig) -> Climb:
     """Expectation-maximisation from `begin`; a likelihood of -inf where it came to no distribution."""
     from hmmlearn.hmm import GaussianHMM
 
@@ -237,14 +238,14 @@ def _climb(rows: Array, begin: Parameters, steps: int, config: HmmConfig) -> Cli
     return Climb(end, likelihood, bool((gains < config.tolerance).any()))
 
 
-def log_likelihood(parameters: Parameters, rows: Array) -> float:
+def log_likelihood(parameters: Parameters, rows: Floats) -> float:
     """ln p(rows); -inf where it is no number."""
     arrays = parameters._asdict()
     total = forward(_densities(arrays, rows), _log(parameters.transitions), _log(parameters.start))[2]
     return total if np.isfinite(total) else -np.inf
 
 
-def fault_of(climb: Climb, rows: Array, config: HmmConfig) -> str:
+def fault_of(climb: Climb, rows: Floats, config: HmmConfig) -> str:
     """What makes the states of a fit degenerate; empty where nothing does."""
     own = climb.parameters
     if not np.isfinite(climb.log_likelihood) or not all(np.isfinite(value).all() for value in own):

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from quant_core.compiling import compiled
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import check_rows, check_states
 
 
@@ -54,7 +55,7 @@ class JumpConfig(MethodConfig):
             )
 
 
-def fit(rows: Array, config: JumpConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: JumpConfig, seed: int) -> Arrays:
     """Returns `centers` (K, F) and `penalty` (1,).
 
     Raises:
@@ -71,7 +72,7 @@ def fit(rows: Array, config: JumpConfig, seed: int) -> Arrays:
     return {"centers": model.centers_, "penalty": np.array([config.jump_penalty])}
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """Probability 1 of the state in which the best path so far ends.
 
     Args:
@@ -82,19 +83,19 @@ def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Arr
     return _certain(values.argmin(axis=1), len(begin)), (values[-1] if len(values) else begin).copy()
 
 
-def smooth(arrays: Arrays, rows: Array) -> Array:
+def smooth(arrays: Arrays, rows: Floats) -> Floats:
     """Probability 1 of the states on the best path through all rows."""
     penalty, states = arrays["penalty"][0], len(arrays["centers"])
     values = _forward(np.ascontiguousarray(rows), arrays["centers"], penalty, np.zeros(states))
     return _certain(_path(values, penalty), states)
 
 
-def _certain(path: NDArray[np.int64], states: int) -> Array:
+def _certain(path: NDArray[np.int64], states: int) -> Floats:
     return np.eye(states)[path]
 
 
 @compiled
-def _forward(rows: Array, centers: Array, penalty: float, begin: Array) -> Array:
+def _forward(rows: Floats, centers: Floats, penalty: float, begin: Floats) -> Floats:
     """(S, K) values V_t less their lowest; a row with a NaN costs nothing in any state."""
     sessions, width = rows.shape
     states = len(centers)
@@ -117,7 +118,7 @@ def _forward(rows: Array, centers: Array, penalty: float, begin: Array) -> Array
 
 
 @compiled
-def _path(values: Array, penalty: float) -> NDArray[np.int64]:
+def _path(values: Floats, penalty: float) -> NDArray[np.int64]:
     """(S,) the path that ends best, followed back."""
     sessions, states = values.shape
     out = np.zeros(sessions, dtype=np.int64)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import log_gaussians, memoryless, shares
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import CLUSTER_COLUMNS, check_rows, check_states, chosen
 
 
@@ -43,7 +44,7 @@ class KmeansConfig(MethodConfig):
             )
 
 
-def fit(rows: Array, config: KmeansConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: KmeansConfig, seed: int) -> Arrays:
     """The centres.
 
     Returns:
@@ -56,7 +57,7 @@ def fit(rows: Array, config: KmeansConfig, seed: int) -> Arrays:
         return chosen(config, lambda n_states: _fit(rows, n_states, config, seed))
 
 
-def _fit(rows: Array, n_states: int, config: KmeansConfig, seed: int) -> tuple[Arrays, float]:
+def _fit(rows: Floats, n_states: int, config: KmeansConfig, seed: int) -> tuple[Arrays, float]:
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
@@ -74,7 +75,7 @@ def _fit(rows: Array, n_states: int, config: KmeansConfig, seed: int) -> tuple[A
     return arrays, -float(quality)
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """Probabilities by the formula of this module."""
     states, width = arrays["centers"].shape
     roots = np.broadcast_to(np.eye(width) / arrays["width"][0], (states, width, width)).copy()

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.filtering import memoryless
-from quant_core.regimes.model import METHODS, Array, Arrays, Method, MethodConfig
+from quant_core.regimes.model import METHODS, Arrays, Method, MethodConfig
 from quant_core.regimes.sound import check_rows, check_states
 
 
@@ -30,7 +31,7 @@ class ThresholdConfig(MethodConfig):
             raise DataError(f"threshold: quantiles is {self.quantiles!r}; wanted ascending shares between 0 and 1.")
 
 
-def fit(rows: Array, config: ThresholdConfig, seed: int) -> Arrays:
+def fit(rows: Floats, config: ThresholdConfig, seed: int) -> Arrays:
     """Returns `cuts`, of which a value reaches as many as its state's number, and `usual`, the states' shares.
 
     Raises:
@@ -45,12 +46,12 @@ def fit(rows: Array, config: ThresholdConfig, seed: int) -> Arrays:
     return {"cuts": cuts, "usual": sessions / len(rows)}
 
 
-def filter(arrays: Arrays, rows: Array, state: Array | None) -> tuple[Array, Array]:
+def filter(arrays: Arrays, rows: Floats, state: Floats | None) -> tuple[Floats, Floats]:
     """Probability 1 of the state whose bounds the value lies in."""
     return memoryless(lambda known: _said(arrays["cuts"], known), rows, state, arrays["usual"])
 
 
-def _said(cuts: Array, rows: Array) -> Array:
+def _said(cuts: Floats, rows: Floats) -> Floats:
     return np.eye(len(cuts) + 1)[np.searchsorted(cuts, rows[:, 0], side="right")]
 
 

@@ -18,9 +18,9 @@ from quant_core.allocation.strategy import decision_inputs
 from quant_core.backtest.config import BacktestConfig
 from quant_core.backtest.notes import failure_notes
 from quant_core.backtest.simulate import simulate
+from quant_core.dense import Floats
 from quant_core.errors import DataError, LookaheadError
 from quant_core.schema import CASH, FAILED
-from quant_core.trading.weights import Array
 
 FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
 DAY = date(2021, 1, 8)
@@ -101,7 +101,7 @@ def test_a_bug_and_a_look_ahead_stop_the_run(beside: Callable, error: Exception)
 def test_an_estimate_that_fails_costs_the_decisions_that_rest_on_it_only(beside: Callable) -> None:
     calls = []
 
-    def hopeless_in_january(returns: Array, cap: float) -> Array:
+    def hopeless_in_january(returns: Floats, cap: float) -> Floats:
         calls.append(returns)
         if returns[-1, 0] == january:
             raise DataError("found no weights")

@@ -10,24 +10,24 @@ from quant_core.allocation.cone import equal_risk, excess_variance, least_varian
 from quant_core.allocation.optimise import covariance, optimised, proven, shrunk_covariance
 from quant_core.allocation.strategies.equal_risk_contribution import equal_risk_weights
 from quant_core.allocation.strategies.min_variance import min_variance_weights
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 SIZES = (2, 3, 10, 50, 100, 300)
 
 
-def draw(n: int, seed: int, market: float = 0.01) -> Array:
+def draw(n: int, seed: int, market: float = 0.01) -> Floats:
     """(252, n) returns with one common factor; betas and own volatilities differ."""
     rng = np.random.default_rng(seed)
     common = rng.normal(0, market, (252, 1)) * rng.uniform(0.5, 1.5, n)
     return common + rng.normal(0, 0.012, (252, n)) * rng.uniform(0.5, 2.0, n)
 
 
-def plain(n: int, seed: int) -> Array:
+def plain(n: int, seed: int) -> Floats:
     return np.cov(draw(n, seed).T) + 1e-6 * np.eye(n)
 
 
-def nearly_singular(n: int, seed: int) -> Array:
+def nearly_singular(n: int, seed: int) -> Floats:
     """Fewer sessions than names, and two names that are almost one."""
     rng = np.random.default_rng(seed)
     returns = rng.standard_normal((max(n // 2, 2), n))
@@ -35,13 +35,13 @@ def nearly_singular(n: int, seed: int) -> Array:
     return returns.T @ returns / len(returns) + 1e-5 * np.eye(n)
 
 
-def one_name_far_calmer(n: int, seed: int) -> Array:
+def one_name_far_calmer(n: int, seed: int) -> Floats:
     scale = np.ones(n)
     scale[0] = 1e-3
     return plain(n, seed) * np.outer(scale, scale)
 
 
-def volatilities_from_a_hundredth_to_a_hundred(n: int, seed: int) -> Array:
+def volatilities_from_a_hundredth_to_a_hundred(n: int, seed: int) -> Floats:
     scale = 10.0 ** np.random.default_rng(seed).uniform(-2, 2, n)
     return plain(n, seed) * np.outer(scale, scale)
 
@@ -49,7 +49,7 @@ def volatilities_from_a_hundredth_to_a_hundred(n: int, seed: int) -> Array:
 KINDS = (plain, nearly_singular, one_name_far_calmer, volatilities_from_a_hundredth_to_a_hundred)
 
 
-def shares(weights: Array, risk: Array) -> Array:
+def shares(weights: Floats, risk: Floats) -> Floats:
     part = weights * (risk @ weights)
     return part / part.sum()
 
@@ -70,7 +70,7 @@ def test_300_names_that_another_solver_gives_up_on_have_equal_risk_contributions
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", SIZES)
-def test_risk_contributions_are_equal_to_ten_digits(kind: Callable[[int, int], Array], n: int) -> None:
+def test_risk_contributions_are_equal_to_ten_digits(kind: Callable[[int, int], Floats], n: int) -> None:
     for seed in range(2 if n > 100 else 6):
         risk = kind(n, 1000 * n + seed)
         weights = equal_risk(risk, 1.0)
@@ -107,7 +107,7 @@ def test_the_answer_follows_the_names_and_not_their_unit_or_order() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", SIZES)
 def test_under_a_cap_the_others_share_what_the_capped_names_do_not_add(
-    kind: Callable[[int, int], Array], n: int
+    kind: Callable[[int, int], Floats], n: int
 ) -> None:
     """w_i (C w)_i = a + b w_i below the cap with b >= 0, less than that at the cap: the conditions, solved by hand."""
     for room in (1.02, 1.5, 3.0) if n <= 100 else (1.5,):
@@ -155,7 +155,9 @@ def test_a_cap_that_binds_by_hand() -> None:
 
 @pytest.mark.parametrize("weigh", [equal_risk_weights, min_variance_weights])
 @pytest.mark.parametrize("spare", [1e-7, 1e-5, 1e-3])
-def test_a_cap_with_hardly_any_room_leaves_equal_weights(weigh: Callable[[Array, float], Array], spare: float) -> None:
+def test_a_cap_with_hardly_any_room_leaves_equal_weights(
+    weigh: Callable[[Floats, float], Floats], spare: float
+) -> None:
     weights = weigh(draw(5, 3), 0.2 + spare)
     assert weights == pytest.approx(np.full(5, 0.2), abs=5 * spare)
     assert weights.max() <= 0.2 + spare
@@ -219,15 +221,15 @@ def test_the_miss_of_equal_risk_by_hand() -> None:
 
 
 def test_an_answer_counts_for_what_it_proves_and_the_next_solver_is_asked_otherwise() -> None:
-    def broken() -> Array:
+    def broken() -> Floats:
         raise DataError("ended optimal_inaccurate")
 
-    def singular() -> Array:
+    def singular() -> Floats:
         raise np.linalg.LinAlgError("Singular matrix")
 
     good, poor, close = (np.array([a, 1 - a]) for a in (0.5, 0.6, 0.5 + 1e-6))
 
-    def miss(weights: Array) -> float:
+    def miss(weights: Floats) -> float:
         return float(abs(weights[0] - 0.5))
 
     assert proven({"a": broken, "b": singular, "c": lambda: poor, "d": lambda: good}, miss) is good
@@ -243,12 +245,12 @@ def test_an_answer_counts_for_what_it_proves_and_the_next_solver_is_asked_otherw
     ("weigh", "solver"), [(equal_risk_weights, "equal_risk"), (min_variance_weights, "least_variance")]
 )
 def test_skfolio_is_the_second_solver(
-    weigh: Callable[[Array, float], Array], solver: str, monkeypatch: pytest.MonkeyPatch
+    weigh: Callable[[Floats, float], Floats], solver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     returns = draw(8, 1)
     wanted = weigh(returns, 0.2)
 
-    def hopeless(risk: Array, cap: float) -> Array:
+    def hopeless(risk: Floats, cap: float) -> Floats:
         raise DataError("gave up")
 
     monkeypatch.setitem(weigh.__globals__, solver, hopeless)
@@ -266,13 +268,13 @@ def test_skfolio_is_the_second_solver(
         np.where(np.arange(5) == 2, np.inf, draw(5, 0)),
     ],
 )
-def test_returns_that_say_nothing_are_an_error(weigh: Callable[[Array, float], Array], returns: Array) -> None:
+def test_returns_that_say_nothing_are_an_error(weigh: Callable[[Floats, float], Floats], returns: Floats) -> None:
     with pytest.raises(DataError, match="all 0 or not finite; look for absurd returns"):
         weigh(returns, 0.5)
 
 
 @pytest.mark.parametrize("solve", [equal_risk, least_variance])
-def test_a_cap_without_room_or_a_covariance_that_is_none_is_an_error(solve: Callable[[Array, float], Array]) -> None:
+def test_a_cap_without_room_or_a_covariance_that_is_none_is_an_error(solve: Callable[[Floats, float], Floats]) -> None:
     with pytest.raises(DataError, match=r"5 weights of at most 0.2 have no sum of 1"):
         solve(np.eye(5), 0.2)
     for risk in (

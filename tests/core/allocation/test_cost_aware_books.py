@@ -18,9 +18,9 @@ from quant_core.allocation.strategies.cost_aware_mean_variance import expected_r
 from quant_core.allocation.strategies.partial_adjustment import trading_rate
 from quant_core.allocation.strategy import decision_inputs
 from quant_core.allocation.targets import decide
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.schema import CASH
-from quant_core.trading.weights import Array
 
 FIRST, LAST = date(2021, 1, 1), date(2021, 3, 31)
 
@@ -33,7 +33,7 @@ def test_the_trading_rate_by_hand() -> None:
     assert trading_rate(5.0, 0.02, 0.2, discount=0.02) < 0.5  # the future counts less, so does getting there
 
 
-def first_trade(covariance: Array, expected: Array, aversion: float, cost: float, periods: int) -> Array:
+def first_trade(covariance: Floats, expected: Floats, aversion: float, cost: float, periods: int) -> Floats:
     """x_1 of least sum_t g / 2 x_t' S x_t - r' x_t + l / 2 dx_t' S dx_t from x_0 = 0, by one linear system."""
     difference = np.eye(periods) - np.eye(periods, k=-1)
     matrix = np.kron(aversion * np.eye(periods) + cost * difference.T @ difference, covariance)
@@ -80,13 +80,13 @@ def problem(seed: int, n: int = 6, **more: object) -> Problem:
     )  # fmt: skip
 
 
-def utility(p: Problem, weights: Array) -> float:
+def utility(p: Problem, weights: Floats) -> float:
     """a' w - g / 2 w' C w - c sum |w - held|."""
     paid = p.cost * float(np.abs(weights - p.held).sum())
     return float(p.expected @ weights) - p.risk_aversion / 2.0 * float(weights @ p.covariance @ weights) - paid
 
 
-def by_cvxpy(p: Problem) -> Array:
+def by_cvxpy(p: Problem) -> Floats:
     import cvxpy as cp
 
     w = cp.Variable(len(p.expected))
@@ -107,18 +107,18 @@ def by_cvxpy(p: Problem) -> Array:
     return np.asarray(w.value)
 
 
-def by_scipy(p: Problem) -> Array:
+def by_scipy(p: Problem) -> Floats:
     """A smooth programme over weights, purchases and sales, by sequential quadratic programming."""
     from scipy.optimize import minimize
 
     n = len(p.held)
     start = np.concatenate([p.held, np.zeros(2 * n)])
 
-    def loss(x: Array) -> float:
+    def loss(x: Floats) -> float:
         w = x[:n]
         return float(p.risk_aversion / 2.0 * w @ p.covariance @ w - p.expected @ w + p.cost * x[n:].sum())
 
-    def slope(x: Array) -> Array:
+    def slope(x: Floats) -> Floats:
         return np.concatenate([p.risk_aversion * p.covariance @ x[:n] - p.expected, np.full(2 * n, p.cost)])
 
     rules = [
@@ -154,7 +154,7 @@ def test_the_optimiser_equals_another_modeller_under_every_bound(more: dict) -> 
             assert p.beta @ found == pytest.approx(p.most_beta or p.least_beta, abs=1e-8)
 
 
-def with_benchmark(p: Problem, weights: Array) -> Array:
+def with_benchmark(p: Problem, weights: Floats) -> Floats:
     """(N + 1, N + 1) covariance of the names and of a benchmark that holds `weights`, with a little of its own."""
     move = p.covariance @ weights
     return np.block([[p.covariance, move[:, None]], [move[None], np.array([[weights @ move + 1e-4]])]])

@@ -22,8 +22,8 @@ from quant_core.allocation.strategies.equal_risk_contribution import equal_risk_
 from quant_core.allocation.strategies.hierarchical_risk_parity import hierarchical_weights
 from quant_core.allocation.strategies.min_variance import min_variance_weights
 from quant_core.allocation.strategy import decision_inputs
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.trading.weights import Array
 
 OPTIMISERS = {
     "min_variance": min_variance_weights,
@@ -33,18 +33,18 @@ OPTIMISERS = {
 FIRST, LAST = date(2021, 1, 1), date(2021, 4, 30)
 
 
-def draw(n: int, seed: int, market: float = 0.01) -> Array:
+def draw(n: int, seed: int, market: float = 0.01) -> Floats:
     """(252, n) returns with one common factor; betas and own volatilities differ."""
     rng = np.random.default_rng(seed)
     common = rng.normal(0, market, (252, 1)) * rng.uniform(0.5, 1.5, n)
     return common + rng.normal(0, 0.012, (252, n)) * rng.uniform(0.5, 2.0, n)
 
 
-def covariance(returns: Array) -> Array:
+def covariance(returns: Floats) -> Floats:
     return LedoitWolf().fit(returns).covariance_
 
 
-def contributions(weights: Array, returns: Array) -> Array:
+def contributions(weights: Floats, returns: Floats) -> Floats:
     part = weights * (covariance(returns) @ weights)
     return part / part.sum()
 
@@ -104,14 +104,14 @@ def test_under_a_binding_cap_risk_contributions_meet_the_optimality_condition_of
     assert part[~below][0] < part[below].min()
 
 
-def hrp_by_hand(returns: Array) -> Array:
+def hrp_by_hand(returns: Floats) -> Floats:
     """Lopez de Prado (2016), with Ward linkage on sqrt((1 - rho) / 2) and optimal leaf order."""
     risk = covariance(returns)
     distance = squareform(np.sqrt(np.clip((1 - np.corrcoef(returns.T)) / 2, 0, None)), checks=False)
     order = sch.leaves_list(sch.optimal_leaf_ordering(sch.linkage(distance, "ward"), distance))
     weights = np.ones(len(order))
 
-    def cluster_variance(names: Array) -> float:
+    def cluster_variance(names: Floats) -> float:
         block = risk[np.ix_(names, names)]
         inverse = 1 / np.diag(block)
         inverse /= inverse.sum()
@@ -177,10 +177,10 @@ def test_an_inaccurate_solution_of_the_second_solver_counts_only_where_the_duali
 ) -> None:
     from skfolio.optimization import MeanRisk
 
-    def hopeless(risk: Array, cap: float) -> Array:
+    def hopeless(risk: Floats, cap: float) -> Floats:
         raise DataError("gave up")
 
-    def fit(self: MeanRisk, returns: Array) -> MeanRisk:
+    def fit(self: MeanRisk, returns: Floats) -> MeanRisk:
         self.problem_ = type("Problem", (), {"status": status})
         self.weights_ = given
         return self
@@ -268,9 +268,9 @@ def test_turnover_of_the_source_goes_before_close_times_shares(
 def test_a_name_that_never_moved_and_a_missing_return_do_not_break_an_estimate(
     prices: pl.DataFrame, forecasts: pl.DataFrame, short: AllocationConfig
 ) -> None:
-    seen: list[Array] = []
+    seen: list[Floats] = []
 
-    def look(returns: Array, cap: float) -> Array:
+    def look(returns: Floats, cap: float) -> Floats:
         seen.append(returns)
         return np.full(returns.shape[1], 1 / returns.shape[1])
 
@@ -294,7 +294,7 @@ def test_the_size_of_an_optimisers_problem_does_not_grow_with_the_universe(
     config = loose(lookback_sessions=60, momentum_sessions=60, rebalance="monthly")
     inputs = decision_inputs(wide, pl.DataFrame(schema={"date": pl.Date}), config, FIRST, LAST)
 
-    def look(returns: Array, cap: float) -> Array:
+    def look(returns: Floats, cap: float) -> Floats:
         shapes.append(returns.shape)
         return np.full(returns.shape[1], 1 / returns.shape[1])
 

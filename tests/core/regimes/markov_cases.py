@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from quant_core.regimes.model import Array
+from quant_core.dense import Floats
 from quant_core.regimes.models import hmm
 from quant_core.regimes.models.hmm import Parameters
 
@@ -24,13 +24,13 @@ class MarkovMarket(NamedTuple):
         n_fit: sessions of the fit window.
     """
 
-    rows: Array
+    rows: Floats
     states: np.ndarray
     truth: Parameters
     n_fit: int
 
 
-def chain(random: np.random.Generator, transitions: Array, n: int) -> np.ndarray:
+def chain(random: np.random.Generator, transitions: Floats, n: int) -> np.ndarray:
     """(n,) states of a Markov chain."""
     edges, draws = transitions.cumsum(axis=1), random.random(n)
     out = [int(random.integers(len(transitions)))]

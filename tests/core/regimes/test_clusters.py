@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from jumpmodels.jump import JumpModel
 from markov_cases import accuracy, markov_market
-from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
 from quant_core.regimes.models import gmm, hdbscan, jump, kmeans, threshold
 from quant_core.regimes.models.gmm import GmmConfig
@@ -17,10 +17,8 @@ from quant_core.regimes.models.jump import JumpConfig
 from quant_core.regimes.models.kmeans import KmeansConfig
 from quant_core.regimes.models.threshold import ThresholdConfig
 
-Array = NDArray[np.float64]
 
-
-def smoothed(seed: int = 4, n: int = 900) -> tuple[Array, Array]:
+def smoothed(seed: int = 4, n: int = 900) -> tuple[Floats, Floats]:
     """Month's log volatility and quarter's momentum of a known market: (fit rows, later rows)."""
     returns = markov_market(seed, 3, 1, n, 400).rows[:, 0]
     squares = np.convolve(returns**2, np.ones(21) / 21, "valid")[42:]

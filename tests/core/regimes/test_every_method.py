@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from quant_core.dense import Floats
 from quant_core.errors import DataError
-from quant_core.regimes.model import METHODS, Array, Arrays
+from quant_core.regimes.model import METHODS, Arrays
 from quant_core.regimes.sound import FEWEST_ROWS
 
 NAMES = sorted(METHODS)
@@ -19,7 +20,7 @@ def width(name: str) -> int:
 
 
 @cache
-def rows(width: int) -> Array:
+def rows(width: int) -> Floats:
     """Three places between which the market moves, thirty sessions at each, and a gap of three sessions."""
     random = np.random.default_rng(5)
     places = np.array([[-1.0, 0.8], [0.3, -1.2], [2.2, 1.5]])[:, :width]
@@ -149,7 +150,7 @@ def test_one_regime_gives_states_or_is_refused_by_a_reason(name: str, kind: str)
     assert "wanted" in found if isinstance(found, str) else np.allclose(found.sum(axis=1), 1.0, atol=1e-12)
 
 
-def states_or_reason(name: str, odd: Array) -> Array | str:
+def states_or_reason(name: str, odd: Floats) -> Floats | str:
     method = METHODS[name]
     try:
         own = method.fit(odd, method.config_class(**settings(name)), 7)
