@@ -95,23 +95,8 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             own = [target_weights, *(signals[name] for name in learned)]
             targets = pl.concat([table.filter(out_of_sample).collect() for table in own])
             targets = targets.filter(~IS_SEED)  # their mean is traded
-            price_after = price_returns_after(lab.dividends_known_until(), end)
-            result = simulate(prices, targets, settings, fits_of(scores), price_after)
-            parts, transfer = attribution(
-                result.daily, result.positions, result.benchmark, prices, scores, lab.sectors()
-            )
-            found = Evaluation(
-                result,
-                *evaluate_forecasts(scores, features.filter(out_of_sample), prices),
-                coverage=member_coverage(prices, lab.membership()),
-                defects=defect_counts(prices),
-                lost=pl.DataFrame({"date": lost_sessions(prices)}, schema={"date": pl.Date}),
-                regimes=labels,
-                by_regime=performance_by_regime(result.daily, result.benchmark, labels),
-                transitions=regime_transitions(labels),
-                attribution=parts,
-                transfer=transfer,
-            )
+            found = evaluation_of(lab, settings, end, prices, targets, scores, features.filter(out_of_sample), labels)
+            result = found.backtest
             for row in result.metrics.iter_rows(named=True):
                 mlflow.log_metrics(
                     {f"{row['strategy']}.{k}": float(v) for k, v in row.items() if isinstance(v, (int, float))}
@@ -125,18 +110,46 @@ def _backtest(lab: Lab, models: Sequence[str]) -> dg.AssetsDefinition:
             noted = trial_witness.noted(lab)
             mlflow.log_metrics({"new_trials": new})
             mlflow.set_tags(noted)
-        context.add_output_metadata({
-            **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
-            "metrics": markdown_table(headline(result.metrics), 30), **_by_regime_shown(found.by_regime),
-            "promotion": markdown_table(gate.candidates.select(PROMOTION_SHOWN), 60),
-            "attribution": markdown_table(side_by_side(parts), 60),
-            "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
-            "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
-            "trades": result.trades.height, "new_trials": new, **noted,
-        })  # fmt: skip
+        promotion = markdown_table(gate.candidates.select(PROMOTION_SHOWN), 60)
+        context.add_output_metadata(shown(found) | {"promotion": promotion, "new_trials": new, **noted})
         return found.files()
 
     return backtest
+
+
+def evaluation_of(
+    lab: Lab, settings: BacktestConfig, end: date, prices: pl.DataFrame, targets: pl.DataFrame, scores: pl.DataFrame,
+    features: pl.LazyFrame, labels: pl.DataFrame,
+) -> Evaluation:  # fmt: skip
+    """The backtest and all that is measured of it; every table of the tested sessions only, until `end`."""
+    price_after = price_returns_after(lab.dividends_known_until(), end)
+    result = simulate(prices, targets, settings, fits_of(scores), price_after)
+    parts, transfer = attribution(result.daily, result.positions, result.benchmark, prices, scores, lab.sectors())
+    return Evaluation(
+        result,
+        *evaluate_forecasts(scores, features, prices),
+        coverage=member_coverage(prices, lab.membership()),
+        defects=defect_counts(prices),
+        lost=pl.DataFrame({"date": lost_sessions(prices)}, schema={"date": pl.Date}),
+        regimes=labels,
+        by_regime=performance_by_regime(result.daily, result.benchmark, labels),
+        transitions=regime_transitions(labels),
+        attribution=parts,
+        transfer=transfer,
+    )
+
+
+def shown(found: Evaluation) -> dict[str, Any]:
+    """What the backtest's page shows of it."""
+    result = found.backtest
+    return {
+        **book_pictures(result.daily, result.benchmark), "cumulative_ic": ic_picture(found.quality),
+        "metrics": markdown_table(headline(result.metrics), 30), **_by_regime_shown(found.by_regime),
+        "attribution": markdown_table(side_by_side(found.attribution), 60),
+        "first_session": str(result.daily["date"].min()), "last_session": str(result.daily["date"].max()),
+        "sessions": result.daily["date"].n_unique(), "strategies": result.daily["strategy"].n_unique(),
+        "trades": result.trades.height,
+    }  # fmt: skip
 
 
 def since_first_fold(lab: Lab, asset: str) -> dg.AssetIn:
