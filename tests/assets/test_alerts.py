@@ -61,7 +61,8 @@ def test_the_mailbox_gets_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (mail["Subject"], mail["From"]) == (ALERT.title, "lab@example.org")
     assert mail["To"] == "a@example.org, b@example.org"
     assert mail.get_content().splitlines() == ALERT.text.splitlines()
-    assert {line for line in said if line.startswith("rcpt")} == {"rcpt TO:<a@example.org>", "rcpt TO:<b@example.org>"}
+    to = {line.lower() for line in said if line.startswith("rcpt")}  # in capitals or not by Python's version
+    assert to == {"rcpt to:<a@example.org>", "rcpt to:<b@example.org>"}
     assert any(line.startswith("AUTH") for line in said)
 
 
