@@ -167,8 +167,8 @@ def guard(manifest: Manifest, rows: pl.DataFrame) -> None:
     )
 
 
-def digest_of(arrays: Mapping[str, np.ndarray]) -> "hashlib._Hash":
-    """SHA-256 of arrays: names, types, shapes and bytes; ready to take in more."""
+def digest_of(arrays: Mapping[str, np.ndarray]) -> Any:
+    """The hash object (SHA-256) of arrays: names, types, shapes and bytes; ready to take in more."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
