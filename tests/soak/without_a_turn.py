@@ -11,8 +11,8 @@ import dagster as dg
 from small_lab import SPAN
 
 from quant_assets.assembly import build_definitions
-from quant_assets.commands.cli import parse_settings
 from quant_assets.commands.runner import Runner
+from quant_assets.commands.terminal import parse_settings
 from quant_assets.lab import Lab
 from quant_assets.profile import load_profile
 
