@@ -295,7 +295,7 @@ def log_of(lab: SmallLab, name: str) -> str:
     return ""
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_kill_inside_an_op_of_any_kind_leaves_a_run_that_the_next_command_buries(lab: SmallLab) -> None:
     before = lab.hashes()
     for name, (partition, op) in OPS.items():
@@ -328,7 +328,7 @@ def test_a_kill_inside_training_does_not_hang_the_next_command(lab: SmallLab) ->
     assert "none is left of a process that died" in healthy.stdout, healthy.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_killed_while_it_waits_for_a_slot_is_buried_with_the_one_that_held_it(lab: SmallLab) -> None:
     step = ["forecaster_ridge", "2020"]
     with started([*STRIKING, *step, "pause", "train"], lab.environment, lab.folder / "holder") as holder:

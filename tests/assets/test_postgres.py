@@ -84,7 +84,7 @@ def test_the_doctor_says_whether_the_server_answers(server: PostgresServer, monk
     assert "hush" not in found.found
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_restart_of_postgres_during_a_run_loses_nothing(
     small_lab: SmallLab, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
